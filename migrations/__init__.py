@@ -1,0 +1,1 @@
+"""Alembic migrations of the state database. Append-only; `kvasir init` applies them."""

@@ -1,0 +1,327 @@
+"""A knowledge base: a versioned set of items, read and changed through commits.
+
+Words and behaviour are Git's: a commit is immutable, a branch is a pointer that only a commit on top of it moves,
+any read can name any commit. A writer that finds the branch moved rebases itself when the items differ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from kb.codec import decode_item, encode_item
+from kb.diff import Diff, ItemChange
+from kb.errors import (
+    AlreadyExists,
+    AmbiguousCommit,
+    BaseNotFound,
+    BranchNotFound,
+    CommitNotFound,
+    Conflict,
+    InvalidName,
+    ItemNotFound,
+    NothingToCommit,
+    ObjectCorrupt,
+    RefMoved,
+)
+from kb.items import Item
+from kb.objects import Commit, Tag, is_intact, pack, pack_commit, unpack, unpack_commit
+from kb.store import BaseId, RefMove, Store
+from kb.tree import TreeWriter, tree_diff, tree_entries, tree_get
+
+MAIN = "main"
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")
+_REVISION = re.compile(r"^(?P<name>.+?)(?P<steps>(~\d*|\^)*)$")
+_HEX = re.compile(r"^[0-9a-f]{4,64}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a commit changes: items to put (added or replaced, by id) and ids to remove."""
+
+    put: tuple[Item, ...] = ()
+    remove: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> set[str]:
+        return {item.id for item in self.put} | set(self.remove)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All items of one commit. `hashes` maps item id → item hash."""
+
+    commit: Commit
+    hashes: Mapping[str, str]
+    items: Mapping[str, Item] = field(repr=False)
+
+
+class KnowledgeBase:
+    """One base of one tenant. Safe to use from several threads if its store is."""
+
+    def __init__(self, store: Store, tenant: str, name: str, *, now: Callable[[], datetime] | None = None) -> None:
+        """Opens it. Raises `BaseNotFound`."""
+        self.id = BaseId(tenant, name)
+        self.store = store
+        self._now = now or (lambda: datetime.now(UTC))
+        if name not in store.bases(tenant):
+            raise BaseNotFound(name, store.bases(tenant))
+
+    @classmethod
+    def create(cls, store: Store, tenant: str, name: str, *, author: str) -> KnowledgeBase:
+        """Make a base with an empty first commit on `main`. Raises `AlreadyExists`, `InvalidName`."""
+        if not _NAME.match(name) or "/" in name:
+            raise InvalidName("knowledge base", name)
+        store.create_base(BaseId(tenant, name))
+        base = cls(store, tenant, name)
+        writer = TreeWriter(base._tree_reader())
+        root = writer.build({})
+        base._write_commit(writer.written, root, (), MAIN, None, author, "Start the knowledge base", {})
+        return base
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def name(self) -> str:
+        return self.id.name
+
+    def branches(self) -> dict[str, str]:
+        """Branch → commit id, by name."""
+        return self._names("heads/")
+
+    def tags(self) -> dict[str, str]:
+        return self._names("tags/")
+
+    def resolve(self, revision: str = MAIN) -> Commit:
+        """The commit a branch, tag, (abbreviated) id names, followed by any `~N` or `^`; `HEAD` is `main`."""
+        match = _REVISION.match(revision)
+        if not match:
+            raise CommitNotFound(self.name, revision)
+        commit = self._commit_named(match["name"])
+        for step in re.findall(r"~\d*|\^", match["steps"]):
+            for _ in range(int(step[1:] or 1)):
+                if commit.parent is None:
+                    raise CommitNotFound(self.name, revision)
+                commit = self.commit_at(commit.parent)
+        return commit
+
+    def commit_at(self, commit_id: str) -> Commit:
+        """The commit of a full id."""
+        return unpack_commit(self.name, commit_id, self._object(commit_id))
+
+    def log(self, revision: str = MAIN, *, limit: int | None = None, item: str | None = None) -> list[Commit]:
+        """Commits from `revision` back along first parents, newest first; with `item`, those that changed it."""
+        commits: list[Commit] = []
+        commit: Commit | None = self.resolve(revision)
+        while commit and (limit is None or len(commits) < limit):
+            parent = self.commit_at(commit.parent) if commit.parent else None
+            if item is None or self._hash_of(item, commit) != (self._hash_of(item, parent) if parent else None):
+                commits.append(commit)
+            commit = parent
+        return commits
+
+    def snapshot(self, revision: str = MAIN) -> Snapshot:
+        """All items at a commit, by id."""
+        commit = self.resolve(revision)
+        hashes = dict(sorted(tree_entries(commit.tree, self._tree_reader()).items()))
+        objects = self._objects(set(hashes.values()), "item")
+        items = {item: decode_item(objects[item_hash]) for item, item_hash in hashes.items()}
+        return Snapshot(commit, hashes, items)
+
+    def item(self, item_id: str, revision: str = MAIN) -> Item:
+        commit = self.resolve(revision)
+        item_hash = self._hash_of(item_id, commit)
+        if item_hash is None:
+            raise ItemNotFound(self.name, item_id, commit.id)
+        return self.items_by_hash([item_hash])[item_hash]
+
+    def items_by_hash(self, hashes: Iterable[str]) -> dict[str, Item]:
+        """Items by the hash a trace or session recorded, whatever the commit."""
+        return {key: decode_item(data) for key, data in self._objects(set(hashes), "item").items()}
+
+    def diff(self, old: str, new: str) -> Diff:
+        """Item by item what differs from commit `old` to commit `new`."""
+        before, after = self.resolve(old), self.resolve(new)
+        deltas = tree_diff(before.tree, after.tree, self._tree_reader())
+        items = self.items_by_hash(h for delta in deltas for h in (delta.old, delta.new) if h)
+        changes = tuple(
+            ItemChange(delta.item, delta.old and items[delta.old], delta.new and items[delta.new])  # type: ignore[arg-type]
+            for delta in deltas
+        )
+        return Diff(before.id, after.id, changes)
+
+    # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def commit(
+        self,
+        changes: Changes,
+        *,
+        author: str,
+        message: str,
+        branch: str = MAIN,
+        evidence: Mapping[str, str] | None = None,
+        onto: str | None = None,
+    ) -> Commit:
+        """Commit on a branch's head. If `onto` names the commit the changes were made for, an item that changed
+        between it and the head is a `Conflict`; so is one another writer changes while this runs.
+
+        Raises `NothingToCommit` where no item would change.
+        """
+        head = self.branches().get(branch)
+        if head is None:
+            raise BranchNotFound(self.name, branch)
+        known = onto or head
+        while True:
+            self._refuse_conflicts(known, head, changes, branch)
+            parent = self.commit_at(head)
+            written, root = self._tree_after(parent, changes)
+            if root == parent.tree:
+                raise NothingToCommit(self.name, branch)
+            try:
+                return self._write_commit(written, root, (head,), branch, head, author, message, evidence or {})
+            except RefMoved as moved:
+                if moved.found is None:
+                    raise BranchNotFound(self.name, branch) from moved
+                known, head = head, moved.found
+
+    def branch(self, name: str, at: str = MAIN) -> Commit:
+        """Make a branch; nothing is copied. Raises `AlreadyExists`, `InvalidName`."""
+        return self._make_ref("branch", f"heads/{name}", name, at)
+
+    def tag(self, name: str, at: str = MAIN) -> Commit:
+        return self._make_ref("tag", f"tags/{name}", name, at)
+
+    def delete_branch(self, name: str) -> None:
+        head = self.branches().get(name)
+        if head is None or name == MAIN:
+            raise BranchNotFound(self.name, name)
+        self.store.write(self.id, {}, [RefMove(f"heads/{name}", head, None)])
+
+    def fast_forward(self, branch: str, to: str, *, expected: str) -> None:
+        """Move a branch from commit `expected` to its descendant `to`. Raises `RefMoved` if it has moved on."""
+        if expected not in {commit.id for commit in self.log(to)}:
+            raise Conflict(self.name, branch, [to[:12]], "fast-forward")
+        self.store.write(self.id, {}, [RefMove(f"heads/{branch}", expected, to)])
+
+    def reset_branch(self, branch: str, to: str) -> None:
+        """Point a work branch (a proposal's) at a commit, making it where it does not exist. Never for `main`."""
+        assert branch != MAIN, "main only moves forward"
+        head = self.branches().get(branch)
+        if head != to:
+            self.store.write(self.id, {}, [RefMove(f"heads/{branch}", head, to)])
+
+    def revert(self, revision: str, *, author: str, branch: str = MAIN) -> Commit:
+        """Commit the inverse of a commit. Raises `Conflict` where a later commit changed the same items."""
+        target = self.resolve(revision)
+        if target.parent is None:
+            raise NothingToCommit(self.name, branch)
+        diff = self.diff(target.parent, target.id)
+        put = tuple(change.old for change in diff.changes if change.old)
+        remove = tuple(change.id for change in diff.changes if change.old is None)
+        return self.commit(
+            Changes(put, remove),
+            author=author,
+            message=f"Revert {target.short_id}: {target.message}",
+            branch=branch,
+            evidence={"reverts": target.id},
+            onto=target.id,
+        )
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _refuse_conflicts(self, known: str, head: str, changes: Changes, branch: str) -> None:
+        if known == head:
+            return
+        moved = {delta.id for delta in self.diff(known, head).changes} & changes.ids
+        if moved:
+            raise Conflict(self.name, branch, sorted(moved), "commit")
+
+    def _tree_after(self, parent: Commit, changes: Changes) -> tuple[dict[str, bytes], str]:
+        writer = TreeWriter(self._tree_reader())
+        entries: dict[str, str | None] = dict.fromkeys(changes.remove)
+        objects: dict[str, bytes] = {}
+        for item in changes.put:
+            item_hash, data = pack("item", encode_item(item))
+            entries[item.id] = item_hash
+            objects[item_hash] = data
+        root = writer.update(parent.tree, entries)
+        return {**objects, **writer.written}, root
+
+    def _write_commit(
+        self,
+        objects: Mapping[str, bytes],
+        root: str,
+        parents: tuple[str, ...],
+        branch: str,
+        expected: str | None,
+        author: str,
+        message: str,
+        evidence: Mapping[str, str],
+    ) -> Commit:
+        created_at = self._now().astimezone(UTC).isoformat(timespec="microseconds")
+        commit, data = pack_commit(
+            str(self.id),
+            root,
+            parents,
+            author=author,
+            message=message,
+            created_at=created_at,
+            evidence=evidence,
+        )
+        move = RefMove(f"heads/{branch}", expected, commit.id)
+        self.store.write(self.id, {**objects, commit.id: data}, [move])
+        return commit
+
+    def _make_ref(self, what: str, ref: str, name: str, at: str) -> Commit:
+        if not _NAME.match(name) or _HEX.match(name) or name == "HEAD":
+            raise InvalidName(what, name)
+        commit = self.resolve(at)
+        try:
+            self.store.write(self.id, {}, [RefMove(ref, None, commit.id)])
+        except RefMoved as exc:
+            raise AlreadyExists(what, name) from exc
+        return commit
+
+    def _names(self, prefix: str) -> dict[str, str]:
+        refs = self.store.refs(self.id)
+        return {ref[len(prefix) :]: refs[ref] for ref in sorted(refs) if ref.startswith(prefix)}
+
+    def _commit_named(self, name: str) -> Commit:
+        refs = self.store.refs(self.id)
+        wanted = MAIN if name == "HEAD" else name
+        for ref in (f"heads/{wanted}", f"tags/{wanted}"):
+            if ref in refs:
+                return self.commit_at(refs[ref])
+        if not _HEX.match(name):
+            raise CommitNotFound(self.name, name)
+        found = self.store.find(self.id, name)
+        objects = self.store.read(self.id, found)
+        commits = [key for key in found if objects[key].startswith(b"kvasir commit 1\n")]
+        if not commits:
+            raise CommitNotFound(self.name, name)
+        if len(commits) > 1:
+            raise AmbiguousCommit(self.name, name, commits)
+        return self.commit_at(commits[0])
+
+    def _hash_of(self, item_id: str, commit: Commit) -> str | None:
+        return tree_get(commit.tree, item_id, self._tree_reader())
+
+    def _tree_reader(self) -> Callable[[str], bytes]:
+        return lambda node: unpack(self.name, node, "tree", self._object(node))
+
+    def _objects(self, object_ids: Iterable[str], tag: Tag) -> dict[str, bytes]:
+        wanted: Sequence[str] = sorted(object_ids)
+        found = self.store.read(self.id, wanted)
+        return {key: unpack(self.name, key, tag, self._intact(key, found.get(key))) for key in wanted}
+
+    def _object(self, object_id: str) -> bytes:
+        return self._intact(object_id, self.store.read(self.id, [object_id]).get(object_id))
+
+    def _intact(self, object_id: str, data: bytes | None) -> bytes:
+        if data is None:
+            raise ObjectCorrupt(self.name, object_id, "is missing")
+        if not is_intact(object_id, data):
+            raise ObjectCorrupt(self.name, object_id, "does not hash to its name")
+        return data

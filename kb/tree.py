@@ -1,0 +1,157 @@
+"""The fan-out tree: item id → item hash, in nodes that commits share.
+
+A node is a leaf while it holds at most `LEAF_MAX` entries, else it has 16 children, by the next nibble of the hash
+of the item's id. So the shape depends on the set of entries alone, never on the order of changes: equal states have
+equal roots, a commit of one item rewrites one path, and a diff skips every subtree whose hash is equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from kb.codec import canonical_json
+from kb.objects import pack
+
+LEAF_MAX = 32
+FAN_OUT = 16
+
+Entries = Mapping[str, str]
+Reader = Callable[[str], bytes]
+"""Gives the content (untagged bytes) of a tree object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    node: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TreeDelta:
+    """How two trees differ at one item; `None` is absent."""
+
+    item: str
+    old: str | None
+    new: str | None
+
+
+class TreeWriter:
+    """Builds new roots; `written` collects the objects that the store does not have yet."""
+
+    def __init__(self, read: Reader) -> None:
+        self._read = read
+        self.written: dict[str, bytes] = {}
+
+    def build(self, entries: Entries) -> str:
+        return self._build(dict(entries), 0).node
+
+    def update(self, root: str, changes: Mapping[str, str | None]) -> str:
+        """The root after `changes` (item id → new hash, `None` removes)."""
+        return self._update(root, dict(changes), 0).node
+
+    def _build(self, entries: dict[str, str], depth: int) -> Child:
+        if len(entries) <= LEAF_MAX:
+            return self._store({"entries": entries}, len(entries))
+        groups: dict[int, dict[str, str]] = {}
+        for item, value in entries.items():
+            groups.setdefault(_nibble(item, depth), {})[item] = value
+        return self._branch({slot: self._build(group, depth + 1) for slot, group in groups.items()})
+
+    def _update(self, node: str, changes: dict[str, str | None], depth: int) -> Child:
+        content = json.loads(self._node(node))
+        if "entries" in content:
+            return self._build(_applied(content["entries"], changes), depth)
+        children = {int(slot): Child(*pair) for slot, pair in content["children"].items()}
+        groups: dict[int, dict[str, str | None]] = {}
+        for item, value in changes.items():
+            groups.setdefault(_nibble(item, depth), {})[item] = value
+        for slot, group in groups.items():
+            if slot in children:
+                children[slot] = self._update(children[slot].node, group, depth + 1)
+            else:
+                children[slot] = self._build(_applied({}, group), depth + 1)
+        children = {slot: child for slot, child in children.items() if child.count}
+        if sum(child.count for child in children.values()) <= LEAF_MAX:
+            entries: dict[str, str] = {}
+            for child in children.values():
+                entries.update(tree_entries(child.node, self._node))
+            return self._build(entries, depth)
+        return self._branch(children)
+
+    def _branch(self, children: dict[int, Child]) -> Child:
+        count = sum(child.count for child in children.values())
+        return self._store({"children": {str(s): [c.node, c.count] for s, c in children.items()}}, count)
+
+    def _store(self, content: object, count: int) -> Child:
+        node, data = pack("tree", canonical_json(content))
+        self.written[node] = data
+        return Child(node, count)
+
+    def _node(self, node: str) -> bytes:
+        data = self.written.get(node)
+        return data.partition(b"\n")[2] if data is not None else self._read(node)
+
+
+def tree_entries(root: str, read: Reader) -> dict[str, str]:
+    """All entries below `root`."""
+    content = json.loads(read(root))
+    if "entries" in content:
+        return dict(content["entries"])
+    entries: dict[str, str] = {}
+    for node, _ in content["children"].values():
+        entries.update(tree_entries(node, read))
+    return entries
+
+
+def tree_get(root: str, item: str, read: Reader) -> str | None:
+    """The hash stored for one item, reading one path only."""
+    depth = 0
+    while True:
+        content = json.loads(read(root))
+        if "entries" in content:
+            value: str | None = content["entries"].get(item)
+            return value
+        child = content["children"].get(str(_nibble(item, depth)))
+        if child is None:
+            return None
+        root, depth = child[0], depth + 1
+
+
+def tree_diff(old: str, new: str, read: Reader) -> list[TreeDelta]:
+    """The entries that differ, by item id. Reads only nodes whose hashes differ."""
+    return sorted(_diff(old, new, read), key=lambda delta: delta.item)
+
+
+def _diff(old: str | None, new: str | None, read: Reader) -> Iterator[TreeDelta]:
+    if old == new:
+        return
+    before, after = _content(old, read), _content(new, read)
+    if "children" in before and "children" in after:
+        for slot in sorted(before["children"].keys() | after["children"].keys()):
+            left, right = before["children"].get(slot), after["children"].get(slot)
+            yield from _diff(left[0] if left else None, right[0] if right else None, read)
+        return
+    left_entries = tree_entries(old, read) if old else {}
+    right_entries = tree_entries(new, read) if new else {}
+    for item in left_entries.keys() | right_entries.keys():
+        if left_entries.get(item) != right_entries.get(item):
+            yield TreeDelta(item, left_entries.get(item), right_entries.get(item))
+
+
+def _content(node: str | None, read: Reader) -> dict[str, dict[str, list[str]]]:
+    if node is None:
+        return {"entries": {}}
+    content: dict[str, dict[str, list[str]]] = json.loads(read(node))
+    return content
+
+
+def _applied(entries: dict[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    merged: dict[str, str | None] = {**entries, **changes}
+    return {item: value for item, value in merged.items() if value is not None}
+
+
+def _nibble(item: str, depth: int) -> int:
+    return int(hashlib.sha256(item.encode()).hexdigest()[depth], 16)
