@@ -1,4 +1,4 @@
-"""What can go wrong in the gateway, as a tree. The core raises these; `gateway/http_errors.py` turns them into statuses.
+"""What can go wrong in the gateway, as a tree. The core raises these; `http_errors.py` turns them into statuses.
 
 GatewayError
 ├── ConfigError              kvasir.toml or a KVASIR_* variable is wrong; the start stops
@@ -63,7 +63,7 @@ class AssistantNotFound(NotFound):
         listed = ", ".join(known) if known else "none is configured"
         super().__init__(
             f"assistant '{name}' not found (known: {listed}); "
-            f"pick one with \"model\", or add [assistants.{name}] to kvasir.toml"
+            f'pick one with "model", or add [assistants.{name}] to kvasir.toml'
         )
 
 
@@ -105,7 +105,11 @@ class ProposalNotReady(GatewayError):
 
 class PromptTooLong(GatewayError):
     def __init__(self, prompt_tokens: int, window_tokens: int, output_tokens: int) -> None:
-        self.prompt_tokens, self.window_tokens, self.output_tokens = prompt_tokens, window_tokens, output_tokens
+        self.prompt_tokens, self.window_tokens, self.output_tokens = (
+            prompt_tokens,
+            window_tokens,
+            output_tokens,
+        )
         super().__init__(
             f"the prompt has {prompt_tokens} tokens and {output_tokens} are kept for the answer, but the engine's "
             f"window is {window_tokens}; start a new conversation, shorten the message, or lower max_tokens. "

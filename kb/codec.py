@@ -68,7 +68,12 @@ def _checked(item: str, field: str, adapter: TypeAdapter[Any], value: object) ->
 
 
 def encode_item(item: Item) -> bytes:
-    return canonical_json(item_to_dict(item))
+    """The item's canonical bytes. Raises `InvalidItem` for half a surrogate pair, which UTF-8 cannot hold."""
+    try:
+        return canonical_json(item_to_dict(item))
+    except UnicodeEncodeError as exc:
+        character = exc.object[exc.start]
+        raise InvalidItem(item.id, "body", f"it holds {character!r}, which is no character of its own") from exc
 
 
 def decode_item(data: bytes) -> Item:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -12,22 +12,22 @@ import alembic.command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, CursorResult, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 
 from kb.errors import SchemaBehind
 
 _WRITES = "kvasir_writes"
+_UPGRADE_LOCK = 0x6B766173
 
 
 def open_database(url: str) -> Engine:
-    """An engine for `sqlite:///PATH` or `postgresql+psycopg://…`; a SQLite file's folder is made."""
+    """An engine for `sqlite:///PATH` or `postgresql+psycopg://…`. Opens nothing yet."""
     parsed = make_url(url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True)
-    if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": 30})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -44,9 +44,30 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> int:
+    """Insert the rows whose key is new and leave the others; a call with one row gives how many were inserted."""
+    if not rows:
+        return 0
+    # Sorted, so that two writers of the same keys take their locks in one order.
+    ordered = sorted(rows, key=lambda row: [str(row[column.name]) for column in table.primary_key])
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    # Without the option, SQLAlchemy drops an INSERT's row count on PostgreSQL and gives -1.
+    statement = dialect.insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    result: CursorResult[Any] = connection.execute(statement, ordered if len(ordered) > 1 else ordered[0])
+    return int(result.rowcount)
+
+
 def upgrade(engine: Engine) -> str:
-    """Bring the database to this Kvasir's schema version, and return that version. Repeatable."""
+    """Bring the database to this Kvasir's schema version, and return that version. Repeatable.
+
+    A SQLite file is made, with its folder.
+    """
+    if (file := _sqlite_file(engine)) is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
     with transaction(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            # Several replicas may start at once; SQLite's write lock does this by itself.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
         config = _alembic_config()
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, "head")
@@ -55,8 +76,11 @@ def upgrade(engine: Engine) -> str:
 
 def check_version(engine: Engine, command: str) -> None:
     """Raise `SchemaBehind`, naming `command`, unless the database is at this Kvasir's version."""
-    with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+    found = None
+    # A missing SQLite file is not opened, because that would make it.
+    if (file := _sqlite_file(engine)) is None or file.exists():
+        with engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
     if found != wanted_version():
         shown = engine.url.render_as_string(hide_password=True)
         raise SchemaBehind(shown, found, wanted_version(), command)
@@ -68,9 +92,15 @@ def wanted_version() -> str:
     return head
 
 
+def _sqlite_file(engine: Engine) -> Path | None:
+    name = engine.url.database
+    return Path(name) if engine.dialect.name == "sqlite" and name and name != ":memory:" else None
+
+
 def _alembic_config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(resources.files("migrations")))
+    # The option is subject to %-interpolation.
+    config.set_main_option("script_location", str(resources.files("migrations")).replace("%", "%%"))
     return config
 
 

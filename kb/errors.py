@@ -132,7 +132,11 @@ class FolderInvalid(KnowledgeError):
 
 
 class IntrospectionFailed(KnowledgeError):
-    pass
+    """`url` is safe to show: it carries no password."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url, self.problem = url, problem
+        super().__init__(f"cannot introspect {url}: {problem}")
 
 
 class EmbeddingModelInvalid(KnowledgeError):

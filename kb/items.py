@@ -13,15 +13,13 @@ from typing import ClassVar, Literal, get_args
 
 from kb.errors import InvalidItem
 
-Kind = Literal[
-    "schema", "relationship", "metric", "template", "gotcha", "success", "rule", "document", "preference"
-]
+Kind = Literal["schema", "relationship", "metric", "template", "gotcha", "success", "rule", "document", "preference"]
 Usage = Literal["always", "auto", "never"]
 Status = Literal["proposed", "active", "quarantined", "retired"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_ID = re.compile(r"^(?P<kind>[a-z]+):(?P<name>[A-Za-z0-9][A-Za-z0-9._+=-]{0,159})$")
+_ID = re.compile(r"^(?P<kind>[a-z]+):(?P<name>[A-Za-z0-9][A-Za-z0-9._+=-]{0,159})\Z")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+=-]+")
 
 
@@ -161,13 +159,9 @@ class Item:
     def __post_init__(self) -> None:
         match = _ID.match(self.id)
         if not match:
-            raise InvalidItem(
-                self.id, "id", "an id is 'kind:name' with letters, digits and . _ + = - in the name"
-            )
+            raise InvalidItem(self.id, "id", "an id is 'kind:name' with letters, digits and . _ + = - in the name")
         if match["kind"] != self.body.kind:
-            raise InvalidItem(
-                self.id, "id", f"its body is of kind '{self.body.kind}', so it starts with that"
-            )
+            raise InvalidItem(self.id, "id", f"its body is of kind '{self.body.kind}', so it starts with that")
         if not self.title.strip():
             raise InvalidItem(self.id, "title", "it is empty; say in a few words what the item is")
 
@@ -186,6 +180,6 @@ class Item:
 def item_id(kind: Kind, name: str) -> str:
     """An id for any name: characters an id cannot hold become `_`, and a short hash keeps such names apart."""
     safe = _UNSAFE.sub("_", name).lstrip("._+=-")[:140]
-    if safe != name:
+    if safe != name or not safe:
         safe = f"{safe or 'item'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
     return f"{kind}:{safe}"

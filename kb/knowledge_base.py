@@ -32,9 +32,9 @@ from kb.store import BaseId, RefMove, Store
 from kb.tree import TreeWriter, tree_diff, tree_entries, tree_get
 
 MAIN = "main"
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")
-_REVISION = re.compile(r"^(?P<name>.+?)(?P<steps>(~\d*|\^)*)$")
-_HEX = re.compile(r"^[0-9a-f]{4,64}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}\Z")
+_REVISION = re.compile(r"(?P<name>.+?)(?P<steps>(~\d{0,9}|\^)*)\Z")
+_HEX = re.compile(r"[0-9a-f]{4,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,19 @@ class KnowledgeBase:
         """Make a base with an empty first commit on `main`. Raises `AlreadyExists`, `InvalidName`."""
         if not _NAME.match(name) or "/" in name:
             raise InvalidName("knowledge base", name)
-        store.create_base(BaseId(tenant, name))
+        try:
+            store.create_base(BaseId(tenant, name))
+        except AlreadyExists:
+            # Without a branch, it was left by a process that died before the first commit.
+            if store.refs(BaseId(tenant, name)):
+                raise
         base = cls(store, tenant, name)
         writer = TreeWriter(base._tree_reader())
         root = writer.build({})
-        base._write_commit(writer.written, root, (), MAIN, None, author, "Start the knowledge base", {})
+        try:
+            base._write_commit(writer.written, root, (), MAIN, None, author, "Start the knowledge base", {})
+        except RefMoved as exc:
+            raise AlreadyExists("knowledge base", name) from exc
         return base
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,16 +209,18 @@ class KnowledgeBase:
 
     def fast_forward(self, branch: str, to: str, *, expected: str) -> None:
         """Move a branch from commit `expected` to its descendant `to`. Raises `RefMoved` if it has moved on."""
-        if expected not in {commit.id for commit in self.log(to)}:
-            raise Conflict(self.name, branch, [to[:12]], "fast-forward")
-        self.store.write(self.id, {}, [RefMove(f"heads/{branch}", expected, to)])
+        target = self.resolve(to)
+        if expected not in {commit.id for commit in self.log(target.id)}:
+            raise Conflict(self.name, branch, [target.short_id], "fast-forward")
+        self.store.write(self.id, {}, [RefMove(f"heads/{branch}", expected, target.id)])
 
     def reset_branch(self, branch: str, to: str) -> None:
         """Point a work branch (a proposal's) at a commit, making it where it does not exist. Never for `main`."""
         assert branch != MAIN, "main only moves forward"
-        head = self.branches().get(branch)
-        if head != to:
-            self.store.write(self.id, {}, [RefMove(f"heads/{branch}", head, to)])
+        _check_ref_name("branch", branch)
+        head, target = self.branches().get(branch), self.resolve(to).id
+        if head != target:
+            self.store.write(self.id, {}, [RefMove(f"heads/{branch}", head, target)])
 
     def revert(self, revision: str, *, author: str, branch: str = MAIN) -> Commit:
         """Commit the inverse of a commit. Raises `Conflict` where a later commit changed the same items."""
@@ -275,8 +285,7 @@ class KnowledgeBase:
         return commit
 
     def _make_ref(self, what: str, ref: str, name: str, at: str) -> Commit:
-        if not _NAME.match(name) or _HEX.match(name) or name == "HEAD":
-            raise InvalidName(what, name)
+        _check_ref_name(what, name)
         commit = self.resolve(at)
         try:
             self.store.write(self.id, {}, [RefMove(ref, None, commit.id)])
@@ -325,3 +334,9 @@ class KnowledgeBase:
         if not is_intact(object_id, data):
             raise ObjectCorrupt(self.name, object_id, "does not hash to its name")
         return data
+
+
+def _check_ref_name(what: str, name: str) -> None:
+    # What reads as an abbreviated commit id would hide that commit.
+    if not _NAME.match(name) or _HEX.match(name) or name == "HEAD":
+        raise InvalidName(what, name)

@@ -34,8 +34,8 @@ PATTERNS: tuple[Kind, ...] = ("template", "success")
 class Limits:
     """How much of each kind a question may retrieve, and the evidence it takes.
 
-    `floor` is the least fused score of a metric or document; `near_best` the least share of the best table's score
-    that another table needs; `pattern_floor` the least similarity of a template or success.
+    `floor` is the least cosine of a metric or document that the question does not name; `near_best` the least share
+    of the best table's score that another table needs; `pattern_floor` the least similarity of a template or success.
     """
 
     per_kind: Mapping[Kind, int] = field(
@@ -51,7 +51,7 @@ class Limits:
             "preference": 10,
         }
     )
-    floor: float = 0.35
+    floor: float = 0.3
     near_best: float = 0.5
     pattern_floor: float = 0.6
 
@@ -95,6 +95,11 @@ class _CommitIndex:
         self.hashes = snapshot.hashes
         self.items = [item for item in snapshot.items.values() if item.retrievable]
         self.by_id = {item.id: item for item in self.items}
+        self.tables = {
+            item.body.table: tuple(column.name for column in item.body.columns)
+            for item in self.items
+            if isinstance(item.body, Schema)
+        }
         self.entities = EntityIndex(self.items)
         self.joins = JoinGraph(self.items)
         self.searched = [item for item in self.items if item.kind in SEARCHED and item.usage == "auto"]
@@ -141,15 +146,23 @@ class Retriever:
         mentions = index.entities.find(question)
         masked = mask(question, mentions)
         query = _Query(question, masked, mentions, *self._embedder.embed([question, masked.text]))
-        hits = [*_always(index, subjects), *self._searched(index, query, limits)]
-        hits = _within(hits, limits)
+        hits = _within([*_always(index, subjects), *self._searched(index, query, limits)], limits)
+        hits += _referenced(index, hits)
         hits += _joined(index, hits)
         hits += _gotchas(index, query, hits)
         hits += self._patterns(index, query, limits)
         return Retrieval(commit, masked, tuple(mentions), tuple(_within(hits, limits)))
 
+    def warm_up(self) -> None:
+        """Load the embedding model now rather than with the first question."""
+        self._embedder.embed(["warm up"])
+
     def mask(self, base: KnowledgeBase, question: str, *, revision: str = "main") -> MaskedQuestion:
         return self._index(base, base.resolve(revision)).mask(question)
+
+    def tables(self, base: KnowledgeBase, *, revision: str = "main") -> Mapping[str, tuple[str, ...]]:
+        """Table → columns, from the schema items of a commit."""
+        return self._index(base, base.resolve(revision)).tables
 
     def _index(self, base: KnowledgeBase, commit: Commit) -> _CommitIndex:
         key = (str(base.id), commit.tree)
@@ -178,6 +191,8 @@ class Retriever:
         for position, item in enumerate(index.searched):
             share = float(sparse[position]) / best_sparse if best_sparse else 0.0
             own, surfaces = named.get(item.id, (0.0, ()))
+            if item.kind != "schema" and not surfaces and cosine[position] < limits.floor:
+                continue
             score = float(cosine[position]) + self._weights.sparse * share + self._weights.named * own
             reasons = [f"similar {cosine[position]:.2f}"]
             if share > 0:
@@ -185,7 +200,7 @@ class Retriever:
             if surfaces:
                 reasons.append("names " + ", ".join(surfaces))
             hits.append(Hit(item, index.hashes[item.id], score, tuple(reasons)))
-        return _worth_it(self._with_database_support(hits), limits)
+        return _near_best(self._with_database_support(hits), limits)
 
     def _with_database_support(self, hits: list[Hit]) -> list[Hit]:
         """Tables of one database support each other: its three best tables speak for all of them."""
@@ -252,13 +267,22 @@ def _always(index: _CommitIndex, subjects: tuple[str, ...]) -> list[Hit]:
     return hits
 
 
-def _worth_it(hits: list[Hit], limits: Limits) -> list[Hit]:
-    best_table = max((hit.score for hit in hits if hit.item.kind == "schema"), default=0.0)
-    return [
-        hit
-        for hit in hits
-        if (hit.score >= limits.near_best * best_table if hit.item.kind == "schema" else hit.score >= limits.floor)
-    ]
+def _near_best(hits: list[Hit], limits: Limits) -> list[Hit]:
+    """Without the tables that are far from the best one."""
+    best = max((hit.score for hit in hits if hit.item.kind == "schema"), default=0.0)
+    return [hit for hit in hits if hit.item.kind != "schema" or hit.score >= limits.near_best * best]
+
+
+def _referenced(index: _CommitIndex, hits: list[Hit]) -> list[Hit]:
+    """Tables that a found metric or document names as what it is about."""
+    have = {hit.item.id for hit in hits}
+    added: dict[str, Hit] = {}
+    for hit in hits:
+        for ref in hit.item.refs if hit.item.kind in SEARCHED else ():
+            item = index.by_id.get(ref)
+            if item is not None and item.kind == "schema" and ref not in have and ref not in added:
+                added[ref] = Hit(item, index.hashes[ref], hit.score, (f"referenced by {hit.item.id}",))
+    return list(added.values())
 
 
 def _joined(index: _CommitIndex, hits: list[Hit]) -> list[Hit]:

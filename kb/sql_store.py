@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, CursorResult, Engine, Table, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kb import tables
-from kb.database import transaction
+from kb.database import insert_missing, transaction
 from kb.errors import AlreadyExists, BaseNotFound, RefMoved
 from kb.store import BaseId, RefMove, Vector
 
@@ -42,7 +40,7 @@ class SqlStore:
         with transaction(self._engine) as connection:
             base_id = self._base_id(connection, base)
             rows = [{"base_id": base_id, "object_id": key, "data": data} for key, data in objects.items()]
-            self._insert_missing(connection, tables.objects, rows)
+            insert_missing(connection, tables.objects, rows)
             for move in moves:
                 self._move(connection, base, base_id, move)
 
@@ -97,12 +95,12 @@ class SqlStore:
             for text, vector in vectors.items()
         ]
         with transaction(self._engine) as connection:
-            self._insert_missing(connection, tables.vectors, rows)
+            insert_missing(connection, tables.vectors, rows)
 
     def _base_id(self, connection: Connection, base: BaseId) -> int:
         columns = tables.bases.c
         query = select(columns.id).where(columns.tenant == base.tenant, columns.name == base.name)
-        base_id = connection.scalar(query)
+        base_id: int | None = connection.scalar(query)
         if base_id is None:
             raise BaseNotFound(base.name)
         return base_id
@@ -110,11 +108,11 @@ class SqlStore:
     def _move(self, connection: Connection, base: BaseId, base_id: int, move: RefMove) -> None:
         columns = tables.refs.c
         this_ref = (columns.base_id == base_id) & (columns.ref == move.ref)
-        if move.expected is None:
-            if move.new is None:
-                return
+        if move.expected is None and move.new is None:
+            moved = int(connection.scalar(select(columns.ref).where(this_ref)) is None)
+        elif move.expected is None:
             row = {"base_id": base_id, "ref": move.ref, "commit_id": move.new}
-            moved = self._insert_missing(connection, tables.refs, [row])
+            moved = insert_missing(connection, tables.refs, [row])
         elif move.new is None:
             statement = delete(tables.refs).where(this_ref, columns.commit_id == move.expected)
             moved = connection.execute(statement).rowcount
@@ -124,17 +122,6 @@ class SqlStore:
         if moved != 1:
             found = connection.scalar(select(columns.commit_id).where(this_ref))
             raise RefMoved(base.name, move.ref, move.expected, found)
-
-    def _insert_missing(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> int:
-        """Insert the rows whose key is new; gives how many a single-row call inserted."""
-        if not rows:
-            return 0
-        # Sorted, so that two writers of the same keys take their locks in one order.
-        ordered = sorted(rows, key=lambda row: [str(row[column.name]) for column in table.primary_key])
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(table).on_conflict_do_nothing()
-        result: CursorResult[Any] = connection.execute(statement, ordered if len(ordered) > 1 else ordered[0])
-        return result.rowcount
 
 
 def _batches(values: Collection[str]) -> Iterator[list[str]]:

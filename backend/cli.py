@@ -1,0 +1,196 @@
+"""`kvasir backend`: start, show and stop vLLM with LMCache.
+
+Each command prints what one function of the launcher returns.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+
+from backend.errors import BackendError, LaunchOptionInvalid
+from backend.launch_state import read_state
+from backend.launcher import BackendStatus, PartStatus, down, status, up
+from backend.plan import LaunchOptions, LaunchPlan, PartName, make_plan
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+_DEFAULTS = {field.name: field.default for field in fields(LaunchOptions)}
+
+
+class BackendFailed(click.ClickException):
+    """A `BackendError` on its way out: `error: …` on stderr, exit code 1."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"error: {self.format_message()}", err=file is None, file=file)
+
+
+def _home_option(command: Command) -> Command:
+    return click.option(
+        "--home",
+        envvar="KVASIR_HOME",
+        default=".kvasir",
+        show_default=True,
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where Kvasir keeps its files; the backend's are in its folder 'backend'. Also KVASIR_HOME.",
+    )(command)
+
+
+def _json_option(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
+
+
+@click.group("backend", short_help="Start, show and stop vLLM with LMCache.")
+def group() -> None:
+    """Start, show and stop vLLM with LMCache on this machine."""
+
+
+@group.command("up")
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="Model folder. By default everything as at the last start."
+)
+@click.option("--served-name", help="Name that requests use. Default: the folder's name.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Default: cuda where there is a GPU.")
+@click.option("--engine-port", type=int, help=f"Port of vLLM. Default: {_DEFAULTS['engine_port']}.")
+@click.option("--cache-port", type=int, help=f"Port between vLLM and LMCache. Default: {_DEFAULTS['cache_port']}.")
+@click.option("--cache-http-port", type=int, help=f"LMCache's HTTP port. Default: {_DEFAULTS['cache_http_port']}.")
+@click.option("--window-tokens", type=int, help="Longest prompt and answer. Default: the model's, up to 16384.")
+@click.option("--dtype", help="vLLM's --dtype. Default: bfloat16 on a CPU, auto on a GPU.")
+@click.option("--l1-size-gb", type=float, help=f"RAM for LMCache, taken at once. Default: {_DEFAULTS['l1_size_gb']:g}.")
+@click.option("--chunk-tokens", type=int, help=f"LMCache's chunk. Default: {_DEFAULTS['chunk_tokens']}.")
+@click.option("--cpu-kv-gb", type=float, help=f"RAM for vLLM's KV cache on a CPU. Default: {_DEFAULTS['cpu_kv_gb']:g}.")
+@click.option(
+    "--gpu-memory-share", type=float, help=f"vLLM's share of the GPU. Default: {_DEFAULTS['gpu_memory_share']}."
+)
+@click.option("--kv-dir", type=click.Path(path_type=Path), help="LMCache's disk tier. Default: HOME/backend/kv.")
+@click.option("--ready-seconds", type=float, help=f"Patience for each part. Default: {_DEFAULTS['ready_seconds']:g}.")
+@click.option("--engine-arg", "engine_args", multiple=True, help="Passed on to vLLM as it is; may be repeated.")
+@click.option("--only", type=click.Choice(["engine", "cache"]), help="Start this part alone.")
+@click.option("--dry-run", is_flag=True, help="Print the exact commands and start nothing.")
+@_home_option
+@_json_option
+def up_command(home: Path, only: PartName | None, dry_run: bool, as_json: bool, **given: Any) -> None:
+    """Start LMCache and vLLM, and wait until they answer."""
+    with _errors_shown(), _termination_as_exit():
+        plan = make_plan(_options(home / "backend", only, given), home)
+        if dry_run:
+            click.echo(_plan_json(plan) if as_json else _plan_text(plan))
+            return
+        result = up(plan, home / "backend", _progress, only=only)
+    if as_json:
+        click.echo(_json({**_status_data(result), "config": plan.config_lines()}))
+        return
+    _print_status(result)
+    click.echo(f"\nFor kvasir.toml:\n\n{plan.config_lines()}", nl=False)
+
+
+@group.command("status")
+@_home_option
+@_json_option
+def status_command(home: Path, as_json: bool) -> None:
+    """Show the parts. Exit code 0 when all are healthy, else 1."""
+    with _errors_shown():
+        result = status(home / "backend")
+    if as_json:
+        click.echo(_json(_status_data(result)))
+    else:
+        _print_status(result)
+    sys.exit(0 if result.healthy else 1)
+
+
+@group.command("down")
+@click.option("--only", type=click.Choice(["engine"]), help="Stop vLLM alone; the cache stays warm.")
+@_home_option
+@_json_option
+def down_command(home: Path, only: PartName | None, as_json: bool) -> None:
+    """Stop what 'up' started. Nothing else is touched; stopping twice is fine."""
+    with _errors_shown():
+        report = down(home / "backend", _progress, only=only)
+    if as_json:
+        click.echo(_json(asdict(report)))
+    elif not report.stopped:
+        click.echo("nothing was running")
+    else:
+        click.echo(f"stopped {', '.join(report.stopped)}: {len(report.ended_pids)} processes ended")
+        if report.killed_pids:
+            click.echo(f"killed, because they did not end when asked: {', '.join(map(str, report.killed_pids))}")
+        for segment in report.removed_segments:
+            click.echo(f"removed {segment}")
+
+
+def _options(state_dir: Path, only: PartName | None, given: dict[str, Any]) -> LaunchOptions:
+    """The options given, over those of the last start where the model is not named or a running part must fit."""
+    chosen = {key: value for key, value in given.items() if value is not None and value != ()}
+    last = read_state(state_dir).options
+    if last is not None and ("model" not in chosen or only is not None):
+        return replace(last, **chosen)
+    if "model" not in chosen:
+        raise LaunchOptionInvalid("--model", "is missing, and nothing was started here before; give a model folder")
+    return LaunchOptions(**chosen)
+
+
+def _status_data(result: BackendStatus) -> dict[str, Any]:
+    return {**asdict(result), "healthy": result.healthy}
+
+
+def _print_status(result: BackendStatus) -> None:
+    for part in result.parts:
+        click.echo(f"{part.name:<7}{part.condition:<10}{_what(part)}")
+    if result.api_base and any(part.condition != "absent" for part in result.parts):
+        click.echo(f"model  {result.served_name} at {result.api_base}")
+
+
+def _what(part: PartStatus) -> str:
+    if part.condition == "absent":
+        return part.detail
+    known = [f"pid {part.pid}" if part.pid else "", part.health_url or "", f"{part.resident_bytes / 1e9:.1f} GB"]
+    if part.orphan_pids:
+        known.append(f"left behind: {', '.join(map(str, part.orphan_pids))}")
+    return "  ".join(text for text in (*known, part.detail, f"log {part.log}") if text)
+
+
+def _plan_text(plan: LaunchPlan) -> str:
+    parts = "\n\n".join(f"# {part.name}\n{part.command()}" for part in plan.parts)
+    return f"{parts}\n\n# kvasir.toml\n{plan.config_lines()}".rstrip("\n")
+
+
+def _plan_json(plan: LaunchPlan) -> str:
+    return _json({**asdict(plan), "config": plan.config_lines()})
+
+
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=2, default=str)
+
+
+def _progress(message: str) -> None:
+    click.echo(message, err=True)
+
+
+@contextmanager
+def _errors_shown() -> Iterator[None]:
+    try:
+        yield
+    except BackendError as exc:
+        raise BackendFailed(str(exc)) from exc
+
+
+@contextmanager
+def _termination_as_exit() -> Iterator[None]:
+    """A SIGTERM during the start cleans up as a Ctrl-C does."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

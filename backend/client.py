@@ -1,0 +1,279 @@
+"""Every engine through LiteLLM. The one file that imports it.
+
+LiteLLM is imported on the first `connect`, because that takes seconds. Checked against LiteLLM 1.106:
+- without `LITELLM_LOCAL_MODEL_COST_MAP` it fetches a price list from the network on import;
+- `num_retries` needs tenacity, which it does not bring along, retries bad requests too, and swallows its own
+  failure; with OpenAI's client it counts twice. So `retries` is counted here;
+- it reports "stop" for a stream that ended without a `finish_reason`, and for vLLM's "abort" and "error". What
+  really came is kept beside it, and decides whether an answer is whole;
+- its `hosted_vllm` route loses that too in streams, and takes a bare end marker for "stop". So vLLM is spoken to
+  through `custom_openai`, the same wire format by OpenAI's client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from backend.engine import Chunk, Completion, Engine, EngineConfig, Message, Sampling, Usage
+from backend.engine_failure import FOREIGN_ERRORS, engine_failure, names_key
+from backend.errors import (
+    BackendError,
+    ContextTooLong,
+    EngineInterrupted,
+    EngineMisconfigured,
+    EngineRefused,
+    EngineUnreachable,
+)
+from backend.vllm_server import VLLMServer
+
+if TYPE_CHECKING:
+    from backend.embedded import EmbeddedProvider
+
+__all__ = [
+    "Chunk",
+    "Completion",
+    "Engine",
+    "EngineConfig",
+    "LiteLLMEngine",
+    "Message",
+    "Sampling",
+    "Usage",
+    "connect",
+]
+
+T = TypeVar("T")
+
+_VLLM_ROUTE = "custom_openai"
+_BROKEN_OFF = frozenset({"abort", "error", "network_error"})
+_FIRST_RETRY_SECONDS = 0.25
+_LONGEST_WAIT_SECONDS = 5.0
+
+
+def connect(config: EngineConfig) -> Engine:
+    """An engine for `config`. Talks to nothing yet, but checks a model folder.
+
+    Raises `EngineMisconfigured` where `path` or `api_base` is missing, `ModelFolderInvalid` for a bad folder.
+    """
+    return LiteLLMEngine(config)
+
+
+class LiteLLMEngine:
+    """`Engine` over any provider of LiteLLM, vLLM's server and a model in this process among them."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        self._litellm = _import_litellm()
+        self._vllm = VLLMServer(config) if config.provider == "hosted_vllm" else None
+        self._folder: Path | None = None
+        self._embedded: EmbeddedProvider | None = None
+        if config.provider == "embedded":
+            self._embedded = _embedded_provider(self._litellm)
+            self._folder = _folder_of(config)
+            self._embedded.check(self._folder)
+
+    @property
+    def config(self) -> EngineConfig:
+        return self._config
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None) -> Completion:
+        arguments = self._arguments(messages, sampling, cache_salt, stream=False)
+        response = await self._begin(arguments)
+        if not response.choices:
+            raise EngineInterrupted(self._config.name, "no choice in the answer")
+        choice = response.choices[0]
+        said = getattr(choice, "provider_specific_fields", None) or {}
+        reason = self._whole(said.get("native_finish_reason") or choice.finish_reason, choice.finish_reason)
+        ttft = getattr(response, "ttft_seconds", None)
+        return Completion(
+            text=choice.message.content or "",
+            finish_reason=reason,
+            model=(response.model or self._config.served_name).removeprefix(f"{_VLLM_ROUTE}/"),
+            usage=_usage(getattr(response, "usage", None), getattr(response, "kv_transfer_params", None)),
+            ttft_seconds=ttft if isinstance(ttft, float) else None,
+        )
+
+    async def stream(
+        self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None
+    ) -> AsyncIterator[Chunk]:
+        response = await self._begin(self._arguments(messages, sampling, cache_salt, stream=True))
+        usage: Usage | None = None
+        started = False
+        try:
+            while (part := await self._next(response, started=started)) is not None:
+                usage = _usage(getattr(part, "usage", None), None) or usage
+                text = part.choices[0].delta.content if part.choices else None
+                if text:
+                    started = True
+                    yield Chunk(text)
+            said = response.received_finish_reason or response.intermittent_finish_reason
+            reason = self._whole(said, said)
+            yield Chunk("", finish_reason=reason, usage=usage)
+        finally:
+            # Closes the connection, which is how vLLM learns that nobody reads any more.
+            await response.aclose()
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        if self._embedded is not None and self._folder is not None:
+            return await self._mapped(self._embedded.count_tokens(self._folder, messages))
+        if self._vllm is not None:
+            return await self._mapped(self._vllm.count_tokens(messages))
+        counted: int = await asyncio.to_thread(
+            self._litellm.token_counter, model=self._config.model, messages=list(messages)
+        )
+        return counted
+
+    async def window_tokens(self) -> int | None:
+        if self._config.window_tokens is not None:
+            return self._config.window_tokens
+        if self._embedded is not None and self._folder is not None:
+            return self._embedded.check(self._folder).window_tokens
+        if self._vllm is not None:
+            return await self._mapped(self._vllm.window_tokens())
+        known = self._litellm.model_cost
+        entry = known.get(self._config.model) or known.get(self._config.served_name) or {}
+        window = entry.get("max_input_tokens")
+        return window if isinstance(window, int) else None
+
+    def _whole(self, said: str | None, reason: str | None) -> str:
+        """`reason`, if what the engine `said` means that the answer reached its end."""
+        if said is None or reason is None:
+            raise EngineInterrupted(self._config.name, "it ended without a finish reason")
+        if said.lower() in _BROKEN_OFF:
+            raise EngineInterrupted(self._config.name, f"finish reason '{said}'")
+        return reason
+
+    def _arguments(
+        self, messages: Sequence[Message], sampling: Sampling, cache_salt: str | None, *, stream: bool
+    ) -> dict[str, Any]:
+        config = self._config
+        model, key = config.model, config.api_key
+        if self._vllm is not None:
+            # Without a key of its own, OpenAI's client would send this server the one in OPENAI_API_KEY.
+            model, key = f"{_VLLM_ROUTE}/{config.served_name}", key or "none"
+        wanted: dict[str, Any] = {
+            "max_tokens": config.max_output_tokens if sampling.max_tokens is None else sampling.max_tokens,
+            "temperature": config.temperature if sampling.temperature is None else sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": sampling.seed,
+            "stop": list(sampling.stop) or None,
+            "presence_penalty": sampling.presence_penalty,
+            "frequency_penalty": sampling.frequency_penalty,
+            "api_base": config.api_base,
+            "api_key": key,
+            "stream_options": {"include_usage": True} if stream else None,
+            "extra_body": self._extra_body(cache_salt, stream=stream) or None,
+            "model_folder": str(self._folder) if self._folder else None,
+        }
+        return {
+            "model": model,
+            # LiteLLM rewrites messages in place for some providers.
+            "messages": [dict(message) for message in messages],
+            "stream": stream,
+            "timeout": config.timeout_seconds,
+            "max_retries": 0,
+            "num_retries": 0,
+            "drop_params": True,
+            **{key: value for key, value in wanted.items() if value is not None},
+        }
+
+    def _extra_body(self, cache_salt: str | None, *, stream: bool) -> dict[str, Any]:
+        body: dict[str, Any] = {}
+        if self._vllm is None:
+            return body
+        if cache_salt is not None:
+            body["cache_salt"] = cache_salt
+        # vLLM returns these counts in whole answers only.
+        if self._config.lmcache and not stream:
+            body["kv_transfer_params"] = {"cached_token_stats": True}
+        return body
+
+    async def _begin(self, arguments: dict[str, Any]) -> Any:
+        """Send the request, again where that can help, until the answer or the stream's head is there."""
+        attempt = 0
+        while True:
+            try:
+                return await self._mapped(self._litellm.acompletion(**arguments))
+            except (EngineUnreachable, EngineInterrupted, EngineRefused) as exc:
+                wait_seconds = _wait_seconds(exc, attempt)
+                if attempt >= self._config.retries or wait_seconds is None:
+                    raise
+            await asyncio.sleep(wait_seconds)
+            attempt += 1
+
+    async def _next(self, response: Any, *, started: bool) -> Any | None:
+        try:
+            return await self._mapped(anext(response), started=started)
+        except StopAsyncIteration:
+            return None
+
+    async def _mapped(self, call: Awaitable[T], *, started: bool = False) -> T:
+        try:
+            async with asyncio.timeout(self._config.timeout_seconds):
+                return await call
+        except (*FOREIGN_ERRORS, BackendError) as exc:
+            error = engine_failure(exc, self._config, started=started)
+            if error is exc:
+                raise
+            raise error from (None if names_key(exc, self._config) else exc)
+
+
+def _import_litellm() -> Any:
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+
+    litellm.telemetry = False
+    litellm.suppress_debug_info = True
+    # Counting for a Llama or Cohere model would fetch its tokenizer; an estimate is what these get anyway.
+    litellm.disable_hf_tokenizer_download = True
+    return litellm
+
+
+def _embedded_provider(litellm: Any) -> EmbeddedProvider:
+    """The provider registered with LiteLLM, whose list is process-wide: engines share its loaded models."""
+    from backend.embedded import EmbeddedProvider
+
+    for entry in litellm.custom_provider_map:
+        if entry["provider"] == "embedded" and isinstance(entry["custom_handler"], EmbeddedProvider):
+            return entry["custom_handler"]
+    provider = EmbeddedProvider()
+    litellm.custom_provider_map.append({"provider": "embedded", "custom_handler": provider})
+    litellm.utils.custom_llm_setup()
+    return provider
+
+
+def _folder_of(config: EngineConfig) -> Path:
+    if not config.path:
+        raise EngineMisconfigured(config.name, "path", "is missing; it is the model's folder")
+    return Path(config.path).expanduser().resolve()
+
+
+def _wait_seconds(exc: BackendError, attempt: int) -> float | None:
+    """Seconds until a new try, or `None` where one would not help."""
+    if isinstance(exc, ContextTooLong):
+        return None
+    if isinstance(exc, EngineRefused):
+        if exc.status != 429 and exc.status < 500:
+            return None
+        if exc.retry_after_seconds is not None:
+            return exc.retry_after_seconds if exc.retry_after_seconds <= _LONGEST_WAIT_SECONDS else None
+    wait: float = _FIRST_RETRY_SECONDS * 2**attempt
+    return min(wait, _LONGEST_WAIT_SECONDS)
+
+
+def _usage(raw: Any, transfer: Any) -> Usage | None:
+    if raw is None or raw.prompt_tokens is None:
+        return None
+    details = getattr(raw, "prompt_tokens_details", None)
+    stats = transfer.get("cached_token_stats") if isinstance(transfer, dict) else None
+    stats = stats if isinstance(stats, dict) else {}
+    return Usage(
+        prompt_tokens=raw.prompt_tokens,
+        completion_tokens=raw.completion_tokens or 0,
+        cached_tokens=getattr(details, "cached_tokens", None),
+        engine_cached_tokens=stats.get("num_vllm_cached_tokens"),
+        lmcache_cached_tokens=stats.get("num_lmcache_cached_tokens"),
+    )

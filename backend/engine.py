@@ -1,0 +1,134 @@
+"""What an engine is to the rest of Kvasir: the contract, and the values that cross it.
+
+An engine turns messages into text. Which server, library or company does so stays behind `Engine`; callers import
+these names from `backend.client`, which holds the one implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypedDict
+
+
+class Message(TypedDict):
+    """One message of a conversation, in OpenAI's words: `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Where tokens come from.
+
+    `model` is LiteLLM's model string: `embedded/NAME` (with `path`, a model folder), `hosted_vllm/NAME` (with
+    `api_base`), `openai/…`, `anthropic/…` or any other of its providers. `window_tokens=None` asks the engine.
+    `lmcache=True` says that the vLLM server has the LMCache connector, so that it can tell whose cache was hit.
+    """
+
+    name: str
+    model: str
+    path: str | None = None
+    api_base: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    window_tokens: int | None = None
+    max_output_tokens: int = 512
+    temperature: float = 0.0
+    timeout_seconds: float = 120.0
+    retries: int = 1
+    lmcache: bool = False
+
+    @property
+    def provider(self) -> str:
+        """The part of `model` before the first slash, or "" where it has none."""
+        provider, slash, _ = self.model.partition("/")
+        return provider if slash else ""
+
+    @property
+    def served_name(self) -> str:
+        """The part of `model` after the first slash: the name that the engine itself knows."""
+        return self.model.partition("/")[2] or self.model
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to draw tokens. `None` leaves it to the engine's configuration, then to the engine."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one request. A cache count of `None` means that the engine does not say, which is not 0.
+
+    `cached_tokens` were not computed again, from whichever cache; `engine_cached_tokens` came from vLLM's own
+    prefix cache, and `lmcache_cached_tokens` is the prefix that LMCache held. The last two overlap: a prefix can
+    lie in both.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int | None = None
+    engine_cached_tokens: int | None = None
+    lmcache_cached_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A whole answer. `finish_reason` is "stop", "length" or another of OpenAI's words.
+
+    `ttft_seconds` is `None` where the engine does not report when its first token was ready.
+    """
+
+    text: str
+    finish_reason: str
+    model: str
+    usage: Usage | None
+    ttft_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a streamed answer. The last one has a `finish_reason`, and `usage` where the engine counts."""
+
+    text: str
+    finish_reason: str | None = None
+    usage: Usage | None = None
+
+
+class Engine(Protocol):
+    """Messages in, text out. Every method raises from the `EngineError` branch of `backend.errors`, or
+    `ModelFolderInvalid`; one object may serve any number of concurrent calls.
+
+    `cache_salt` keeps one tenant's KV cache from being seen through another's timings. Engines without a salted
+    prefix cache never get it.
+    """
+
+    @property
+    def config(self) -> EngineConfig: ...
+
+    async def complete(
+        self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None
+    ) -> Completion: ...
+
+    def stream(
+        self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None
+    ) -> AsyncIterator[Chunk]:
+        """Chunks as they come. Closing the iterator, or cancelling its reader, stops the engine's work."""
+        ...
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens of the prompt that `messages` become. Exact, chat template included, with vLLM and embedded
+        engines; an estimate with others."""
+        ...
+
+    async def window_tokens(self) -> int | None:
+        """Tokens of prompt and answer together that fit, or `None` where the engine does not say."""
+        ...

@@ -1,0 +1,193 @@
+"""What can go wrong with engines and their processes, as a tree. No message carries an API key.
+
+BackendError
+├── EngineError                  a call to one engine; carries `engine`, its name in the configuration
+│   ├── EngineMisconfigured      the entry of the configuration cannot work
+│   ├── EngineUnreachable        nothing answers at its address
+│   ├── EngineTimeout            no answer in time
+│   ├── EngineInterrupted        the answer stopped before its end
+│   └── EngineRefused            it answered with an error; carries `status` and `retry_after_seconds`
+│       └── ContextTooLong       the prompt and the answer do not fit its window
+├── ModelFolderInvalid           a model folder lacks something; carries `path` and `missing`
+└── LaunchError                  `kvasir backend up` or `down`
+    ├── EnginePythonInvalid      the engine's Python is absent or lacks vLLM or LMCache
+    ├── LaunchOptionInvalid      an option cannot work
+    ├── PortTaken                something else listens on a port we need
+    ├── AlreadyUp                it runs already
+    ├── LaunchBusy               another up or down is at work in the same folder
+    ├── PartFailed               a process ended, or was not ready in time
+    └── StopFailed               a process outlived SIGKILL
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class BackendError(Exception):
+    """Base of all the backend's errors."""
+
+
+class EngineError(BackendError):
+    """A call to the engine `engine` failed."""
+
+    def __init__(self, engine: str, message: str) -> None:
+        self.engine = engine
+        super().__init__(f"engine '{engine}': {message}")
+
+
+class EngineMisconfigured(EngineError):
+    """The engine's configuration cannot work; `setting` is the field that is wrong."""
+
+    def __init__(self, engine: str, setting: str, problem: str) -> None:
+        self.setting = setting
+        super().__init__(engine, f"{setting} {problem}; correct it under [engines.{engine}] in kvasir.toml")
+
+
+class EngineUnreachable(EngineError):
+    """Nothing answers at `api_base`."""
+
+    def __init__(self, engine: str, api_base: str | None) -> None:
+        self.api_base = api_base
+        where = api_base or "the provider's address"
+        super().__init__(
+            engine,
+            f"nothing answers at {where}; see what runs with 'kvasir backend status', "
+            "start the local pair with 'kvasir backend up', or correct api_base in kvasir.toml",
+        )
+
+
+class EngineTimeout(EngineError):
+    """No answer within `timeout_seconds`."""
+
+    def __init__(self, engine: str, timeout_seconds: float) -> None:
+        self.timeout_seconds = timeout_seconds
+        super().__init__(
+            engine,
+            f"no answer within {timeout_seconds:g} s; ask for fewer tokens (max_tokens) "
+            f"or raise timeout_seconds under [engines.{engine}] in kvasir.toml",
+        )
+
+
+class EngineInterrupted(EngineError):
+    """The answer stopped before its end; what came until then is incomplete."""
+
+    def __init__(self, engine: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            engine,
+            f"the answer stopped before its end ({reason}); ask again, and if it stays so, "
+            "read the engine's log ('kvasir backend status' names it)",
+        )
+
+
+class EngineRefused(EngineError):
+    """The engine answered with the HTTP status `status`."""
+
+    def __init__(self, engine: str, status: int, message: str, *, retry_after_seconds: float | None = None) -> None:
+        self.status, self.retry_after_seconds = status, retry_after_seconds
+        super().__init__(engine, f"refused with status {status}: {message}; {_next_step(engine, status)}")
+
+
+class ContextTooLong(EngineRefused):
+    """The prompt and the answer asked for do not fit the engine's window."""
+
+
+class ModelFolderInvalid(BackendError):
+    """A model folder lacks something; `missing` says what."""
+
+    def __init__(self, path: Path, missing: str) -> None:
+        self.path, self.missing = path, missing
+        super().__init__(
+            f"model folder '{path}': {missing}; give the folder of a Hugging Face causal language model "
+            "(config.json, *.safetensors, tokenizer files with a chat template)"
+        )
+
+
+class LaunchError(BackendError):
+    """Base of what `up` and `down` raise."""
+
+
+class EnginePythonInvalid(LaunchError):
+    """The interpreter that should run vLLM and LMCache cannot."""
+
+    def __init__(self, python: Path, problem: str) -> None:
+        self.python, self.problem = python, problem
+        super().__init__(
+            f"engine python '{python}' {problem}; install the engines with 'make engine', "
+            "or name a python that has vllm and lmcache in KVASIR_ENGINE_PYTHON"
+        )
+
+
+class LaunchOptionInvalid(LaunchError):
+    """The option `option` cannot work."""
+
+    def __init__(self, option: str, problem: str) -> None:
+        self.option = option
+        super().__init__(f"{option}: {problem}")
+
+
+class PortTaken(LaunchError):
+    """Something else listens on `port`; `option` is what changes ours."""
+
+    def __init__(self, port: int, part: str, holder: str | None, option: str) -> None:
+        self.port, self.part, self.holder, self.option = port, part, holder, option
+        by = f"taken by {holder}" if holder else "taken by a process of another user"
+        super().__init__(f"port {port} of {part} is {by}; stop it, or choose another port with {option}")
+
+
+class AlreadyUp(LaunchError):
+    """The parts `parts` run already."""
+
+    def __init__(self, parts: tuple[str, ...], home: Path) -> None:
+        self.parts, self.home = parts, home
+        super().__init__(
+            f"already up in '{home}': {', '.join(parts)}; "
+            "see it with 'kvasir backend status', stop it with 'kvasir backend down'"
+        )
+
+
+class LaunchBusy(LaunchError):
+    """Another `up` or `down` holds the lock of the same folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        super().__init__(
+            f"another 'kvasir backend up' or 'down' is at work in '{home}'; "
+            "wait for it to end, or use another folder with --home"
+        )
+
+
+class PartFailed(LaunchError):
+    """`part` ended or was not ready in time; `tail` holds the last lines of its log."""
+
+    def __init__(self, part: str, reason: str, log: Path, tail: tuple[str, ...]) -> None:
+        self.part, self.reason, self.log, self.tail = part, reason, log, tail
+        lines = "\n".join(f"  | {line}" for line in tail) or "  | (empty)"
+        super().__init__(
+            f"{part} {reason}; everything that this start had begun was stopped. Last lines of {log}:\n{lines}"
+        )
+
+
+class StopFailed(LaunchError):
+    """Processes outlived SIGKILL."""
+
+    def __init__(self, pids: tuple[int, ...]) -> None:
+        self.pids = pids
+        listed = ", ".join(str(pid) for pid in pids)
+        super().__init__(
+            f"still running after SIGKILL: {listed}; they wait for the kernel (a disk or a GPU driver), "
+            "run 'kvasir backend down' again later"
+        )
+
+
+def _next_step(engine: str, status: int) -> str:
+    if status in (401, 403):
+        return f"set the api_key of [engines.{engine}]"
+    if status == 404:
+        return f"check model and api_base of [engines.{engine}]: the engine may serve another name"
+    if status == 429:
+        return "wait and ask again"
+    if status >= 500:
+        return "ask again, and if it stays so, read the engine's log"
+    return "change the request"

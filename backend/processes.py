@@ -1,0 +1,159 @@
+"""Processes that we started, and nobody else's. Linux.
+
+A process is ours if it is the one recorded (same pid and same start time, so a reused pid is not), a descendant of
+it, or writes its standard output to the part's log. The last finds what outlives its parent: vLLM's EngineCore and
+Worker rename themselves, which overwrites their environment, but they keep the log open.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from backend.errors import StopFailed
+
+_START_TOLERANCE_SECONDS = 1.0
+_GONE = (psutil.NoSuchProcess, psutil.ZombieProcess)
+
+
+@dataclass(frozen=True)
+class ProcessMark:
+    """One process, for as long as the machine runs. `started` is in seconds since the epoch."""
+
+    pid: int
+    started: float
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """`ended` went when asked, `killed` did not."""
+
+    ended: tuple[int, ...]
+    killed: tuple[int, ...]
+
+
+def spawn(argv: Sequence[str], env: Mapping[str, str], log: Path) -> ProcessMark:
+    """Start `argv` as the leader of a session of its own, so that a Ctrl-C here does not reach it.
+
+    Its output is appended to `log`. Raises `OSError` where `argv[0]` cannot be run.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    pid = os.posix_spawn(
+        argv[0],
+        list(argv),
+        dict(env),
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    return ProcessMark(pid, psutil.Process(pid).create_time())
+
+
+def find(mark: ProcessMark) -> psutil.Process | None:
+    """The marked process, or `None` if it ended, whatever has its pid now."""
+    try:
+        process = psutil.Process(mark.pid)
+        if abs(process.create_time() - mark.started) > _START_TOLERANCE_SECONDS:
+            return None
+        return process if process.status() != psutil.STATUS_ZOMBIE else None
+    except _GONE:
+        return None
+
+
+def members(mark: ProcessMark | None, log: Path) -> tuple[psutil.Process, ...]:
+    """All living processes of one part, its leader first if it lives."""
+    leader = find(mark) if mark else None
+    found: dict[int, psutil.Process] = {}
+    if leader is not None:
+        found[leader.pid] = leader
+        with suppress(*_GONE):
+            found.update((child.pid, child) for child in leader.children(recursive=True))
+    for process in psutil.process_iter():
+        if process.pid not in found and _writes_to(process.pid, log):
+            found[process.pid] = process
+    return tuple(process for process in found.values() if _lives(process))
+
+
+def stop(processes: Iterable[psutil.Process], mark: ProcessMark | None, log: Path, *, grace_seconds: float) -> Stopped:
+    """End the part: SIGTERM to the leader, then to what it left, then SIGKILL. Raises `StopFailed`."""
+    present = list(processes)
+    everyone = {process.pid for process in present}
+    leaders = [process for process in present if mark and process.pid == mark.pid]
+    # A leader ends its children in order; signalling them too would make it report them as crashed.
+    _signal(leaders, signal.SIGTERM)
+    psutil.wait_procs(leaders, timeout=grace_seconds)
+    rest = _join(present, members(mark, log))
+    _signal([process for process in rest if process not in leaders], signal.SIGTERM)
+    psutil.wait_procs(rest, timeout=min(grace_seconds, 5.0) if rest else 0)
+    killed: set[int] = set()
+    for _ in range(3):  # a process can start another one while it is being killed
+        rest = _join(present, members(mark, log))
+        if not rest:
+            break
+        everyone |= {process.pid for process in rest}
+        killed |= {process.pid for process in rest}
+        _signal(rest, signal.SIGKILL)
+        psutil.wait_procs(rest, timeout=5.0)
+    survivors = tuple(process.pid for process in _join(present, members(mark, log)))
+    if survivors:
+        raise StopFailed(survivors)
+    return Stopped(ended=tuple(sorted(everyone - killed)), killed=tuple(sorted(killed)))
+
+
+def exit_code(mark: ProcessMark) -> int | None:
+    """The code that our child ended with, negative for a signal; `None` if it runs or is no child of ours."""
+    try:
+        pid, status = os.waitpid(mark.pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status) if pid else None
+
+
+def resident_bytes(processes: Iterable[psutil.Process]) -> int:
+    """Memory that the processes hold, shared pages counted once for each."""
+    total = 0
+    for process in processes:
+        try:
+            total += int(process.memory_info().rss)
+        except _GONE:
+            continue
+    return total
+
+
+def _join(known: Iterable[psutil.Process], found: Iterable[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in {*known, *found} if _lives(process)]
+
+
+def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)  # psutil compares the start time first
+        except _GONE:
+            continue
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except _GONE:
+        return False
+
+
+def _writes_to(pid: int, log: Path) -> bool:
+    for descriptor in (1, 2):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
+        except OSError:  # it ended, or belongs to someone else
+            return False
+        if target.removesuffix(" (deleted)") == str(log):
+            return True
+    return False

@@ -1,0 +1,65 @@
+"""What vLLM's server answers beyond OpenAI's API: exact token counts and the window.
+
+Source: vLLM 0.32, `/tokenize` and `max_model_len` in `/v1/models`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from backend.engine import EngineConfig, Message
+from backend.errors import EngineMisconfigured, EngineRefused
+
+
+class VLLMServer:
+    """Asks one vLLM server. Raises httpx's errors for what the network does; the client maps them."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        if not config.api_base:
+            raise EngineMisconfigured(
+                config.name, "api_base", "is missing; it is the server's address, such as http://127.0.0.1:8100/v1"
+            )
+        self._config = config
+        self._api_base = config.api_base.rstrip("/")
+        # A context costs some 20 ms to make, so one is kept; plain HTTP needs none.
+        self._verify: Any = httpx.create_ssl_context() if self._api_base.startswith("https") else False
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens of the prompt, the chat template's included."""
+        # `/tokenize` lies beside `/v1`, not below it.
+        url = f"{self._api_base.removesuffix('/v1')}/tokenize"
+        body = {
+            "model": self._config.served_name,
+            "messages": list(messages),
+            "add_generation_prompt": True,
+        }
+        answer = await self._ask("POST", url, body)
+        count = answer.get("count")
+        if not isinstance(count, int):
+            raise EngineRefused(self._config.name, 502, f"{url} answered without a count; is this a vLLM server?")
+        return count
+
+    async def window_tokens(self) -> int | None:
+        """`max_model_len` of the served model, or `None` where the list does not have it."""
+        answer = await self._ask("GET", f"{self._api_base}/models", None)
+        for entry in answer.get("data", []):
+            if entry.get("id") == self._config.served_name:
+                window = entry.get("max_model_len")
+                return window if isinstance(window, int) else None
+        return None
+
+    async def _ask(self, method: str, url: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        key = self._config.api_key
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        timeout = self._config.timeout_seconds
+        async with httpx.AsyncClient(timeout=timeout, verify=self._verify, headers=headers) as client:
+            response = await client.request(method, url, json=body)
+            response.raise_for_status()
+            try:
+                answer = response.json()
+            except ValueError as exc:
+                raise EngineRefused(self._config.name, 502, f"{url} answered something that is not JSON") from exc
+            return answer if isinstance(answer, dict) else {}

@@ -1,0 +1,54 @@
+"""The answer to a prepared case: a verified one, else a stored one, else the engine's, which is then stored."""
+
+from __future__ import annotations
+
+import asyncio
+
+from backend.client import Sampling
+from backend.errors import EngineMisconfigured, EngineUnreachable
+from evals.stored_answers import StoredAnswers, answer_key
+from gateway.answering import Prepared, confirmed_text, generated_text
+from gateway.core import Core
+from gateway.errors import EngineNotConfigured
+
+
+class Answers:
+    """Answers for one run. `engine_calls` counts the answers that an engine gave in it."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._stored = StoredAnswers(core.database)
+        self._away: EngineUnreachable | EngineMisconfigured | None = None
+        self.engine_calls = 0
+
+    async def answer(self, prepared: Prepared, repeat: int) -> str:
+        """The text of draw `repeat`. Raises `EngineNotConfigured`, `PromptTooLong`, or what the engine raises."""
+        confirmed = await confirmed_text(self._core, prepared)
+        if confirmed is not None:
+            return confirmed
+        engine = prepared.assistant.engine
+        if engine is None:
+            raise EngineNotConfigured(prepared.assistant.name, prepared.assistant.settings.engine)
+        tenant, key = prepared.ask.tenant, answer_key(prepared.prompt.hash, engine.config, prepared.ask.sampling)
+        stored = await asyncio.to_thread(self._stored.get, tenant, key, repeat)
+        if stored is not None:
+            return stored
+        text = await self._generated(prepared)
+        await asyncio.to_thread(self._stored.keep, tenant, key, repeat, text)
+        return text
+
+    async def _generated(self, prepared: Prepared) -> str:
+        # Nobody waits for an engine that is away once per case.
+        if self._away is not None:
+            raise self._away
+        try:
+            text = await generated_text(self._core, prepared)
+        except (EngineUnreachable, EngineMisconfigured) as exc:
+            self._away = exc
+            raise
+        self.engine_calls += 1
+        return text
+
+
+SAMPLING = Sampling()
+"""Replays draw as the engine's settings say: what users get is what is judged."""

@@ -1,0 +1,48 @@
+"""A case: a question to an assistant and what its answer must satisfy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.client import Message
+from gateway.conversation import Conversation, parse_conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieves:
+    """Every pattern (`fnmatch`, case-sensitive) fits the id of an item that was retrieved. Needs no engine."""
+
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SqlResult:
+    """The answer's statement gives the rows of one of the statements `accepted`, run on the same datasource."""
+
+    accepted: tuple[str, ...]
+    ordered: bool = False
+
+
+Expectation = Retrieves | SqlResult
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`earlier` holds the (user, assistant) turns before the question. `expect` is never empty; all of it must hold."""
+
+    id: str
+    question: str
+    expect: tuple[Expectation, ...]
+    earlier: tuple[tuple[str, str], ...] = ()
+    tags: tuple[str, ...] = ()
+
+    @property
+    def conversation(self) -> Conversation:
+        messages: list[Message] = []
+        for user, assistant in self.earlier:
+            messages += [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
+        return parse_conversation([*messages, {"role": "user", "content": self.question}])
+
+    @property
+    def needs_answer(self) -> bool:
+        return any(isinstance(expectation, SqlResult) for expectation in self.expect)

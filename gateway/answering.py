@@ -1,0 +1,320 @@
+"""The life of a request, from a question to a stored trace: the gateway's core, without HTTP.
+
+`prepare` retrieves and assembles and calls no engine; `answer` and `stream` end what it began. The replay of a
+proposal runs the same three steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from backend.client import Chunk, Completion, Engine, Sampling, Usage
+from backend.errors import BackendError
+from gateway.conversation import Conversation
+from gateway.core import Assistant, Core
+from gateway.errors import EngineNotConfigured, GatewayError, PromptTooLong
+from gateway.prompt import Placed, Placements, Prompt, assemble, newly_needed
+from gateway.sessions import Session
+from gateway.traces import Retrieved, Trace
+from gateway.verification import Verification, verify
+from kb.items import Item, Success
+from kb.retrieval import Hit, Retrieval
+from kb.same_question import same_question
+
+LEAST_ANSWER_TOKENS = 64
+"""Room that a prompt must leave for an answer where the client did not say how much it wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One question to an assistant. `user` is who asks, in the client's words; `id` will be the request's."""
+
+    tenant: str
+    assistant: str
+    conversation: Conversation
+    user: str = ""
+    session_id: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    id: str = field(default_factory=lambda: f"req_{secrets.token_hex(12)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that is known before an engine is asked. `verified` is a confirmed answer of the same question."""
+
+    ask: Ask
+    assistant: Assistant
+    retrieval: Retrieval
+    session: Session
+    placements: Placements
+    prompt: Prompt
+    verified: Item | None
+    timings: dict[str, float]
+
+    @property
+    def commit(self) -> str:
+        return self.retrieval.commit.id
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An ended answer with its trace, which is stored already."""
+
+    text: str
+    finish_reason: str
+    usage: Usage
+    trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
+class _Generated:
+    text: str
+    finish_reason: str
+    usage: Usage | None
+    model: str | None
+
+
+def prepare(core: Core, ask: Ask, *, revision: str | None = None, session: Session | None = None) -> Prepared:
+    """Retrieve and assemble at the assistant's commit, or at `revision`. A given session is taken as it is."""
+    assistant = core.assistant(ask.tenant, ask.assistant)
+    session = session or core.sessions.find(ask.tenant, ask.assistant, ask.conversation, ask.session_id)
+    started = time.perf_counter()
+    retrieval = core.retriever.retrieve(
+        assistant.base,
+        ask.conversation.question,
+        revision=revision or assistant.revision,
+        subjects=(ask.user,) if ask.user else (),
+    )
+    retrieved_at = time.perf_counter()
+    placements = _placements(assistant, ask.conversation, session, retrieval)
+    prompt = assemble(assistant.settings.instructions, ask.conversation, placements)
+    verified = _verified_answer(core, assistant, ask.conversation, retrieval)
+    timings = {
+        "retrieve_seconds": retrieved_at - started,
+        "assemble_seconds": time.perf_counter() - retrieved_at,
+    }
+    return Prepared(ask, assistant, retrieval, session, placements, prompt, verified, timings)
+
+
+async def answer(core: Core, prepared: Prepared) -> Answer:
+    """Answer, verify and store the trace; a failure is stored as well, then raised."""
+    run = _Run(core, prepared)
+    try:
+        confirmed = await run.confirmed_answer()
+        return confirmed or await run.ended(await run.generate())
+    except (GatewayError, BackendError) as exc:
+        run.keep_failure(str(exc))
+        raise
+
+
+async def stream(core: Core, prepared: Prepared) -> AsyncGenerator[str | Answer]:
+    """The answer's pieces of text, then the `Answer`. A consumer that goes away leaves a failed trace."""
+    run = _Run(core, prepared)
+    try:
+        confirmed = await run.confirmed_answer()
+        if confirmed:
+            yield confirmed.text
+            yield confirmed
+            return
+        chunks: list[Chunk] = []
+        engine, sampling = await run.ready_engine()
+        async for chunk in engine.stream(prepared.prompt.messages, sampling, cache_salt=prepared.ask.tenant):
+            run.first_token_came()
+            chunks.append(chunk)
+            if chunk.text:
+                yield chunk.text
+        yield await run.ended(_joined(engine, chunks))
+    except (GatewayError, BackendError) as exc:
+        run.keep_failure(str(exc))
+        raise
+    except (asyncio.CancelledError, GeneratorExit):
+        run.keep_failure("the client closed the connection before the answer ended")
+        raise
+
+
+async def confirmed_text(core: Core, prepared: Prepared) -> str | None:
+    """The verified answer, if there is one whose SQL still runs. Stores nothing."""
+    confirmed = await _Run(core, prepared).confirmed()
+    return confirmed[1].answer if confirmed else None
+
+
+async def generated_text(core: Core, prepared: Prepared) -> str:
+    """What the engine answers, whether or not an answer is confirmed. Stores nothing."""
+    return (await _Run(core, prepared).generate()).text
+
+
+class _Run:
+    """One answer under way: its clock, and what ends it."""
+
+    def __init__(self, core: Core, prepared: Prepared) -> None:
+        self._core, self._prepared = core, prepared
+        self._started = time.perf_counter()
+        self._timings = dict(prepared.timings)
+        self._prompt_tokens: int | None = None
+        self._kept = False
+
+    async def confirmed_answer(self) -> Answer | None:
+        """The verified answer, ended and kept."""
+        confirmed = await self.confirmed()
+        if confirmed is None:
+            return None
+        item_id, body, verification = confirmed
+        generated = _Generated(body.answer, "stop", Usage(0, 0, 0), None)
+        return await self._end(generated, verification, verified_by=item_id)
+
+    async def confirmed(self) -> tuple[str, Success, Verification | None] | None:
+        """The verified item's id and body with their verification, if there is one whose SQL still runs."""
+        item = self._prepared.verified
+        if item is None or not isinstance(item.body, Success):
+            return None
+        verification = await self._verify(item.body.answer)
+        if verification is not None and not verification.passed:
+            return None
+        return item.id, item.body, verification
+
+    async def ready_engine(self) -> tuple[Engine, Sampling]:
+        """The engine and how much it may write. Raises where there is none or the prompt cannot fit."""
+        assistant, ask = self._prepared.assistant, self._prepared.ask
+        if assistant.engine is None:
+            raise EngineNotConfigured(assistant.name, assistant.settings.engine)
+        sampling, self._prompt_tokens = await _fitted(assistant.engine, self._prepared.prompt, ask.sampling)
+        return assistant.engine, sampling
+
+    async def generate(self) -> _Generated:
+        engine, sampling = await self.ready_engine()
+        messages = self._prepared.prompt.messages
+        completion: Completion = await engine.complete(messages, sampling, cache_salt=self._prepared.ask.tenant)
+        if completion.ttft_seconds is not None:
+            self._timings["ttft_seconds"] = completion.ttft_seconds
+        return _Generated(completion.text, completion.finish_reason, completion.usage, engine.config.model)
+
+    def first_token_came(self) -> None:
+        self._timings.setdefault("ttft_seconds", time.perf_counter() - self._started)
+
+    async def ended(self, generated: _Generated) -> Answer:
+        self._timings["generate_seconds"] = time.perf_counter() - self._started
+        return await self._end(generated, await self._verify(generated.text))
+
+    def keep_failure(self, message: str) -> None:
+        if not self._kept:
+            self._keep(self._trace(status="failed", error=message))
+
+    async def _verify(self, text: str) -> Verification | None:
+        assistant = self._prepared.assistant
+        if assistant.datasource is None:
+            return None
+        started = time.perf_counter()
+        tables = self._core.retriever.tables(assistant.base, revision=self._prepared.commit)
+        verification = await asyncio.to_thread(verify, assistant.datasource, text, tables)
+        self._timings["verify_seconds"] = time.perf_counter() - started
+        return verification
+
+    async def _end(
+        self, generated: _Generated, verification: Verification | None, *, verified_by: str | None = None
+    ) -> Answer:
+        usage = generated.usage or Usage(self._prompt_tokens or 0, 0)
+        trace = self._trace(
+            status="answered",
+            answer=generated.text,
+            answered_by="verified" if verified_by else "engine",
+            verified_by=verified_by,
+            engine=None if verified_by else self._prepared.assistant.settings.engine,
+            engine_model=generated.model,
+            usage={
+                "prompt_tokens": usage.prompt_tokens,
+                "completion_tokens": usage.completion_tokens,
+                "cached_tokens": usage.cached_tokens,
+                "engine_cached_tokens": usage.engine_cached_tokens,
+                "lmcache_cached_tokens": usage.lmcache_cached_tokens,
+            },
+            verification=verification.to_dict() if verification else None,
+        )
+        await asyncio.to_thread(self._remember, trace)
+        return Answer(generated.text, generated.finish_reason, usage, trace)
+
+    def _remember(self, trace: Trace) -> None:
+        ask = self._prepared.ask
+        self._keep(trace)
+        placements = [[(p.item.id, p.item_hash) for p in turn] for turn in self._prepared.placements]
+        answered = ask.conversation.answered(trace.answer or "")
+        self._core.sessions.keep(ask.tenant, ask.assistant, self._prepared.session.id, answered, placements)
+
+    def _keep(self, trace: Trace) -> None:
+        self._kept = True
+        self._core.traces.keep(trace)
+
+    def _trace(self, **ending: object) -> Trace:
+        prepared, ask = self._prepared, self._prepared.ask
+        self._timings["total_seconds"] = time.perf_counter() - self._started + sum(self._prepared.timings.values())
+        trace = Trace(
+            id=ask.id,
+            tenant=ask.tenant,
+            created_at=datetime.now(UTC).isoformat(),
+            assistant=ask.assistant,
+            kb=prepared.assistant.base.name,
+            commit=prepared.commit,
+            session_id=prepared.session.id,
+            user=ask.user,
+            status="failed",
+            messages=ask.conversation.messages,
+            question=ask.conversation.question,
+            items=tuple(_retrieved(hit) for hit in prepared.retrieval.hits),
+            prompt=prepared.prompt.messages,
+            prompt_hash=prepared.prompt.hash,
+            prompt_tokens=self._prompt_tokens,
+            timings={key: round(value, 6) for key, value in self._timings.items()},
+        )
+        return replace(trace, **ending)  # type: ignore[arg-type]
+
+
+def _placements(assistant: Assistant, conversation: Conversation, session: Session, retrieval: Retrieval) -> Placements:
+    """What earlier turns placed, as they placed it, and what this turn adds."""
+    items = assistant.base.items_by_hash(h for turn in session.placements for _, h in turn)
+    earlier = tuple(tuple(Placed(items[h], h) for _, h in turn) for turn in session.placements)
+    retrieved = [Placed(hit.item, hit.item_hash) for hit in retrieval.hits]
+    if earlier:
+        return (*earlier, newly_needed(retrieved, earlier))
+    # A history that no session knows of: everything goes into the system message, nothing into old turns.
+    return (newly_needed(retrieved, ()), *(() for _ in conversation.user_turns[1:]))
+
+
+def _verified_answer(core: Core, assistant: Assistant, conversation: Conversation, retrieval: Retrieval) -> Item | None:
+    """A confirmed success of the same question. A follow-up is never one: its words lean on earlier turns."""
+    if not assistant.settings.verified_answers or len(conversation.messages) > 1 or conversation.system:
+        return None
+    for hit in retrieval.of_kind("success"):
+        assert isinstance(hit.item.body, Success)
+        confirmed = core.retriever.mask(assistant.base, hit.item.body.question, revision=retrieval.commit.id)
+        if same_question(retrieval.question, confirmed):
+            return hit.item
+    return None
+
+
+async def _fitted(engine: Engine, prompt: Prompt, sampling: Sampling) -> tuple[Sampling, int]:
+    """Sampling with `max_tokens` set, and the prompt's tokens. Raises `PromptTooLong`; nothing is ever cut."""
+    prompt_tokens = await engine.count_tokens(prompt.messages)
+    window_tokens = await engine.window_tokens()
+    wanted = sampling.max_tokens or engine.config.max_output_tokens
+    if window_tokens is not None:
+        least = sampling.max_tokens or min(LEAST_ANSWER_TOKENS, wanted)
+        if prompt_tokens + least > window_tokens:
+            raise PromptTooLong(prompt_tokens, window_tokens, least)
+        wanted = min(wanted, window_tokens - prompt_tokens)
+    return replace(sampling, max_tokens=wanted), prompt_tokens
+
+
+def _joined(engine: Engine, chunks: list[Chunk]) -> _Generated:
+    reasons = [chunk.finish_reason for chunk in chunks if chunk.finish_reason]
+    usages = [chunk.usage for chunk in chunks if chunk.usage]
+    text = "".join(chunk.text for chunk in chunks)
+    return _Generated(text, reasons[-1] if reasons else "stop", usages[-1] if usages else None, engine.config.model)
+
+
+def _retrieved(hit: Hit) -> Retrieved:
+    item = hit.item
+    return Retrieved(item.id, hit.item_hash, item.kind, item.title, round(hit.score, 4), hit.reasons)

@@ -1,0 +1,61 @@
+"""The HTTP service: `create_app` takes what it needs, and nothing lives outside of what it returns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+
+from backend.client import Engine
+from gateway import http_errors
+from gateway.capture import Capture
+from gateway.capture_worker import CaptureWorker
+from gateway.core import Core, open_core
+from gateway.metrics import Metrics
+from gateway.replay import Replay
+from gateway.routes import chat, operations, proposals, requests
+from gateway.routes.dependencies import Gateway
+from gateway.settings import Settings
+from kb.embedding import Embedder
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(
+    settings: Settings,
+    *,
+    replay: Replay,
+    engines: Mapping[str, Engine] | None = None,
+    embedder: Embedder | None = None,
+) -> FastAPI:
+    """The application. Raises what `open_core` raises; closes what it opened when the server stops."""
+    core = open_core(settings, engines=engines, embedder=embedder)
+    capture = Capture(core, replay)
+    gateway = Gateway(core, capture, CaptureWorker(core, capture), Metrics(core.proposals))
+    app = FastAPI(
+        title="Kvasir",
+        description="A gateway that learns context instead of weights.",
+        lifespan=_lifespan(core, gateway.worker),
+    )
+    app.state.gateway = gateway
+    for module in (chat, requests, proposals, operations):
+        app.include_router(module.router)
+    http_errors.install(app)
+    return app
+
+
+def _lifespan(core: Core, worker: CaptureWorker) -> Lifespan:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # The embedding model takes seconds to load: before the first request rather than during it.
+        await asyncio.to_thread(core.retriever.warm_up)
+        worker.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(worker.stop)
+            core.close()
+
+    return lifespan

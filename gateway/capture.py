@@ -1,0 +1,199 @@
+"""Capture: what becomes of a proposal, step by step: check, compare, commit, replay, land.
+
+Every step can be repeated: ids and commits are hashes of their content, branches are moved to what they should be.
+So a process that dies anywhere leaves a queued proposal, and whoever takes it up next arrives at the same end.
+Nothing lands that was not replayed against the very head it lands on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gateway.core import Assistant, Core
+from gateway.errors import AssistantNotFound, ProposalClosed, ProposalNotReady
+from gateway.lesson import Lesson, learn
+from gateway.proposals import CLOSED, Proposal
+from gateway.replay import Replay, ReplayReport
+from gateway.traces import Trace
+from gateway.verification import Verification, sql_of, verify
+from kb.errors import RefMoved
+from kb.knowledge_base import Snapshot
+
+BeforeStep = Callable[[str], None]
+MAX_ATTEMPTS = 5
+LANDING_TRIES = 10
+
+
+class Unavailable(Exception):
+    """Something outside that a step needs is away; the step is tried again later."""
+
+
+class Capture:
+    def __init__(self, core: Core, replay: Replay, *, before_step: BeforeStep | None = None) -> None:
+        """`before_step` is told the name of each step before it runs."""
+        self.core, self._replay = core, replay
+        self._before_step = before_step or _nothing
+
+    def run(self, proposal: Proposal) -> Proposal:
+        """Take a leased proposal through all steps and store where it ends."""
+        proposal = replace(proposal, steps=(), report=None)
+        try:
+            return self.core.proposals.keep(self._through_steps(proposal))
+        except Unavailable as exc:
+            if proposal.attempts >= MAX_ATTEMPTS:
+                ended = self._ended(proposal, "waiting", f"{exc}; tried {proposal.attempts} times, a curator decides")
+                return self.core.proposals.keep(ended)
+            detail = f"{exc}; it will be tried again"
+            return self.core.proposals.keep(replace(proposal, detail=detail), retry_in_seconds=2.0**proposal.attempts)
+        except AssistantNotFound as exc:
+            return self.core.proposals.keep(self._ended(proposal, "failed", str(exc)))
+
+    def approve(self, tenant: str, proposal_id: str, by: str) -> Proposal:
+        """Land a waiting proposal. If the branch moved since its replay, it is replayed again and waits anew."""
+        proposal = self._open(tenant, proposal_id, "approved")
+        if proposal.state == "landed":
+            return proposal
+        assistant = self.core.assistant(tenant, proposal.assistant)
+        head = assistant.base.resolve(assistant.settings.branch)
+        if proposal.commit is None or proposal.report is None or proposal.report["base"] != head.id:
+            detail = f"the branch moved since the replay; approved by {by} too early, it is replayed again"
+            return self.core.proposals.keep(replace(proposal, state="queued", detail=detail))
+        assistant.base.fast_forward(assistant.settings.branch, proposal.commit, expected=head.id)
+        stepped = proposal.with_step("land", "ok", f"approved by {by}")
+        return self.core.proposals.keep(self._ended(stepped, "landed", f"approved by {by}"))
+
+    def reject(self, tenant: str, proposal_id: str, by: str) -> Proposal:
+        """Close a proposal without landing it."""
+        proposal = self._open(tenant, proposal_id, "rejected")
+        if proposal.state == "rejected":
+            return proposal
+        if proposal.state == "landed":
+            raise ProposalClosed(proposal_id, "landed", "rejected")
+        return self.core.proposals.keep(self._ended(proposal, "rejected", f"rejected by {by}"))
+
+    def _open(self, tenant: str, proposal_id: str, wanted: str) -> Proposal:
+        proposal = self.core.proposals.get(tenant, proposal_id)
+        if proposal.state == "queued":
+            raise ProposalNotReady(proposal_id, "queued")
+        same = {"approved": "landed", "rejected": "rejected"}[wanted]
+        if proposal.state in CLOSED and proposal.state != same:
+            raise ProposalClosed(proposal_id, proposal.state, wanted)
+        return proposal
+
+    def _through_steps(self, proposal: Proposal) -> Proposal:
+        assistant = self.core.assistant(proposal.tenant, proposal.assistant)
+        trace = self.core.traces.get(proposal.tenant, proposal.request_id)
+        checked = self._check(proposal, assistant, trace)
+        if checked.state != "queued":
+            return checked
+        for _ in range(LANDING_TRIES):
+            try:
+                return self._propose(checked, assistant, trace)
+            except RefMoved:
+                continue  # the branch moved under the replay: it is made again on the new head
+        raise Unavailable(f"the branch '{assistant.settings.branch}' moved during {LANDING_TRIES} replays")
+
+    def _check(self, proposal: Proposal, assistant: Assistant, trace: Trace) -> Proposal:
+        self._before_step("check")
+        confirmation = self.core.proposals.confirmation(proposal.tenant, proposal.request_id)
+        assert confirmation is not None, "a proposal is written together with its confirmation"
+        answer = sql_of(confirmation.answer or trace.answer or "")
+        if assistant.datasource is None:
+            return proposal.with_step("check", "skipped", "the assistant has no datasource")
+        tables = self.core.retriever.tables(assistant.base, revision=assistant.settings.branch)
+        verification = verify(assistant.datasource, answer, tables)
+        if verification.status == "unavailable":
+            raise Unavailable(verification.message)
+        if not verification.passed:
+            stepped = proposal.with_step("check", "stopped", verification.message)
+            return self._ended(stepped, "failed", f"the confirmed answer does not run: {verification.message}")
+        return proposal.with_step("check", "ok", _shown(verification))
+
+    def _propose(self, proposal: Proposal, assistant: Assistant, trace: Trace) -> Proposal:
+        base = assistant.base
+        head = base.snapshot(assistant.settings.branch)
+        self._before_step("compare")
+        confirmation = self.core.proposals.confirmation(proposal.tenant, proposal.request_id)
+        assert confirmation is not None
+        lesson = learn(self.core, assistant, trace, confirmation, head)
+        landed_by_us = head.items.get(lesson.success.id)
+        if landed_by_us is not None and landed_by_us.status == "active":
+            lesson = replace(lesson, duplicate_of=lesson.success.id)
+        if lesson.duplicate_of:
+            return self._already_there(proposal, assistant, lesson.duplicate_of)
+        proposal = proposal.with_step("compare", "ok", _compared(lesson))
+        self._before_step("commit")
+        commit = self._commit(proposal, assistant, lesson, head, confirmation.confirmed_by)
+        proposal = replace(proposal, commit=commit).with_step("commit", "ok", f"{commit[:12]} on {proposal.branch}")
+        self._before_step("replay")
+        report = self._replay(self.core, assistant, head.commit.id, commit)
+        proposal = replace(proposal, report=report.to_dict()).with_step("replay", "ok", _verdict(report))
+        why = self._why_wait(assistant, lesson, report)
+        if why:
+            return self._ended(proposal, "waiting", why)
+        self._before_step("land")
+        base.fast_forward(assistant.settings.branch, commit, expected=head.commit.id)
+        self._before_step("record")
+        return self._ended(proposal.with_step("land", "ok", "automatic"), "landed", "its replay is clean")
+
+    def _commit(self, proposal: Proposal, assistant: Assistant, lesson: Lesson, head: Snapshot, author: str) -> str:
+        """The proposal's commit on top of the head, on its own branch."""
+        base = assistant.base
+        base.reset_branch(proposal.branch, head.commit.id)
+        commit = base.commit(
+            lesson.changes,
+            author=author,
+            message=f"Learn: {lesson.success.title}",
+            branch=proposal.branch,
+            evidence={"request": proposal.request_id, "proposal": proposal.id, "assistant": assistant.name},
+        )
+        return commit.id
+
+    def _already_there(self, proposal: Proposal, assistant: Assistant, item: str) -> Proposal:
+        """The base knows it: because this proposal landed before a crash, or because someone else taught it."""
+        newest = assistant.base.log(assistant.settings.branch, item=item, limit=1)
+        if newest and newest[0].evidence.get("proposal") == proposal.id:
+            proposal = replace(proposal, commit=newest[0].id).with_step("land", "ok", "landed before")
+            return self._ended(proposal, "landed", "its replay is clean")
+        stepped = proposal.with_step("compare", "stopped", f"{item} says the same")
+        return self._ended(stepped, "duplicate", f"{item} says the same already")
+
+    def _why_wait(self, assistant: Assistant, lesson: Lesson, report: ReplayReport) -> str | None:
+        if report.verdict == "regression":
+            worse = [case.id for case in report.cases if case.verdict == "worse"]
+            return f"the replay shows a regression in {', '.join(worse[:5])}; a curator decides"
+        if report.verdict == "undecided":
+            return "the replay could not judge every case; a curator decides"
+        if lesson.needs_a_person:
+            return f"it contradicts {', '.join(item.id for item in lesson.conflicts)}; a curator decides"
+        if assistant.settings.approval == "curator":
+            return "its replay is clean; a curator approves"
+        return None
+
+    def _ended(self, proposal: Proposal, state: str, detail: str) -> Proposal:
+        return replace(proposal, state=state, detail=detail)  # type: ignore[arg-type]
+
+
+def _nothing(_step: str) -> None:
+    pass
+
+
+def _shown(verification: Verification) -> str:
+    rows = verification.row_count
+    return f"runs, {rows} {'row' if rows == 1 else 'rows'}"
+
+
+def _compared(lesson: Lesson) -> str:
+    parts = [f"new {lesson.success.id}"]
+    if lesson.conflicts:
+        parts.append("supersedes " + ", ".join(item.id for item in lesson.conflicts))
+    if lesson.gotcha:
+        parts.append(f"proposes {lesson.gotcha.id} ({lesson.gotcha.title})")
+    return "; ".join(parts)
+
+
+def _verdict(report: ReplayReport) -> str:
+    counts = {verdict: sum(c.verdict == verdict for c in report.cases) for verdict in ("better", "same", "worse")}
+    listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return f"{report.verdict}: {listed or 'no cases'}; {report.engine_calls} engine calls"

@@ -1,0 +1,85 @@
+"""The thread that takes queued proposals through capture, one at a time. Every replica may run one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import OperationalError
+
+from gateway.capture import Capture
+from gateway.core import Core
+from gateway.proposals import Proposal
+
+logger = logging.getLogger("kvasir.capture")
+
+LEASE_SECONDS = 15.0
+POLL_SECONDS = 1.0
+
+
+class CaptureWorker:
+    """`start` and `stop` it; `wake` it when a proposal was queued, so that nobody waits for a poll."""
+
+    def __init__(self, core: Core, capture: Capture, *, lease_seconds: float = LEASE_SECONDS) -> None:
+        self._core, self._capture, self._lease_seconds = core, capture, lease_seconds
+        self._awake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="kvasir-capture", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the proposal under way; what is queued stays queued."""
+        self._stopping.set()
+        self._awake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def wake(self) -> None:
+        self._awake.set()
+
+    def drain(self) -> int:
+        """Run what is queued now, in this thread; gives how many proposals that were."""
+        done = 0
+        while not self._stopping.is_set() and (proposal := self._core.proposals.lease(self._lease_seconds)):
+            self._run(proposal)
+            done += 1
+        return done
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.drain()
+            except OperationalError:
+                # The database is away or locked: the queue is in it, so nothing is lost by trying again.
+                logger.exception("the proposal queue cannot be read")
+            self._awake.wait(POLL_SECONDS)
+            self._awake.clear()
+
+    def _run(self, proposal: Proposal) -> None:
+        with self._held(proposal):
+            try:
+                ended = self._capture.run(proposal)
+                logger.info("proposal %s of request %s: %s", ended.id, ended.request_id, ended.state)
+            except Exception:
+                logger.exception("proposal %s failed; its lease runs out and it is tried again", proposal.id)
+
+    @contextmanager
+    def _held(self, proposal: Proposal) -> Iterator[None]:
+        """Renew the lease for as long as the work takes."""
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(self._lease_seconds / 3):
+                self._core.proposals.renew(proposal, self._lease_seconds)
+
+        thread = threading.Thread(target=renew, name="kvasir-lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()

@@ -1,0 +1,109 @@
+"""The commands of `kvasir kb` that change a knowledge base. Each makes one commit, or none where nothing differs."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from gateway.cli.session import Session, base_option, command_options
+from kb.errors import BaseNotFound, NothingToCommit
+from kb.knowledge_base import MAIN, Changes, KnowledgeBase, Snapshot
+from kb.sql_store import SqlStore
+
+branch_option = click.option("--branch", default=MAIN, show_default=True, help="The branch to commit on.")
+
+
+@click.command()
+@click.argument("source")
+@base_option
+@branch_option
+@click.option("--sample", multiple=True, metavar="TABLE.COLUMN", help="Columns whose values may be stored (orders.*).")
+@click.option("--database", default="", help="Name to prefix, where one base holds several databases.")
+@command_options
+def introspect(
+    session: Session, base_name: str, branch: str, source: str, sample: tuple[str, ...], database: str
+) -> None:
+    """Read the tables of SOURCE (a datasource of kvasir.toml, or a SQLAlchemy URL) into the base."""
+    from kb.introspect import introspect as read
+    from kb.introspection_changes import introspection_changes
+
+    known = session.settings.datasources.get(source)
+    url = known.url.get_secret_value() if known else source
+    items = read(url, database=database, sample=sample)
+    _commit(
+        session,
+        base_name,
+        branch,
+        lambda snapshot: introspection_changes(snapshot, items),
+        f"Introspect {source if known else database or 'a database'}: {len(items)} items",
+    )
+
+
+@click.command("import")
+@click.argument("folder", type=click.Path(path_type=Path))
+@base_option
+@branch_option
+@click.option("--prune", is_flag=True, help="Remove items of the base that the folder does not have.")
+@command_options
+def import_(session: Session, base_name: str, branch: str, folder: Path, prune: bool) -> None:
+    """Commit what a knowledge FOLDER (see 'kvasir kb export') says."""
+    from kb.folder import changes_from_folder, import_folder
+
+    items = import_folder(folder)
+    _commit(
+        session,
+        base_name,
+        branch,
+        lambda snapshot: changes_from_folder(snapshot, items, prune=prune),
+        f"Import {folder.name}: {len(items)} items",
+    )
+
+
+@click.command()
+@click.argument("revision")
+@base_option
+@branch_option
+@command_options
+def revert(session: Session, base_name: str, branch: str, revision: str) -> None:
+    """Commit the inverse of a commit."""
+    with session.base(base_name) as base:
+        commit = base.revert(revision, author=getpass.getuser(), branch=branch)
+    session.show(asdict(commit), lambda: click.echo(f"{commit.short_id} {commit.message}"))
+
+
+COMMANDS = (introspect, import_, revert)
+
+
+def _commit(
+    session: Session, base_name: str, branch: str, changes: Callable[[Snapshot], Changes], message: str
+) -> None:
+    """One commit of what differs from the branch's head; makes the base where it does not exist."""
+    author = getpass.getuser()
+    with _base_or_new(session, base_name, author) as base:
+        snapshot = base.snapshot(branch)
+        wanted = changes(snapshot)
+        try:
+            commit = base.commit(wanted, author=author, message=message, branch=branch, onto=snapshot.commit.id)
+        except NothingToCommit:
+            data = {"knowledge_base": base_name, "commit": snapshot.commit.id, "put": 0, "removed": 0}
+            session.show(data, lambda: click.echo(f"nothing differs; {base_name} stays at {snapshot.commit.short_id}"))
+            return
+    put, removed = len(wanted.put), len(wanted.remove)
+    data = {"knowledge_base": base_name, "commit": commit.id, "put": put, "removed": removed}
+    session.show(data, lambda: click.echo(f"{commit.short_id} {message} ({put} put, {removed} removed)"))
+
+
+@contextmanager
+def _base_or_new(session: Session, name: str, author: str) -> Iterator[KnowledgeBase]:
+    with session.database() as database:
+        store = SqlStore(database)
+        try:
+            base = KnowledgeBase(store, session.tenant, name)
+        except BaseNotFound:
+            base = KnowledgeBase.create(store, session.tenant, name, author=author)
+        yield base

@@ -1,0 +1,52 @@
+"""`kvasir confirm` and `kvasir reject`: a person's verdict on an answer."""
+
+from __future__ import annotations
+
+import getpass
+
+import click
+
+from gateway.cli.session import Session, command_options
+from gateway.proposals import Verdict
+
+
+@click.command()
+@click.argument("request_id")
+@click.option("--note", help="Why, for whoever reads the item's history.")
+@command_options
+def confirm(session: Session, request_id: str, note: str | None) -> None:
+    """Say that an answer was right. It becomes knowledge once its replay is clean."""
+    _give(session, request_id, "success", None, note)
+
+
+@click.command()
+@click.argument("request_id")
+@click.option("--answer", help="The right answer; without it nothing is learned.")
+@click.option("--note", help="Why, for whoever reads the item's history.")
+@command_options
+def reject(session: Session, request_id: str, answer: str | None, note: str | None) -> None:
+    """Say that an answer was wrong, and what would have been right."""
+    _give(session, request_id, "failure", answer, note)
+
+
+def _give(session: Session, request_id: str, verdict: Verdict, answer: str | None, note: str | None) -> None:
+    from evals.replay import SuiteReplay
+
+    from gateway.capture import Capture
+    from gateway.capture_worker import CaptureWorker
+    from gateway.confirming import confirm as give_verdict
+    from gateway.core import open_core
+    from gateway.proposal_view import confirmation_view
+
+    core = open_core(session.settings)
+    try:
+        by = getpass.getuser()
+        proposal = give_verdict(core, session.tenant, request_id, verdict, answer=answer, note=note, by=by)
+        if proposal is not None:
+            session.progress(f"proposal {proposal.id}: checking and replaying …")
+            CaptureWorker(core, Capture(core, SuiteReplay())).drain()
+            proposal = core.proposals.get(session.tenant, proposal.id)
+        view = confirmation_view(request_id, verdict, proposal)
+    finally:
+        core.close()
+    session.show(view, lambda: click.echo(f"{view['id'] or request_id}: {view['state']}, {view['detail']}"))

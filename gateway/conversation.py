@@ -1,0 +1,61 @@
+"""A conversation as a client sends it: its whole history, the last message being the question."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backend.client import Message
+from gateway.errors import BadRequest
+from kb.codec import canonical_json
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """`messages` are the user's and assistant's in turn; `system` is the client's own system text."""
+
+    system: tuple[str, ...]
+    messages: tuple[Message, ...]
+
+    @property
+    def user_turns(self) -> tuple[Message, ...]:
+        return tuple(message for message in self.messages if message["role"] == "user")
+
+    @property
+    def question(self) -> str:
+        return self.messages[-1]["content"]
+
+    @property
+    def history(self) -> Conversation:
+        """All up to the last answer; empty in a first turn."""
+        last_answer = max((i for i, m in enumerate(self.messages) if m["role"] == "assistant"), default=-1)
+        return Conversation(self.system, self.messages[: last_answer + 1])
+
+    def answered(self, answer: str) -> Conversation:
+        """The conversation with the answer to its question appended."""
+        return Conversation(self.system, (*self.messages, {"role": "assistant", "content": answer}))
+
+    @property
+    def chain(self) -> str:
+        """A hash over every message so far. A client that sends its history back sends the same chain."""
+        state = hashlib.sha256(b"kvasir conversation 1\n" + canonical_json(list(self.system)))
+        for message in self.messages:
+            state = hashlib.sha256(state.digest() + canonical_json([message["role"], message["content"].strip()]))
+        return state.hexdigest()
+
+
+def parse_conversation(messages: Sequence[Message]) -> Conversation:
+    """Raises `BadRequest` unless it ends with a user's message that says something."""
+    system = tuple(m["content"] for m in messages if m["role"] in ("system", "developer"))
+    turns = tuple(m for m in messages if m["role"] not in ("system", "developer"))
+    if not turns or turns[-1]["role"] != "user":
+        raise BadRequest("the last message must be the user's question (role 'user')", "messages")
+    if not turns[-1]["content"].strip():
+        raise BadRequest("the question is empty; put it into the content of the last message", "messages")
+    return Conversation(system, turns)
+
+
+def ask(question: str) -> Conversation:
+    """A conversation of one question."""
+    return parse_conversation([{"role": "user", "content": question}])

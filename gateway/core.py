@@ -1,0 +1,131 @@
+"""What the gateway works with, wired from settings once and passed to whatever needs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine as Database
+
+from backend.client import Engine, EngineConfig, connect
+from gateway.api_keys import ApiKeys
+from gateway.datasource import Datasource, DatasourceConfig
+from gateway.errors import AssistantNotFound
+from gateway.proposals import Proposals
+from gateway.sessions import Sessions
+from gateway.settings import AssistantSettings, DatasourceSettings, EngineSettings, Settings
+from gateway.traces import Traces
+from kb.database import check_version, open_database
+from kb.embedding import Embedder, SentenceEmbedder
+from kb.knowledge_base import KnowledgeBase
+from kb.retrieval import Retriever
+from kb.sql_store import SqlStore
+
+
+@dataclass(frozen=True)
+class Assistant:
+    """An assistant with what its settings name. `engine` and `datasource` may be absent."""
+
+    name: str
+    settings: AssistantSettings
+    base: KnowledgeBase
+    engine: Engine | None
+    datasource: Datasource | None
+
+    @property
+    def revision(self) -> str:
+        """The commit it is pinned to, else its branch."""
+        return self.settings.commit or self.settings.branch
+
+
+@dataclass(frozen=True)
+class Core:
+    settings: Settings
+    database: Database
+    store: SqlStore
+    retriever: Retriever
+    engines: Mapping[str, Engine]
+    datasources: Mapping[str, Datasource]
+    traces: Traces
+    sessions: Sessions
+    proposals: Proposals
+    api_keys: ApiKeys
+
+    def assistant(self, tenant: str, name: str) -> Assistant:
+        """Raises `AssistantNotFound`, also for another tenant's, and `BaseNotFound` for one without its base."""
+        settings = self.settings.assistants.get(name)
+        if settings is None or settings.tenant != tenant:
+            raise AssistantNotFound(name, self.assistant_names(tenant))
+        return Assistant(
+            name,
+            settings,
+            self.base(tenant, settings.kb),
+            self.engines.get(settings.engine) if settings.engine else None,
+            self.datasources.get(settings.datasource) if settings.datasource else None,
+        )
+
+    def assistant_names(self, tenant: str) -> tuple[str, ...]:
+        return tuple(sorted(n for n, entry in self.settings.assistants.items() if entry.tenant == tenant))
+
+    def base(self, tenant: str, name: str) -> KnowledgeBase:
+        return KnowledgeBase(self.store, tenant, name)
+
+    def close(self) -> None:
+        for datasource in self.datasources.values():
+            datasource.close()
+        self.database.dispose()
+
+
+def open_core(
+    settings: Settings,
+    *,
+    engines: Mapping[str, Engine] | None = None,
+    embedder: Embedder | None = None,
+) -> Core:
+    """Open everything. `engines` replaces those of the settings, for tests. Raises `SchemaBehind`, `ConfigError`."""
+    database = open_database(settings.state_url)
+    check_version(database, upgrade_command(settings))
+    store = SqlStore(database)
+    return Core(
+        settings=settings,
+        database=database,
+        store=store,
+        retriever=Retriever(store, embedder or SentenceEmbedder(settings.embedding_model)),
+        engines=engines if engines is not None else _engines(settings),
+        datasources={name: open_datasource(name, entry) for name, entry in settings.datasources.items()},
+        traces=Traces(database),
+        sessions=Sessions(database),
+        proposals=Proposals(database),
+        api_keys=ApiKeys(database),
+    )
+
+
+def upgrade_command(settings: Settings) -> str:
+    """What brings the state database of these settings up to date, to paste into a shell."""
+    if settings.database_url is not None:
+        return "kvasir init"
+    home = os.path.relpath(settings.home)
+    return "kvasir init" if Path(home) == Path(".kvasir") else f"kvasir init --home {home}"
+
+
+def open_datasource(name: str, settings: DatasourceSettings) -> Datasource:
+    config = DatasourceConfig(
+        name=name,
+        url=settings.url.get_secret_value(),
+        max_rows=settings.max_rows,
+        timeout_seconds=settings.timeout_seconds,
+        max_memory_mb=settings.max_memory_mb,
+    )
+    return Datasource(config)
+
+
+def _engines(settings: Settings) -> dict[str, Engine]:
+    return {name: connect(engine_config(name, entry)) for name, entry in settings.engines.items()}
+
+
+def engine_config(name: str, settings: EngineSettings) -> EngineConfig:
+    fields = settings.model_dump(exclude={"api_key"})
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    return EngineConfig(name=name, api_key=key, **fields)

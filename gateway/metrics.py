@@ -1,0 +1,66 @@
+"""Prometheus metrics of one gateway. Tokens and hit rate use the engines' own words (see docs/architecture.md)."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from gateway.proposals import Proposals
+from gateway.traces import Trace
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+
+class Metrics:
+    def __init__(self, proposals: Proposals) -> None:
+        self._proposals = proposals
+        self.registry = CollectorRegistry()
+        labels = ["tenant", "assistant"]
+        self._requests = Counter(
+            "kvasir_requests", "Questions, by how they ended", [*labels, "outcome"], registry=self.registry
+        )
+        self._prompt_tokens = Counter("kvasir_prompt_tokens", "Tokens sent to engines", labels, registry=self.registry)
+        self._cached_tokens = Counter(
+            "kvasir_cached_prompt_tokens", "Prompt tokens whose KV was reused", labels, registry=self.registry
+        )
+        self._completion_tokens = Counter(
+            "kvasir_completion_tokens", "Tokens that engines wrote", labels, registry=self.registry
+        )
+        self._seconds = Histogram(
+            "kvasir_request_seconds",
+            "Seconds of a request's phases",
+            ["assistant", "phase"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._verifications = Counter(
+            "kvasir_verifications", "Answers checked on a datasource", ["assistant", "status"], registry=self.registry
+        )
+        self._confirmations = Counter(
+            "kvasir_confirmations", "Verdicts of people", ["tenant", "verdict"], registry=self.registry
+        )
+        self._by_state = Gauge("kvasir_proposals", "Proposals, by state", ["state"], registry=self.registry)
+
+    def answered(self, trace: Trace) -> None:
+        self._requests.labels(trace.tenant, trace.assistant, trace.answered_by or "engine").inc()
+        usage = trace.usage or {}
+        labels = (trace.tenant, trace.assistant)
+        self._prompt_tokens.labels(*labels).inc(usage.get("prompt_tokens") or 0)
+        self._cached_tokens.labels(*labels).inc(usage.get("cached_tokens") or 0)
+        self._completion_tokens.labels(*labels).inc(usage.get("completion_tokens") or 0)
+        for phase, seconds in trace.timings.items():
+            self._seconds.labels(trace.assistant, phase.removesuffix("_seconds")).observe(seconds)
+        if trace.verification:
+            self._verifications.labels(trace.assistant, trace.verification["status"]).inc()
+
+    def failed(self, tenant: str, assistant: str, error: Exception) -> None:
+        self._requests.labels(tenant, assistant, type(error).__name__).inc()
+
+    def confirmed(self, tenant: str, verdict: str) -> None:
+        self._confirmations.labels(tenant, verdict).inc()
+
+    def render(self) -> bytes:
+        """The text format that Prometheus scrapes."""
+        self._by_state.clear()
+        for state, count in self._proposals.counts().items():
+            self._by_state.labels(state).set(count)
+        return generate_latest(self.registry)

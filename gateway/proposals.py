@@ -1,0 +1,234 @@
+"""Confirmations and the proposals they become, kept so that what was acknowledged outlives any crash.
+
+A confirmation and its proposal are written in one transaction. A worker takes a proposal by a lease; when the worker
+dies, the lease runs out and another takes it up. The queue is the table itself.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, Row, insert, select, update
+
+from gateway.errors import ProposalNotFound, VerdictConflict
+from gateway.tables import confirmations, proposals
+from gateway.traces import Trace
+from kb.database import insert_missing, transaction
+
+Verdict = Literal["success", "failure"]
+State = Literal["queued", "waiting", "landed", "duplicate", "rejected", "failed"]
+CLOSED: tuple[State, ...] = ("landed", "duplicate", "rejected", "failed")
+Outcome = Literal["ok", "skipped", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A person's verdict on a request; `answer` is the correction of a failure."""
+
+    tenant: str
+    request_id: str
+    verdict: Verdict
+    answer: str | None
+    note: str | None
+    confirmed_by: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One check that a proposal went through."""
+
+    name: str
+    outcome: Outcome
+    detail: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """`commit` is the proposal's own commit, and once `landed` the one on the branch. `report` is the replay's."""
+
+    tenant: str
+    id: str
+    request_id: str
+    kb: str
+    assistant: str
+    state: State
+    detail: str
+    steps: tuple[Step, ...]
+    report: dict[str, Any] | None
+    commit: str | None
+    attempts: int
+    created_at: str
+    updated_at: str
+
+    @property
+    def branch(self) -> str:
+        return f"proposals/{self.id}"
+
+    def with_step(self, name: str, outcome: Outcome, detail: str) -> Proposal:
+        return replace(self, steps=(*self.steps, Step(name, outcome, detail, _now())))
+
+
+class Proposals:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def confirm(self, trace: Trace, verdict: Verdict, answer: str | None, note: str | None, by: str) -> Proposal | None:
+        """Record a verdict and, where there is something to learn, queue its proposal, in one transaction.
+
+        Repeating a verdict gives the same proposal. A correction may follow a failure that had none. Raises
+        `VerdictConflict` for another verdict or another correction. `None`: logged, nothing to learn.
+        """
+        given = Confirmation(trace.tenant, trace.id, verdict, answer, note, by, _now())
+        with transaction(self._engine) as connection:
+            if insert_missing(connection, confirmations, [asdict(given)]) == 1:
+                return self._queue(connection, trace) if _teaches(given) else None
+            first = self._confirmation(connection, trace.tenant, trace.id)
+            assert first is not None, "a row that could not be inserted is there"
+            if first.verdict != verdict or (answer and first.answer and first.answer != answer):
+                raise VerdictConflict(trace.id, _described(first), _described(given))
+            if answer and first.answer is None and verdict == "failure":
+                change = update(confirmations).where(_is_of(trace)).values(answer=answer, note=note, confirmed_by=by)
+                connection.execute(change)
+                return self._queue(connection, trace)
+            return self._of_request(connection, trace)
+
+    def confirmation(self, tenant: str, request_id: str) -> Confirmation | None:
+        with self._engine.connect() as connection:
+            return self._confirmation(connection, tenant, request_id)
+
+    def get(self, tenant: str, proposal_id: str) -> Proposal:
+        """Raises `ProposalNotFound`, also for another tenant's."""
+        query = select(proposals).where(proposals.c.tenant == tenant, proposals.c.id == proposal_id)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise ProposalNotFound(proposal_id)
+        return _proposal(row)
+
+    def list(self, tenant: str, *, state: State | None = None, limit: int = 100) -> list[Proposal]:
+        """Newest first."""
+        query = select(proposals).where(proposals.c.tenant == tenant)
+        if state:
+            query = query.where(proposals.c.state == state)
+        query = query.order_by(proposals.c.created_at.desc(), proposals.c.id).limit(limit)
+        with self._engine.connect() as connection:
+            return [_proposal(row) for row in connection.execute(query)]
+
+    def lease(self, seconds: float) -> Proposal | None:
+        """Take the oldest queued proposal that nobody works on; counts an attempt."""
+        now = time.time()
+        free = (proposals.c.state == "queued") & (proposals.c.leased_until < now)
+        query = select(proposals).where(free).order_by(proposals.c.created_at).limit(1)
+        with transaction(self._engine) as connection:
+            row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
+            if row is None:
+                return None
+            taken = _this(row.tenant, row.id)
+            change = update(proposals).where(taken).values(leased_until=now + seconds, attempts=row.attempts + 1)
+            connection.execute(change)
+            return replace(_proposal(row), attempts=row.attempts + 1)
+
+    def renew(self, proposal: Proposal, seconds: float) -> None:
+        """Hold on to a lease."""
+        still = _this(proposal.tenant, proposal.id) & (proposals.c.state == "queued")
+        with transaction(self._engine) as connection:
+            connection.execute(update(proposals).where(still).values(leased_until=time.time() + seconds))
+
+    def keep(self, proposal: Proposal, *, retry_in_seconds: float = 0.0) -> Proposal:
+        """Store where a proposal stands and give its lease back."""
+        kept = replace(proposal, updated_at=_now())
+        values = {
+            "state": kept.state,
+            "detail": kept.detail,
+            "steps": [asdict(step) for step in kept.steps],
+            "report": kept.report,
+            "commit_id": kept.commit,
+            "updated_at": kept.updated_at,
+            "leased_until": time.time() + retry_in_seconds if retry_in_seconds else 0.0,
+        }
+        with transaction(self._engine) as connection:
+            connection.execute(update(proposals).where(_this(kept.tenant, kept.id)).values(**values))
+        return kept
+
+    def counts(self) -> dict[str, int]:
+        """State → number of proposals, over all tenants: for metrics."""
+        with self._engine.connect() as connection:
+            states: Sequence[str] = connection.scalars(select(proposals.c.state)).all()
+        return {state: states.count(state) for state in sorted(set(states))}
+
+    def _queue(self, connection: Connection, trace: Trace) -> Proposal:
+        now = _now()
+        proposal = Proposal(
+            tenant=trace.tenant,
+            id=f"prop_{secrets.token_hex(12)}",
+            request_id=trace.id,
+            kb=trace.kb,
+            assistant=trace.assistant,
+            state="queued",
+            detail="waits for its checks and its replay",
+            steps=(),
+            report=None,
+            commit=None,
+            attempts=0,
+            created_at=now,
+            updated_at=now,
+        )
+        row = asdict(proposal)
+        row["base"], row["commit_id"] = row.pop("kb"), row.pop("commit")
+        connection.execute(insert(proposals).values(**row, leased_until=0.0))
+        return proposal
+
+    def _confirmation(self, connection: Connection, tenant: str, request_id: str) -> Confirmation | None:
+        query = select(confirmations).where(confirmations.c.tenant == tenant, confirmations.c.request_id == request_id)
+        row = connection.execute(query).one_or_none()
+        return Confirmation(**row._mapping) if row is not None else None
+
+    def _of_request(self, connection: Connection, trace: Trace) -> Proposal | None:
+        query = select(proposals).where(proposals.c.tenant == trace.tenant, proposals.c.request_id == trace.id)
+        row = connection.execute(query).one_or_none()
+        return _proposal(row) if row is not None else None
+
+
+def _teaches(confirmation: Confirmation) -> bool:
+    return confirmation.verdict == "success" or confirmation.answer is not None
+
+
+def _described(confirmation: Confirmation) -> str:
+    return f"'{confirmation.verdict}'" + (" with its correction" if confirmation.answer else "")
+
+
+def _is_of(trace: Trace) -> Any:
+    return (confirmations.c.tenant == trace.tenant) & (confirmations.c.request_id == trace.id)
+
+
+def _this(tenant: str, proposal_id: str) -> Any:
+    return (proposals.c.tenant == tenant) & (proposals.c.id == proposal_id)
+
+
+def _proposal(row: Row[Any]) -> Proposal:
+    return Proposal(
+        tenant=row.tenant,
+        id=row.id,
+        request_id=row.request_id,
+        kb=row.base,
+        assistant=row.assistant,
+        state=row.state,
+        detail=row.detail,
+        steps=tuple(Step(**step) for step in row.steps),
+        report=row.report,
+        commit=row.commit_id,
+        attempts=row.attempts,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

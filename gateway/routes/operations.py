@@ -1,0 +1,32 @@
+"""`/healthz`, `/readyz`, `/metrics`: for whoever runs the gateway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy import text
+
+from gateway.routes.dependencies import GatewayDep
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz")
+def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+def readyz(gateway: GatewayDep) -> dict[str, Any]:
+    """The state database answers and the embedding model is loaded; a 503 says that it does not."""
+    with gateway.core.database.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    return {"status": "ready", "engines": sorted(gateway.core.engines)}
+
+
+@router.get("/metrics")
+def metrics(gateway: GatewayDep) -> Response:
+    return Response(gateway.metrics.render(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,34 @@
+"""`/v1/requests`: the trace of a request, and a person's verdict on its answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from gateway import wire
+from gateway.confirming import confirm
+from gateway.proposal_view import confirmation_view
+from gateway.routes.dependencies import CallerDep, GatewayDep
+
+router = APIRouter(prefix="/v1/requests", tags=["requests"])
+
+
+@router.get("/{request_id}")
+def get_request(request_id: str, gateway: GatewayDep, caller: CallerDep) -> dict[str, Any]:
+    caller.require("ask", "reading a request")
+    return wire.full_trace(gateway.core.traces.get(caller.tenant, request_id))
+
+
+@router.post("/{request_id}/confirm", status_code=202)
+def confirm_request(
+    request_id: str, body: wire.ConfirmRequest, gateway: GatewayDep, caller: CallerDep
+) -> dict[str, Any]:
+    """Say whether the answer was right. What is learned from it waits in the proposal for its replay."""
+    caller.require("confirm", "confirming an answer")
+    proposal = confirm(
+        gateway.core, caller.tenant, request_id, body.verdict, answer=body.answer, note=body.note, by=caller.name
+    )
+    gateway.metrics.confirmed(caller.tenant, body.verdict)
+    gateway.worker.wake()
+    return confirmation_view(request_id, body.verdict, proposal)

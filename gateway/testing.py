@@ -1,0 +1,70 @@
+"""A scripted engine, for tests of what stands around an engine. It is never configured by settings."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from backend.client import Chunk, Completion, EngineConfig, Message, Sampling, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that the engine got."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    cache_salt: str | None
+
+
+class ScriptedEngine:
+    """Gives the answers that were enqueued, in order; an enqueued exception is raised. A word is a token.
+
+    `enqueue_stream` scripts the pieces of a streamed answer; an exception among them breaks it there.
+    """
+
+    def __init__(self, *, name: str = "scripted", window_tokens: int | None = 100_000) -> None:
+        self.config = EngineConfig(name=name, model="scripted/engine", window_tokens=window_tokens)
+        self.calls: list[Call] = []
+        self._script: deque[str | Exception | Sequence[str | Exception]] = deque()
+
+    def enqueue(self, *answers: str | Exception) -> None:
+        self._script.extend(answers)
+
+    def enqueue_stream(self, *pieces: str | Exception) -> None:
+        self._script.append(pieces)
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None) -> Completion:
+        pieces = [piece async for piece in self._pieces(messages, sampling, cache_salt)]
+        text = "".join(pieces)
+        return Completion(text, "stop", self.config.model, await self._usage(messages, text), None)
+
+    async def stream(
+        self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None
+    ) -> AsyncIterator[Chunk]:
+        text = ""
+        async for piece in self._pieces(messages, sampling, cache_salt):
+            text += piece
+            yield Chunk(piece)
+        yield Chunk("", finish_reason="stop", usage=await self._usage(messages, text))
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        return sum(len(message["content"].split()) for message in messages)
+
+    async def window_tokens(self) -> int | None:
+        return self.config.window_tokens
+
+    async def _pieces(
+        self, messages: Sequence[Message], sampling: Sampling, cache_salt: str | None
+    ) -> AsyncIterator[str]:
+        self.calls.append(Call(tuple(messages), sampling, cache_salt))
+        assert self._script, "the engine was called more often than its script has answers"
+        scripted = self._script.popleft()
+        for piece in [scripted] if isinstance(scripted, (str, Exception)) else scripted:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+    async def _usage(self, messages: Sequence[Message], text: str) -> Usage:
+        return Usage(await self.count_tokens(messages), len(text.split()), cached_tokens=0)

@@ -1,0 +1,95 @@
+"""Traces: all that is known of one request, kept for `GET /v1/requests/{id}` and for its confirmation."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import Engine, insert, select
+
+from backend.client import Message
+from gateway.errors import RequestNotFound
+from gateway.tables import requests
+from kb.database import transaction
+
+Status = Literal["answered", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """An item that was retrieved, its content hash and why. All of them stand in the prompt."""
+
+    id: str
+    item_hash: str
+    kind: str
+    title: str
+    score: float
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """`answered_by` is `engine`, or `verified` for a confirmed answer. Timings are in seconds.
+
+    `error` says, for a failed request, what the client was told.
+    """
+
+    id: str
+    tenant: str
+    created_at: str
+    assistant: str
+    kb: str
+    commit: str
+    session_id: str
+    user: str
+    status: Status
+    messages: tuple[Message, ...]
+    question: str
+    items: tuple[Retrieved, ...]
+    prompt: tuple[Message, ...]
+    prompt_hash: str
+    prompt_tokens: int | None = None
+    answer: str | None = None
+    answered_by: str | None = None
+    verified_by: str | None = None
+    engine: str | None = None
+    engine_model: str | None = None
+    usage: dict[str, Any] | None = None
+    verification: dict[str, Any] | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+
+class Traces:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def keep(self, trace: Trace) -> None:
+        row = {
+            "tenant": trace.tenant,
+            "id": trace.id,
+            "created_at": trace.created_at,
+            "assistant": trace.assistant,
+            "base": trace.kb,
+            "commit_id": trace.commit,
+            "session_id": trace.session_id,
+            "user": trace.user,
+            "status": trace.status,
+            "question": trace.question,
+            "answer": trace.answer,
+            "prompt_hash": trace.prompt_hash,
+            "trace": asdict(trace),
+        }
+        with transaction(self._engine) as connection:
+            connection.execute(insert(requests).values(**row))
+
+    def get(self, tenant: str, request_id: str) -> Trace:
+        """Raises `RequestNotFound`, also for a request of another tenant."""
+        query = select(requests.c.trace).where(requests.c.tenant == tenant, requests.c.id == request_id)
+        with self._engine.connect() as connection:
+            stored = connection.scalar(query)
+        if stored is None:
+            raise RequestNotFound(request_id)
+        items = tuple(Retrieved(**{**item, "reasons": tuple(item["reasons"])}) for item in stored.pop("items"))
+        messages, prompt = tuple(stored.pop("messages")), tuple(stored.pop("prompt"))
+        return Trace(items=items, messages=messages, prompt=prompt, **stored)

@@ -1,0 +1,208 @@
+"""The wire: OpenAI's chat completion format in and out, with Kvasir's object beside it.
+
+Source: OpenAI's API reference, chat completions. Parameters that cannot change a single text answer are accepted and
+ignored, as compatible servers do; those that would need what is not here (tools, several choices) are refused.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.client import Message, Sampling
+from gateway.answering import Answer
+from gateway.errors import BadRequest
+from gateway.traces import Retrieved, Trace
+
+SEPARATOR = "; "
+
+
+class TextPart(BaseModel):
+    type: str
+    text: str = ""
+
+
+class ChatMessage(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart] | None = None
+
+    def to_message(self, index: int) -> Message:
+        if self.content is None or isinstance(self.content, str):
+            return {"role": self.role, "content": self.content or ""}
+        for part in self.content:
+            if part.type != "text":
+                raise BadRequest(f"messages[{index}] has a part of type '{part.type}'; only text is read", "messages")
+        return {"role": self.role, "content": "".join(part.text for part in self.content)}
+
+
+class KvasirOptions(BaseModel):
+    """`session_id` names the conversation; without it, it is found by its messages."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    session_id: str | None = Field(None, min_length=1, max_length=64)
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, gt=0)
+    max_completion_tokens: int | None = Field(None, gt=0)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    n: int | None = None
+    tools: list[Any] | None = None
+    user: str = Field("", max_length=200)
+    kvasir: KvasirOptions | None = None
+
+    def to_messages(self) -> list[Message]:
+        if self.n not in (None, 1):
+            raise BadRequest(f"n={self.n}: one answer a request is given; leave n out", "n")
+        if self.tools:
+            raise BadRequest("tools are not supported; leave them out", "tools")
+        return [message.to_message(index) for index, message in enumerate(self.messages)]
+
+    def to_sampling(self) -> Sampling:
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        return Sampling(
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=self.seed,
+            stop=stop,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+        )
+
+
+class ConfirmRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    verdict: Literal["success", "failure"]
+    answer: str | None = None
+    note: str | None = Field(None, max_length=2000)
+
+
+def completion(answer: Answer) -> dict[str, Any]:
+    return {
+        **_head(answer.trace, "chat.completion"),
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": answer.text},
+                "logprobs": None,
+                "finish_reason": answer.finish_reason,
+            }
+        ],
+        "usage": usage(answer),
+        "kvasir": kvasir_object(answer.trace),
+    }
+
+
+def first_chunk(request_id: str, assistant: str) -> dict[str, Any]:
+    return _chunk(request_id, assistant, {"role": "assistant", "content": ""})
+
+
+def text_chunk(request_id: str, assistant: str, text: str) -> dict[str, Any]:
+    return _chunk(request_id, assistant, {"content": text})
+
+
+def last_chunk(answer: Answer, *, include_usage: bool) -> dict[str, Any]:
+    """The chunk that ends the stream: the finish reason, Kvasir's object, and the usage where it was asked for."""
+    chunk = _chunk(answer.trace.id, answer.trace.assistant, {}, answer.finish_reason)
+    chunk["kvasir"] = kvasir_object(answer.trace)
+    if include_usage:
+        chunk["usage"] = usage(answer)
+    return chunk
+
+
+def usage(answer: Answer) -> dict[str, Any]:
+    prompt, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": written,
+        "total_tokens": prompt + written,
+        "prompt_tokens_details": {"cached_tokens": answer.usage.cached_tokens or 0},
+    }
+
+
+def kvasir_object(trace: Trace) -> dict[str, Any]:
+    counted = trace.usage or {}
+    return {
+        "request_id": trace.id,
+        "session_id": trace.session_id,
+        "knowledge_base": trace.kb,
+        "commit": trace.commit,
+        "answered_by": trace.answered_by,
+        "verified_by": trace.verified_by,
+        "items": [_item(item) for item in trace.items],
+        "prompt_hash": trace.prompt_hash,
+        "prompt_tokens": trace.prompt_tokens,
+        "cached_tokens": counted.get("cached_tokens"),
+        "engine_cached_tokens": counted.get("engine_cached_tokens"),
+        "lmcache_cached_tokens": counted.get("lmcache_cached_tokens"),
+        "timings": trace.timings,
+        "verification": trace.verification,
+    }
+
+
+def full_trace(trace: Trace) -> dict[str, Any]:
+    """`GET /v1/requests/{id}`: Kvasir's object and everything around it."""
+    return {
+        "id": trace.id,
+        "object": "kvasir.request",
+        "created_at": trace.created_at,
+        "status": trace.status,
+        "assistant": trace.assistant,
+        "user": trace.user,
+        "question": trace.question,
+        "messages": list(trace.messages),
+        "prompt": list(trace.prompt),
+        "answer": trace.answer,
+        "error": trace.error,
+        "engine": trace.engine,
+        "engine_model": trace.engine_model,
+        "usage": trace.usage,
+        "kvasir": kvasir_object(trace),
+    }
+
+
+def _item(item: Retrieved) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "kind": item.kind,
+        "title": item.title,
+        "score": item.score,
+        "reason": SEPARATOR.join(item.reasons),
+        "item_hash": item.item_hash,
+    }
+
+
+def _head(trace: Trace, kind: str) -> dict[str, Any]:
+    return {"id": trace.id, "object": kind, "created": int(time.time()), "model": trace.assistant}
+
+
+def _chunk(request_id: str, assistant: str, delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
+    return {
+        "id": request_id,
+        "object": "chat.completion.chunk",
+        "created": int(time.time()),
+        "model": assistant,
+        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
+    }

@@ -1,0 +1,164 @@
+"""A tiny model folder, and a real HTTP server that speaks just enough of OpenAI's API, well or badly."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from backend.tiny_model import make_model_folder
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    texts = [path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / "backend").glob("*.py"))]
+    return make_model_folder(tmp_path_factory.mktemp("models") / "tiny", texts, vocab_tokens=800, window_tokens=2048)
+
+
+class OpenAIServer(ThreadingHTTPServer):
+    """`mode` is what the next requests meet: a status to refuse with, or one of the names in `_Handler`."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.mode: str | int = "ok"
+        self.error_message = "no"
+        self.fail_first = 0
+        self.requests: list[tuple[str, dict, dict]] = []
+        self.reader_left = threading.Event()
+        self.stopping = threading.Event()
+
+    @property
+    def api_base(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+    @property
+    def bodies(self) -> list[dict]:
+        return [body for _, body, _ in self.requests]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: OpenAIServer
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.server.requests.append((self.path, {}, dict(self.headers)))
+        self._send(200, {"data": [{"id": "served", "max_model_len": 4096}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.requests.append((self.path, body, dict(self.headers)))
+        mode = self.server.mode
+        if len(self.server.requests) <= self.server.fail_first:
+            mode = 503
+        if isinstance(mode, int):
+            message = self.server.error_message.replace("{key}", self.headers.get("authorization", ""))
+            self._send(mode, {"error": {"message": message, "type": "x", "code": mode}}, retry_after="7")
+        elif mode == "silent":
+            self.server.stopping.wait(20)
+        elif self.path == "/tokenize":
+            self._send(200, {"count": 42, "max_model_len": 4096, "tokens": []})
+        elif body.get("stream"):
+            self._stream(mode)
+        else:
+            self._send(200, _answer("abort" if mode == "aborted" else "stop"))
+
+    def _send(self, status: int, body: dict, retry_after: str | None = None) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        if retry_after:
+            self.send_header("retry-after", retry_after)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _stream(self, mode: str) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        try:
+            self._events(mode)
+            self.wfile.write(b"0\r\n\r\n")
+        except OSError:
+            self.server.reader_left.set()
+
+    def _events(self, mode: str) -> None:
+        for number in range(3):
+            self._event(_part({"content": f"w{number} "}))
+        if mode == "cut":
+            self.close_connection = True
+            self.connection.shutdown(2)
+        elif mode == "stalled":
+            self.server.stopping.wait(20)
+        elif mode == "endless":
+            while not self.server.stopping.is_set():
+                self._event(_part({"content": "more "}))
+                time.sleep(0.02)
+        elif mode == "dying":
+            self._event({"error": {"message": "EngineDead", "type": "x", "code": 500}})
+        elif mode == "aborted":
+            self._event(_part({}, "abort"))
+        elif mode == "ok":
+            self._event(_part({}, "length"))
+            self._event({**_part({}), "choices": [], "usage": _USAGE})
+        if mode != "unfinished":
+            self._event("[DONE]")
+
+    def _event(self, data: dict | str) -> None:
+        line = f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
+        self.wfile.write(b"%x\r\n" % len(line) + line + b"\r\n")
+        self.wfile.flush()
+
+
+_USAGE = {
+    "prompt_tokens": 9,
+    "completion_tokens": 3,
+    "total_tokens": 12,
+    "prompt_tokens_details": {"cached_tokens": 4},
+}
+
+
+def _answer(finish_reason: str) -> dict:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": finish_reason}
+    stats = {"num_vllm_cached_tokens": 3, "num_lmcache_cached_tokens": 4, "num_lmcache_extra_cached_tokens": 1}
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "served",
+        "choices": [choice],
+        "usage": _USAGE,
+        "kv_transfer_params": {"cached_token_stats": stats},
+    }
+
+
+def _part(delta: dict, finish_reason: str | None = None) -> dict:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "served", "choices": [choice]}
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    server = OpenAIServer()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stopping.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,135 @@
+"""LiteLLM's client against the real vLLM with LMCache: what is reused, what is kept apart, what survives a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from backend.client import Completion, Engine, EngineConfig, Message, Sampling, connect
+from backend.errors import ContextTooLong, EngineRefused
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+SHORT = Sampling(max_tokens=8)
+CHUNK_TOKENS = 256
+
+
+def conversation(topic: str, question: str) -> list[Message]:
+    """A question behind a long text, the same for every question about a topic."""
+    facts = "".join(f"Fact {number} about {topic}: it has {number} parts. " for number in range(90))
+    return [{"role": "system", "content": facts}, {"role": "user", "content": question}]
+
+
+def ask(engine: Engine, topic: str, question: str, salt: str | None = None) -> Completion:
+    return asyncio.run(engine.complete(conversation(topic, question), SHORT, cache_salt=salt))
+
+
+def eventually(read: Callable[[], float], at_least: float) -> float:
+    """The counter once it has arrived at `at_least`, or as it is after ten seconds: servers publish with a delay."""
+    for _ in range(50):
+        if (value := read()) >= at_least:
+            return value
+        time.sleep(0.2)
+    return value
+
+
+@pytest.fixture(scope="module")
+def engine(pair) -> Engine:
+    return connect(EngineConfig("main", f"hosted_vllm/{pair.model_name}", api_base=pair.api_base, lmcache=True))
+
+
+def test_a_streamed_answer_is_the_whole_answer_in_pieces(engine):
+    messages = conversation("rivers", "How many?")
+
+    async def stream():
+        return [chunk async for chunk in engine.stream(messages, SHORT, cache_salt=None)]
+
+    whole = asyncio.run(engine.complete(messages, SHORT, cache_salt=None))
+    chunks = asyncio.run(stream())
+    assert "".join(chunk.text for chunk in chunks) == whole.text
+    assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == [whole.finish_reason] == ["length"]
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens == 8
+    assert chunks[-1].usage.prompt_tokens == whole.usage.prompt_tokens
+
+
+def test_the_token_count_is_the_one_that_the_engine_bills(engine):
+    messages = conversation("mountains", "Which is the highest?")
+    counted = asyncio.run(engine.count_tokens(messages))
+    assert counted == ask(engine, "mountains", "Which is the highest?").usage.prompt_tokens
+    assert asyncio.run(engine.window_tokens()) == 4096
+
+
+def test_the_second_question_reuses_the_first_ones_prefix(engine, pair):
+    before = pair.vllm_metrics()["vllm:prefix_cache_hits_total"]
+    first = ask(engine, "harbours", "Where do ships land?")
+    assert first.usage.prompt_tokens > 600
+    assert first.usage.cached_tokens == 0
+    assert pair.vllm_metrics()["vllm:prefix_cache_hits_total"] == before
+    second = ask(engine, "harbours", "Who pays?")
+    assert second.usage.engine_cached_tokens > 512
+    hits = eventually(lambda: pair.vllm_metrics()["vllm:prefix_cache_hits_total"] - before, 512)
+    assert hits == second.usage.engine_cached_tokens == second.usage.cached_tokens
+
+
+def test_a_cache_salt_keeps_one_tenant_out_of_anothers_cache(engine, pair):
+    ask(engine, "bridges", "Which is the longest?", salt="acme")
+    before, external_before = pair.vllm_metrics(), pair.lmcache_metrics()
+    other = ask(engine, "bridges", "Which is the longest?", salt="globex")
+    assert other.usage.cached_tokens == 0
+    after = pair.vllm_metrics()
+    for name in ("vllm:prefix_cache_hits_total", "vllm:external_prefix_cache_hits_total"):
+        assert after[name] == before[name]
+    name = "lmcache_mp_lookup_requested_tokens_total"
+    assert eventually(lambda: pair.lmcache_metrics()[name] - external_before[name], 1) >= CHUNK_TOKENS
+    hit = "lmcache_mp_lookup_hit_tokens_total"
+    assert pair.lmcache_metrics()[hit] == external_before[hit]
+    again = ask(engine, "bridges", "Which is the longest?", salt="acme")
+    assert again.usage.cached_tokens > 512
+
+
+def test_a_prefix_comes_back_from_lmcache_after_vllm_was_restarted(engine, pair):
+    first = ask(engine, "castles", "Who lives there?")
+    stored = eventually(lambda: ask(engine, "castles", "Who lives there?").usage.lmcache_cached_tokens, 512)
+    assert stored == first.usage.prompt_tokens // CHUNK_TOKENS * CHUNK_TOKENS
+    pair.restart_engine()
+    assert pair.vllm_metrics()["vllm:external_prefix_cache_hits_total"] == 0
+    hits_before = pair.lmcache_metrics()["lmcache_mp_lookup_hit_tokens_total"]
+    back = ask(engine, "castles", "Who lives there?")
+    assert back.text == first.text
+    assert back.usage.engine_cached_tokens == 0
+    assert back.usage.cached_tokens == back.usage.lmcache_cached_tokens == stored
+    external = eventually(lambda: pair.vllm_metrics()["vllm:external_prefix_cache_hits_total"], stored)
+    assert external == stored
+    hit = eventually(lambda: pair.lmcache_metrics()["lmcache_mp_lookup_hit_tokens_total"] - hits_before, stored)
+    assert hit == stored
+
+
+def test_a_reader_who_leaves_stops_the_engine(engine, pair):
+    before = pair.vllm_metrics()["vllm:generation_tokens_total"]
+
+    async def leave_early():
+        chunks = engine.stream(conversation("forests", "Count on."), Sampling(max_tokens=1500), cache_salt=None)
+        async for chunk in chunks:
+            assert chunk.text
+            break
+        await chunks.aclose()
+
+    asyncio.run(leave_early())
+    idle = eventually(lambda: -pair.vllm_metrics()["vllm:num_requests_running"], 0)
+    assert idle == 0
+    assert 0 < pair.vllm_metrics()["vllm:generation_tokens_total"] - before < 1500
+
+
+def test_a_prompt_over_the_window_is_refused_as_such(engine):
+    with pytest.raises(ContextTooLong):
+        asyncio.run(engine.complete(conversation("words " * 300, "?"), SHORT, cache_salt=None))
+
+
+def test_a_salt_that_vllm_does_not_take_is_an_error_of_the_request(engine):
+    with pytest.raises(EngineRefused) as refused:
+        ask(engine, "towns", "?", salt="a/b")
+    assert refused.value.status == 400
