@@ -146,10 +146,14 @@ class EmbeddedModel:
         return self._weights
 
     def _load(self, what: str, loader: Any, **options: Any) -> Any:
+        from safetensors import SafetensorError
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()  # of transformers, which draws one on stderr for every model
         path = self.folder.path
         try:
             return loader.from_pretrained(path, local_files_only=True, trust_remote_code=False, **options)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as exc:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as exc:
             first_line = str(exc).strip().splitlines()[:1] or [type(exc).__name__]
             raise ModelFolderInvalid(path, f"{what} cannot be loaded: {first_line[0]}") from exc
 
@@ -169,7 +173,9 @@ class EmbeddedModel:
     def _read_end_tokens(self, weights: Any) -> frozenset[int]:
         declared = weights.generation_config.eos_token_id
         many = declared if isinstance(declared, list) else [declared]
-        return frozenset(token for token in (*many, self._tokenizer.eos_token_id) if token is not None)
+        with self._tokenizer_lock:
+            ends = (*many, self._loaded_tokenizer().eos_token_id)
+        return frozenset(token for token in ends if token is not None)
 
 
 class _Draw:

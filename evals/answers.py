@@ -1,10 +1,9 @@
-"""The answer to a prepared case: a verified one, else a stored one, else the engine's, which is then stored."""
+"""The answers to prepared cases: a verified one, else a stored one, else the engine's, which is then stored."""
 
 from __future__ import annotations
 
 import asyncio
 
-from backend.client import Sampling
 from backend.errors import EngineMisconfigured, EngineUnreachable
 from evals.stored_answers import StoredAnswers, answer_key
 from gateway.answering import Prepared, confirmed_text, generated_text
@@ -21,11 +20,12 @@ class Answers:
         self._away: EngineUnreachable | EngineMisconfigured | None = None
         self.engine_calls = 0
 
-    async def answer(self, prepared: Prepared, repeat: int) -> str:
-        """The text of draw `repeat`. Raises `EngineNotConfigured`, `PromptTooLong`, or what the engine raises."""
-        confirmed = await confirmed_text(self._core, prepared)
-        if confirmed is not None:
-            return confirmed
+    async def confirmed(self, prepared: Prepared) -> str | None:
+        """The verified answer, which is the same at every draw."""
+        return await confirmed_text(self._core, prepared)
+
+    async def draw(self, prepared: Prepared, repeat: int) -> str:
+        """The engine's answer, stored or new. Raises `EngineNotConfigured`, `PromptTooLong`, what the engine raises."""
         engine = prepared.assistant.engine
         if engine is None:
             raise EngineNotConfigured(prepared.assistant.name, prepared.assistant.settings.engine)
@@ -48,7 +48,3 @@ class Answers:
             raise
         self.engine_calls += 1
         return text
-
-
-SAMPLING = Sampling()
-"""Replays draw as the engine's settings say: what users get is what is judged."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import Engine as Database
 
@@ -86,7 +84,7 @@ def open_core(
 ) -> Core:
     """Open everything. `engines` replaces those of the settings, for tests. Raises `SchemaBehind`, `ConfigError`."""
     database = open_database(settings.state_url)
-    check_version(database, upgrade_command(settings))
+    check_version(database, settings.upgrade_command)
     store = SqlStore(database)
     return Core(
         settings=settings,
@@ -100,14 +98,6 @@ def open_core(
         proposals=Proposals(database),
         api_keys=ApiKeys(database),
     )
-
-
-def upgrade_command(settings: Settings) -> str:
-    """What brings the state database of these settings up to date, to paste into a shell."""
-    if settings.database_url is not None:
-        return "kvasir init"
-    home = os.path.relpath(settings.home)
-    return "kvasir init" if Path(home) == Path(".kvasir") else f"kvasir init --home {home}"
 
 
 def open_datasource(name: str, settings: DatasourceSettings) -> Datasource:

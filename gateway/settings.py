@@ -104,6 +104,12 @@ class Settings(BaseSettings):
             return self.database_url.get_secret_value()
         return f"sqlite:///{(self.home / 'kvasir.db').absolute()}"
 
+    @property
+    def upgrade_command(self) -> str:
+        """What brings the state database of these settings up to date, to paste into a shell."""
+        default = self.database_url is not None or self.home.absolute() == Path(".kvasir").absolute()
+        return "kvasir init" if default else f"kvasir init --home {os.path.relpath(self.home)}"
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -28,7 +28,7 @@ from kb.errors import (
 )
 from kb.items import Item
 from kb.objects import Commit, Tag, is_intact, pack, pack_commit, unpack, unpack_commit
-from kb.store import BaseId, RefMove, Store
+from kb.store import FIND_MAX, BaseId, RefMove, Store
 from kb.tree import TreeWriter, tree_diff, tree_entries, tree_get
 
 MAIN = "main"
@@ -308,10 +308,11 @@ class KnowledgeBase:
         found = self.store.find(self.id, name)
         objects = self.store.read(self.id, found)
         commits = [key for key in found if objects[key].startswith(b"kvasir commit 1\n")]
+        if len(commits) > 1 or len(found) == FIND_MAX:
+            # Where there are more objects of that beginning than were found, there may be more commits too.
+            raise AmbiguousCommit(self.name, name, commits or found)
         if not commits:
             raise CommitNotFound(self.name, name)
-        if len(commits) > 1:
-            raise AmbiguousCommit(self.name, name, commits)
         return self.commit_at(commits[0])
 
     def _hash_of(self, item_id: str, commit: Commit) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kb.errors import AlreadyExists, BaseNotFound, RefMoved
-from kb.store import BaseId, RefMove, Vector
+from kb.store import FIND_MAX, BaseId, RefMove, Vector
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class MemoryStore:
 
     def find(self, base: BaseId, prefix: str) -> list[str]:
         with self._lock:
-            return sorted(found for found in self._base(base).objects if found.startswith(prefix))[:10]
+            return sorted(found for found in self._base(base).objects if found.startswith(prefix))[:FIND_MAX]
 
     def refs(self, base: BaseId) -> dict[str, str]:
         with self._lock:

@@ -100,6 +100,7 @@ class _CommitIndex:
             for item in self.items
             if isinstance(item.body, Schema)
         }
+        self.by_table = {item.body.table: item.id for item in self.items if isinstance(item.body, Schema)}
         self.entities = EntityIndex(self.items)
         self.joins = JoinGraph(self.items)
         self.searched = [item for item in self.items if item.kind in SEARCHED and item.usage == "auto"]
@@ -147,10 +148,11 @@ class Retriever:
         masked = mask(question, mentions)
         query = _Query(question, masked, mentions, *self._embedder.embed([question, masked.text]))
         hits = _within([*_always(index, subjects), *self._searched(index, query, limits)], limits)
-        hits += _referenced(index, hits)
+        patterns = _within(self._patterns(index, query, limits), limits)
+        hits += _referenced(index, [*hits, *patterns])
         hits += _joined(index, hits)
         hits += _gotchas(index, query, hits)
-        hits += self._patterns(index, query, limits)
+        hits += patterns
         return Retrieval(commit, masked, tuple(mentions), tuple(_within(hits, limits)))
 
     def warm_up(self) -> None:
@@ -274,14 +276,17 @@ def _near_best(hits: list[Hit], limits: Limits) -> list[Hit]:
 
 
 def _referenced(index: _CommitIndex, hits: list[Hit]) -> list[Hit]:
-    """Tables that a found metric or document names as what it is about."""
+    """Tables that were not found themselves, but are what a found metric, template or success is made of."""
     have = {hit.item.id for hit in hits}
     added: dict[str, Hit] = {}
     for hit in hits:
-        for ref in hit.item.refs if hit.item.kind in SEARCHED else ():
-            item = index.by_id.get(ref)
-            if item is not None and item.kind == "schema" and ref not in have and ref not in added:
-                added[ref] = Hit(item, index.hashes[ref], hit.score, (f"referenced by {hit.item.id}",))
+        if hit.item.kind not in ("metric", "document", "template", "success"):
+            continue
+        used = [index.by_table.get(column.rpartition(".")[0], "") for column in hit.item.depends_on]
+        for schema in sorted({*hit.item.refs, *used}):
+            item = index.by_id.get(schema)
+            if item is not None and item.kind == "schema" and schema not in have and schema not in added:
+                added[schema] = Hit(item, index.hashes[schema], hit.score / 2, (f"used by {hit.item.id}",))
     return list(added.values())
 
 

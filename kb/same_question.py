@@ -14,8 +14,8 @@ from kb.words import stem, words
 
 _FILLER = frozenset(
     "a an the of in for at on is are was were be been being do does did has have had there it its this that these "
-    "those that please show me give us list tell find get fetch display return what whats which how much many can could "
-    "would will you i we our my want need know see and".split()
+    "those that please show me give us list tell find get fetch display return what whats which how much many can "
+    "could would will you i we our my want need know see and".split()
 )
 _OPERATORS = {
     "count": "number count",

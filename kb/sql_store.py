@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from kb import tables
 from kb.database import insert_missing, transaction
 from kb.errors import AlreadyExists, BaseNotFound, RefMoved
-from kb.store import BaseId, RefMove, Vector
+from kb.store import FIND_MAX, BaseId, RefMove, Vector
 
 BATCH = 500
 """Bound parameters a statement may carry; SQLite's oldest limit is 999."""
@@ -67,7 +67,7 @@ class SqlStore:
                     columns.object_id < prefix + "g",
                 )
                 .order_by(columns.object_id)
-                .limit(10)
+                .limit(FIND_MAX)
             )
             return list(connection.scalars(query))
 

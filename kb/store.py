@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
 
+FIND_MAX = 10
+"""How many ids `Store.find` gives at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class BaseId:
@@ -54,7 +57,7 @@ class Store(Protocol):
         """Object id → bytes; ids that are not there are left out."""
 
     def find(self, base: BaseId, prefix: str) -> list[str]:
-        """Ids of objects that start with `prefix`, sorted, at most 10."""
+        """Ids of objects that start with `prefix`, sorted, the first `FIND_MAX`."""
 
     def refs(self, base: BaseId) -> dict[str, str]:
         """Ref → commit id. Raises `BaseNotFound`."""

@@ -277,8 +277,7 @@ class Shop:
         random = self._random
         testers = [customer for customer in customers if customer.is_test]
         buyers = [customer for customer in customers if not customer.is_test]
-        joined = [customer.joined_on for customer in buyers]
-        popularity = [product.popularity for product in products]
+        joined, popularity = [buyer.joined_on for buyer in buyers], [product.popularity for product in products]
         delivered: list[tuple[Order, Item]] = []
         for day in self._order_days():
             if self._chance(TEST_ORDER_SHARE):

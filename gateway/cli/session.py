@@ -16,7 +16,6 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from backend.errors import BackendError
-from gateway.core import upgrade_command
 from gateway.errors import ConfigError, EngineNotConfigured, GatewayError
 from gateway.settings import Settings, load_settings
 from kb.database import check_version, open_database
@@ -51,7 +50,7 @@ class Session:
         """The state database at this Kvasir's schema version."""
         database = open_database(self.settings.state_url)
         try:
-            check_version(database, upgrade_command(self.settings))
+            check_version(database, self.settings.upgrade_command)
             yield database
         finally:
             database.dispose()

@@ -218,7 +218,7 @@ def test_no_error_and_no_traceback_repeats_the_key(server, provider):
     server.mode, server.error_message = 401, "bad header {key}"
     with pytest.raises(EngineRefused) as failed:
         complete(engine(server, provider))
-    assert KEY in server.requests[0][2]["Authorization"]
+    assert KEY in server.requests[0][2]["authorization"]
     assert KEY not in "".join(traceback.format_exception(failed.value))
     assert KEY not in repr(engine(server, provider).config)
 

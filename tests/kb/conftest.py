@@ -1,11 +1,14 @@
-"""Strategies for items of every kind (`st.from_type(Item)`), with text that tries to break what writes it."""
+"""Items of every kind (`st.from_type(Item)`) whose text tries to break what writes it; a base; a small database."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import get_args
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import strategies as st
 
 from kb.items import (
@@ -99,3 +102,46 @@ def rule() -> MakeRule:
 @pytest.fixture
 def base() -> KnowledgeBase:
     return KnowledgeBase.create(MemoryStore(), "acme", "sales", author="ann")
+
+
+SHOP = """
+CREATE TABLE customers (id INTEGER PRIMARY KEY, name VARCHAR(40) NOT NULL, country TEXT);
+CREATE TABLE order_items (
+    order_id INTEGER, line INTEGER, price NUMERIC(10, 2), PRIMARY KEY (order_id, line)
+);
+CREATE TABLE shipments (
+    id INTEGER PRIMARY KEY, order_id INTEGER, line INTEGER,
+    buyer_id INTEGER REFERENCES customers (id),
+    FOREIGN KEY (order_id, line) REFERENCES order_items (order_id, line)
+);
+CREATE VIEW germans AS SELECT id, name FROM customers WHERE country = 'DE';
+INSERT INTO customers VALUES (1, 'Ann', 'FR'), (2, 'Bob', 'DE'), (3, 'Cid', 'DE'), (4, 'Dan', NULL);
+"""
+Run = Callable[[str], None]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/a #1% shop.sqlite"
+    fresh: str = request.getfixturevalue("fresh_postgres")
+    return fresh
+
+
+@pytest.fixture
+def run(url: str) -> Iterator[Run]:
+    """Runs statements on the database, which starts as the shop."""
+
+    def run(statements: str) -> None:
+        if url.startswith("sqlite"):
+            file = sqlite3.connect(url.removeprefix("sqlite:///"))
+            file.executescript(statements)
+            file.close()
+            return
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statements.replace("%", "%%"))
+
+    engine = sa.create_engine(url)
+    run(SHOP)
+    yield run
+    engine.dispose()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,23 +9,8 @@ import sqlalchemy as sa
 
 from kb.errors import IntrospectionFailed
 from kb.introspect import MAX_DISTINCT, MAX_SAMPLES, introspect, schema_fingerprint
-from kb.introspection_changes import introspection_changes
 from kb.items import Column, Entity, Item, Relationship, Schema
-from kb.knowledge_base import Changes, KnowledgeBase
 
-SHOP = """
-CREATE TABLE customers (id INTEGER PRIMARY KEY, name VARCHAR(40) NOT NULL, country TEXT);
-CREATE TABLE order_items (
-    order_id INTEGER, line INTEGER, price NUMERIC(10, 2), PRIMARY KEY (order_id, line)
-);
-CREATE TABLE shipments (
-    id INTEGER PRIMARY KEY, order_id INTEGER, line INTEGER,
-    buyer_id INTEGER REFERENCES customers (id),
-    FOREIGN KEY (order_id, line) REFERENCES order_items (order_id, line)
-);
-CREATE VIEW germans AS SELECT id, name FROM customers WHERE country = 'DE';
-INSERT INTO customers VALUES (1, 'Ann', 'FR'), (2, 'Bob', 'DE'), (3, 'Cid', 'DE'), (4, 'Dan', NULL);
-"""
 IDS = [
     "relationship:shipments.buyer_id-customers.id",
     "relationship:shipments.order_id+line-order_items.order_id+line",
@@ -37,33 +21,6 @@ IDS = [
 ]
 
 Run = Callable[[str], None]
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/a #1% shop.sqlite"
-    fresh: str = request.getfixturevalue("fresh_postgres")
-    return fresh
-
-
-@pytest.fixture
-def run(url: str) -> Iterator[Run]:
-    """Runs statements on the database, which starts as the shop."""
-
-    def run(statements: str) -> None:
-        if url.startswith("sqlite"):
-            file = sqlite3.connect(url.removeprefix("sqlite:///"))
-            file.executescript(statements)
-            file.close()
-            return
-        with engine.begin() as connection:
-            connection.exec_driver_sql(statements.replace("%", "%%"))
-
-    engine = sa.create_engine(url)
-    run(SHOP)
-    yield run
-    engine.dispose()
 
 
 def by_id(items: list[Item]) -> dict[str, Item]:
@@ -308,7 +265,7 @@ def test_a_missing_sqlite_file_is_named_and_not_made(tmp_path: Path) -> None:
 def test_a_sqlite_file_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "shop.sqlite"
     with sqlite3.connect(path) as connection:
-        connection.executescript(SHOP)
+        connection.executescript("CREATE TABLE customers (id INTEGER PRIMARY KEY, country TEXT)")
     before = path.read_bytes()
     path.chmod(0o444)
     introspect(f"sqlite:///{path}", sample=["customers.*"])
@@ -367,102 +324,3 @@ def test_a_fingerprint_tells_of_names_and_types_only() -> None:
     ]
     assert schema_fingerprint(one) == schema_fingerprint(same) == "b002ab242d985a9d"
     assert len({schema_fingerprint(body) for body in (one, *others)}) == 5
-
-
-# ── changes ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def learned(base: KnowledgeBase, url: str, run: Run) -> KnowledgeBase:
-    base.commit(Changes(tuple(introspect(url))), author="ann", message="Introspect")
-    return base
-
-
-def changes(base: KnowledgeBase, url: str, tables: list[str] | None = None) -> Changes:
-    return introspection_changes(base.snapshot(), introspect(url, tables=tables), tables=tables)
-
-
-def test_everything_is_new_to_an_empty_base(base: KnowledgeBase, url: str, run: Run) -> None:
-    items = introspect(url)
-    assert introspection_changes(base.snapshot(), items) == Changes(tuple(items))
-
-
-def test_rows_that_come_and_go_are_no_change(learned: KnowledgeBase, url: str, run: Run) -> None:
-    run("INSERT INTO customers VALUES (9, 'Eve', 'DE')")
-    assert changes(learned, url) == Changes()
-
-
-def test_a_new_column_changes_its_table_alone(learned: KnowledgeBase, url: str, run: Run) -> None:
-    run("INSERT INTO customers VALUES (9, 'Eve', 'DE'); ALTER TABLE customers ADD COLUMN city TEXT")
-    [item] = changes(learned, url).put
-    assert item == by_id(introspect(url))["schema:customers"]
-    assert "customers.city" in item.depends_on
-
-
-def test_what_people_wrote_is_kept(learned: KnowledgeBase, url: str, run: Run) -> None:
-    item = learned.item("schema:customers")
-    assert isinstance(item.body, Schema)
-    columns = (item.body.columns[0], replace(item.body.columns[1], comment="As signed"), *item.body.columns[2:])
-    edited = replace(
-        item,
-        title="Buyers",
-        entities=(Entity("buyers"),),
-        usage="always",
-        status="quarantined",
-        refs=("rule:x",),
-        body=replace(item.body, comment="Who buys", columns=columns),
-    )
-    join = replace(learned.item(IDS[0]), status="retired")
-    assert isinstance(join.body, Relationship)
-    join = replace(join, body=replace(join.body, comment="The buyer"))
-    learned.commit(Changes((edited, join)), author="bob", message="Explain")
-    assert changes(learned, url) == Changes()
-    run("ALTER TABLE customers ADD COLUMN city TEXT")
-    [item] = changes(learned, url).put
-    assert isinstance(item.body, Schema)
-    kept = {name: getattr(item, name) for name in ("title", "entities", "usage", "status", "refs")}
-    assert kept == {name: getattr(edited, name) for name in kept}
-    assert item.body.comment == "Who buys"
-    assert [(c.name, c.comment) for c in item.body.columns] == [
-        ("id", ""),
-        ("name", "As signed"),
-        ("country", ""),
-        ("city", ""),
-    ]
-    assert item.schema_fingerprint == schema_fingerprint(item.body)
-
-
-def test_a_table_that_is_gone_is_retired_with_its_relationships_and_comes_back(
-    learned: KnowledgeBase, url: str, run: Run
-) -> None:
-    run("DROP TABLE shipments")
-    gone = changes(learned, url)
-    assert [(item.id, item.status) for item in gone.put] == [
-        (IDS[0], "retired"),
-        (IDS[1], "retired"),
-        ("schema:shipments", "retired"),
-    ]
-    assert gone.remove == ()
-    learned.commit(gone, author="ann", message="Introspect")
-    assert changes(learned, url) == Changes()
-    run("CREATE TABLE shipments (id INTEGER PRIMARY KEY, buyer_id INTEGER REFERENCES customers (id))")
-    back = changes(learned, url)
-    assert [(item.id, item.status) for item in back.put] == [(IDS[0], "active"), ("schema:shipments", "active")]
-    learned.commit(back, author="ann", message="Introspect")
-    assert changes(learned, url) == Changes()
-
-
-def test_what_introspection_did_not_look_at_is_left_alone(learned: KnowledgeBase, url: str, run: Run) -> None:
-    other = Item("schema:hr.staff", "Staff", Schema("staff", (), database="hr"))
-    learned.commit(Changes((other,)), author="ann", message="Another database")
-    run("DROP TABLE shipments")
-    assert changes(learned, url, tables=["customers", "order*"]) == Changes()
-    assert [item.id for item in changes(learned, url, tables=["*s"]).put] == [*IDS[:2], "schema:shipments"]
-
-
-def test_a_relationship_that_a_person_added_stays(learned: KnowledgeBase, url: str, run: Run) -> None:
-    join = Item(
-        "relationship:germans.id-customers.id", "By hand", Relationship("germans", ("id",), "customers", ("id",))
-    )
-    learned.commit(Changes((join,)), author="ann", message="Join")
-    assert changes(learned, url) == Changes()

@@ -1,0 +1,110 @@
+"""Replay: the same cases at two commits, and the implementation of `gateway.replay.Replay`.
+
+Prompts are pure functions, so a case whose prompt and verified answer are the same at both commits has the same
+answer, and no engine is asked. Nothing that users see is stored: no trace and no session, only engines' answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from evals.answers import Answers
+from evals.case import Case
+from evals.run import prepare_case
+from evals.scoring import CaseJudge, Tally
+from evals.success_cases import success_cases
+from evals.suite import load_suite
+from evals.verdict import case_verdict, replay_verdict
+from gateway.answering import Prepared
+from gateway.core import Assistant, Core
+from gateway.replay import CaseOutcome, CaseReplay, ReplayReport
+
+OnReplay = Callable[[CaseReplay], None]
+UNCHANGED = "the prompt is the same at both commits"
+
+
+class SuiteReplay:
+    """A `gateway.replay.Replay`. Holds nothing; call it from a thread that runs no event loop."""
+
+    def __call__(self, core: Core, assistant: Assistant, base: str, head: str) -> ReplayReport:
+        """Replay the assistant's suite, if it has one, and every confirmed success of `head`.
+
+        The suite's cases are put to this assistant, as often as the larger of the suite's and the assistant's
+        repeats. Raises `SuiteNotFound`, `SuiteInvalid`, `CommitNotFound`.
+        """
+        cases: list[Case] = []
+        repeats = assistant.settings.repeats
+        if assistant.settings.suite is not None:
+            suite = load_suite(assistant.settings.suite, assistant=assistant.name)
+            cases += suite.cases
+            repeats = max(repeats, suite.repeats)
+        cases += success_cases(assistant, assistant.base.resolve(head).id, besides=cases)
+        return compare(core, assistant, cases, base=base, head=head, repeats=repeats)
+
+
+def compare(
+    core: Core,
+    assistant: Assistant,
+    cases: Sequence[Case],
+    *,
+    base: str,
+    head: str,
+    repeats: int = 1,
+    on_case: OnReplay | None = None,
+) -> ReplayReport:
+    """Judge every case at both commits and what differs; `on_case` is told each result as it comes."""
+    before, after = assistant.base.resolve(base).id, assistant.base.resolve(head).id
+    answers = Answers(core)
+
+    async def all_cases() -> tuple[CaseReplay, ...]:
+        done: list[CaseReplay] = []
+        for case in cases:
+            sides = prepare_case(core, assistant, case, before), prepare_case(core, assistant, case, after)
+            done.append(await _compare_case(core, assistant, case, sides, answers, repeats))
+            if on_case is not None:
+                on_case(done[-1])
+        return tuple(done)
+
+    done = asyncio.run(all_cases())
+    return ReplayReport(before, after, replay_verdict(done), done, answers.engine_calls)
+
+
+async def _compare_case(
+    core: Core,
+    assistant: Assistant,
+    case: Case,
+    sides: tuple[Prepared, Prepared],
+    answers: Answers,
+    repeats: int,
+) -> CaseReplay:
+    base, head = sides
+    if _asked(core, base) == _asked(core, head):
+        return CaseReplay(case.id, case.question, False, None, None, "same", UNCHANGED)
+    judge = CaseJudge(case, answers, assistant.datasource)
+    before = await judge.tally(base, repeats)
+    after = await judge.tally(head, repeats)
+    verdict = case_verdict(before, after)
+    detail = _detail(before, after) if verdict != "same" or before.status != "passed" else ""
+    return CaseReplay(case.id, case.question, True, _outcome(before), _outcome(after), verdict, detail)
+
+
+def _asked(core: Core, prepared: Prepared) -> tuple[object, ...]:
+    """All that an answer depends on. Whether a verified answer passes depends on the tables known at the commit."""
+    if prepared.verified is None:
+        return (prepared.prompt.hash,)
+    tables = core.retriever.tables(prepared.assistant.base, revision=prepared.commit)
+    return prepared.prompt.hash, prepared.verified.body, tuple(sorted(tables.items()))
+
+
+def _outcome(tally: Tally) -> CaseOutcome | None:
+    if tally.status == "undecided":
+        return None
+    return CaseOutcome(tally.passed, tally.repeats, tally.last.message)
+
+
+def _detail(before: Tally, after: Tally) -> str:
+    parts = [
+        f"{side}: {tally.last.message}" for side, tally in (("base", before), ("head", after)) if tally.last.reason
+    ]
+    return "; ".join(parts)

@@ -1,0 +1,84 @@
+"""Reports for people, on a rich console. For machines, both reports have `to_dict`; for CI, see `junit.py`."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from evals.run import CaseRun, RunReport
+from gateway.replay import CaseOutcome, CaseReplay, ReplayReport
+
+_STYLES = {
+    "passed": "green",
+    "better": "green",
+    "clean": "green",
+    "failed": "red",
+    "worse": "red",
+    "regression": "red",
+    "undecided": "yellow",
+    "flaky": "yellow",
+    "same": "dim",
+}
+_ID_WIDTH = 40
+
+
+def print_run(report: RunReport, console: Console) -> None:
+    """Every case, then the pass rate with its interval."""
+    table = _table(f"{report.suite} at commit {report.commit[:12]}", "case", "result", "passed", "why")
+    for case in report.cases:
+        table.add_row(Text(case.id), _word(case.status), f"{case.passed}/{case.repeats}", Text(_why(case)))
+    console.print(table)
+    rate = report.pass_rate
+    if rate is None:
+        console.print("no case could be judged")
+    else:
+        interval = f"95 % interval {rate.low:.1%} to {rate.high:.1%}"
+        console.print(
+            f"{rate.passed} of {rate.total} judged cases passed: {rate.rate:.1%} ({interval})", highlight=False
+        )
+    undecided = len(report.of_status("undecided"))
+    asked = f"{undecided} undecided; " if undecided else ""
+    console.print(f"{asked}{_calls(report.engine_calls)}", highlight=False)
+
+
+def print_replay(report: ReplayReport, console: Console, *, title: str = "replay") -> None:
+    """The cases that the change touches; those it does not are counted."""
+    changed = [case for case in report.cases if case.prompt_changed]
+    if changed:
+        table = _table(f"{title}: {report.base[:12]} → {report.head[:12]}", "case", "verdict", "base", "head", "why")
+        for case in changed:
+            table.add_row(Text(case.id), _word(case.verdict), _share(case.base), _share(case.head), Text(case.detail))
+        console.print(table)
+    unchanged = len(report.cases) - len(changed)
+    console.print(f"{len(changed)} changed, {unchanged} with the same prompt at both commits", highlight=False)
+    console.print(Text.assemble("verdict: ", _word(report.verdict), f"; {_calls(report.engine_calls)}"))
+
+
+def case_line(case: CaseRun | CaseReplay) -> str:
+    """A case in one line, for progress."""
+    word = case.status if isinstance(case, CaseRun) else case.verdict
+    return f"{word:<9} {case.id}"
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(title=Text(title), title_justify="left")
+    for heading in headings:
+        table.add_column(heading, overflow="fold", max_width=_ID_WIDTH if heading == "case" else None)
+    return table
+
+
+def _word(word: str) -> Text:
+    return Text(word, style=_STYLES[word])
+
+
+def _share(outcome: CaseOutcome | None) -> str:
+    return f"{outcome.passed}/{outcome.repeats}" if outcome is not None else "–"
+
+
+def _why(case: CaseRun) -> str:
+    return f"{case.reason}: {case.detail}" if case.detail else case.reason
+
+
+def _calls(count: int) -> str:
+    return f"{count} engine {'call' if count == 1 else 'calls'}"

@@ -1,0 +1,96 @@
+"""`kvasir eval run`: ask a suite's cases at one commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from evals.answers import Answers
+from evals.case import Case
+from evals.interval import PassRate, pass_rate
+from evals.scoring import CaseJudge, Status
+from evals.suite import Suite
+from gateway.answering import Ask, Prepared, prepare
+from gateway.core import Assistant, Core
+from gateway.sessions import Session
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRun:
+    """A case `passed` if every one of its `repeats` did. `reason` and `detail` are of the last that did not."""
+
+    id: str
+    question: str
+    tags: tuple[str, ...]
+    status: Status
+    passed: int
+    repeats: int
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """`pass_rate` is over the cases that could be judged, `None` where none could."""
+
+    suite: str
+    assistant: str
+    commit: str
+    cases: tuple[CaseRun, ...]
+    pass_rate: PassRate | None
+    engine_calls: int
+
+    def of_status(self, status: Status) -> tuple[CaseRun, ...]:
+        return tuple(case for case in self.cases if case.status == status)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+OnCase = Callable[[CaseRun], None]
+
+
+def run_suite(
+    core: Core, suite: Suite, *, tenant: str, revision: str | None = None, on_case: OnCase | None = None
+) -> RunReport:
+    """Ask every case at `revision`, else at the assistant's commit; `on_case` is told each result as it comes.
+
+    Not to be called from a running event loop. Raises `AssistantNotFound`, `CommitNotFound`; a case that cannot be
+    judged is a result.
+    """
+    assistant = core.assistant(tenant, suite.assistant)
+    # One commit for the whole run: a proposal may land meanwhile.
+    commit = assistant.base.resolve(revision or assistant.revision).id
+    answers = Answers(core)
+
+    async def all_cases() -> tuple[CaseRun, ...]:
+        done: list[CaseRun] = []
+        for case in suite.cases:
+            done.append(await _run_case(core, assistant, case, answers, commit, suite.repeats))
+            if on_case is not None:
+                on_case(done[-1])
+        return tuple(done)
+
+    cases = asyncio.run(all_cases())
+    judged = [case for case in cases if case.status != "undecided"]
+    rate = pass_rate(sum(case.status == "passed" for case in judged), len(judged))
+    return RunReport(suite.name, assistant.name, commit, cases, rate, answers.engine_calls)
+
+
+def prepare_case(core: Core, assistant: Assistant, case: Case, commit: str) -> Prepared:
+    """The case's prompt at a commit: as a new conversation, whatever users have asked before."""
+    ask = Ask(assistant.settings.tenant, assistant.name, case.conversation)
+    return prepare(core, ask, revision=commit, session=Session("eval"))
+
+
+async def _run_case(
+    core: Core, assistant: Assistant, case: Case, answers: Answers, commit: str, repeats: int
+) -> CaseRun:
+    prepared = prepare_case(core, assistant, case, commit)
+    tally = await CaseJudge(case, answers, assistant.datasource).tally(prepared, repeats)
+    last = tally.last
+    return CaseRun(
+        case.id, case.question, case.tags, tally.status, tally.passed, tally.repeats, last.reason, last.detail
+    )

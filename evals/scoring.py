@@ -1,0 +1,191 @@
+"""What a case's expectations say of a prepared question and its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from backend.errors import BackendError, ContextTooLong
+from evals.answers import Answers
+from evals.case import Case, Retrieves, SqlResult
+from evals.sql_result import Comparison, compare_with_any
+from gateway.answering import Prepared
+from gateway.datasource import Datasource, ResultTable
+from gateway.errors import (
+    DatasourceError,
+    DatasourceUnavailable,
+    EngineNotConfigured,
+    PromptTooLong,
+    StatementRefused,
+)
+from gateway.verification import sql_of
+
+Status = Literal["passed", "failed", "undecided"]
+
+_STATUS: dict[str, Status] = {"equal": "passed", "different": "failed", "undecided": "undecided"}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`reason` is a code of docs/evals.md, empty for what passed."""
+
+    status: Status
+    reason: str = ""
+    detail: str = ""
+
+    @property
+    def message(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
+PASSED = Judgement("passed")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many of a case's draws passed at one commit. `last` is the last judgement that was not a pass.
+
+    An undecided draw makes the whole undecided: `passed` then means nothing.
+    """
+
+    passed: int
+    repeats: int
+    last: Judgement = PASSED
+
+    @property
+    def status(self) -> Status:
+        if self.last.status == "undecided":
+            return "undecided"
+        return "passed" if self.passed == self.repeats else "failed"
+
+
+class CaseJudge:
+    """Judges one case, at as many commits as it is given. The accepted statements run once, when first needed."""
+
+    def __init__(self, case: Case, answers: Answers, datasource: Datasource | None) -> None:
+        self._case, self._answers, self._datasource = case, answers, datasource
+        self._accepted: dict[SqlResult, _Accepted | Judgement] = {}
+
+    async def tally(self, prepared: Prepared, repeats: int) -> Tally:
+        """Judge `repeats` draws. What needs no draw is judged first, so that no engine is asked in vain."""
+        retrieval = self._retrieval(prepared)
+        if retrieval.status != "passed":
+            return Tally(0, repeats, retrieval)
+        wanted = [expectation for expectation in self._case.expect if isinstance(expectation, SqlResult)]
+        if not wanted:
+            return Tally(repeats, repeats)
+        for expectation in wanted:
+            if isinstance(accepted := self._accepted_by(expectation), Judgement):
+                return Tally(0, repeats, accepted)
+        try:
+            confirmed = await self._answers.confirmed(prepared)
+            if confirmed is not None:
+                judgement = self._judge(confirmed, wanted)
+                return Tally(repeats if judgement.status == "passed" else 0, repeats, judgement)
+            return await self._draws(prepared, repeats, wanted)
+        except (PromptTooLong, ContextTooLong) as exc:
+            return Tally(0, repeats, Judgement("failed", "PROMPT_TOO_LONG", str(exc)))
+        except EngineNotConfigured as exc:
+            return Tally(0, repeats, Judgement("undecided", "ENGINE_MISSING", str(exc)))
+        except BackendError as exc:
+            return Tally(0, repeats, Judgement("undecided", "ENGINE_FAILED", str(exc)))
+
+    async def _draws(self, prepared: Prepared, repeats: int, wanted: Sequence[SqlResult]) -> Tally:
+        passed, last = 0, PASSED
+        for repeat in range(repeats):
+            judgement = self._judge(await self._answers.draw(prepared, repeat), wanted)
+            if judgement.status == "undecided":
+                return Tally(passed, repeats, judgement)
+            if judgement.status == "passed":
+                passed += 1
+            else:
+                last = judgement
+        return Tally(passed, repeats, last)
+
+    def _retrieval(self, prepared: Prepared) -> Judgement:
+        for expectation in self._case.expect:
+            if isinstance(expectation, Retrieves):
+                judgement = judge_retrieval(prepared, expectation)
+                if judgement.status != "passed":
+                    return judgement
+        return PASSED
+
+    def _judge(self, answer: str, wanted: Sequence[SqlResult]) -> Judgement:
+        for expectation in wanted:
+            accepted = self._accepted_by(expectation)
+            assert isinstance(accepted, _Accepted), "what cannot be judged was told before any draw"
+            assert self._datasource is not None, "the accepted statements ran on it"
+            judgement = judge_sql(self._datasource, answer, accepted, ordered=expectation.ordered)
+            if judgement.status != "passed":
+                return judgement
+        return PASSED
+
+    def _accepted_by(self, expectation: SqlResult) -> _Accepted | Judgement:
+        if expectation not in self._accepted:
+            self._accepted[expectation] = run_accepted(self._datasource, expectation)
+        return self._accepted[expectation]
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """Results by statement; `note` tells of accepted statements that do not run."""
+
+    results: dict[str, ResultTable]
+    note: str = ""
+
+
+def judge_retrieval(prepared: Prepared, expectation: Retrieves) -> Judgement:
+    ids = [hit.item.id for hit in prepared.retrieval.hits]
+    missing = [p for p in expectation.patterns if not any(fnmatchcase(item_id, p) for item_id in ids)]
+    if not missing:
+        return PASSED
+    detail = f"{', '.join(missing)} not among the {len(ids)} retrieved: {', '.join(ids) or 'none'}"
+    return Judgement("failed", "NOT_RETRIEVED", detail)
+
+
+def run_accepted(datasource: Datasource | None, expectation: SqlResult) -> _Accepted | Judgement:
+    """Run the accepted statements. Without a single result, nothing can be judged."""
+    if datasource is None:
+        detail = "sql_result needs a datasource and the assistant has none; set it in kvasir.toml"
+        return Judgement("undecided", "DATASOURCE_MISSING", detail)
+    results: dict[str, ResultTable] = {}
+    problems: list[str] = []
+    for sql in map(sql_of, expectation.accepted):
+        try:
+            results[sql] = datasource.run(sql)
+        except DatasourceUnavailable as exc:
+            return Judgement("undecided", "DATASOURCE_UNAVAILABLE", str(exc))
+        except DatasourceError as exc:
+            problems.append(str(exc))
+    if not results:
+        return Judgement("undecided", "NO_ACCEPTED_ANSWER_RUNS", problems[-1])
+    note = f" ({len(problems)} accepted statement(s) did not run: {problems[-1]})" if problems else ""
+    return _Accepted(results, note)
+
+
+def judge_sql(datasource: Datasource, answer: str, accepted: _Accepted, *, ordered: bool) -> Judgement:
+    """Run the answer's statement and compare what it gives with the accepted results."""
+    sql = sql_of(answer)
+    if sql in accepted.results:
+        return PASSED
+    compared = _run_and_compare(datasource, sql, accepted, ordered=ordered)
+    if isinstance(compared, Judgement):
+        return compared
+    detail = compared.detail + (accepted.note if compared.outcome != "equal" else "")
+    return Judgement(_STATUS[compared.outcome], compared.reason or "", detail)
+
+
+def _run_and_compare(datasource: Datasource, sql: str, accepted: _Accepted, *, ordered: bool) -> Comparison | Judgement:
+    try:
+        datasource.check(sql)
+    except StatementRefused as exc:
+        return Comparison("different", "NOT_SQL", str(exc))
+    try:
+        result = datasource.run(sql)
+    except DatasourceUnavailable as exc:
+        return Judgement("undecided", "DATASOURCE_UNAVAILABLE", str(exc))
+    except DatasourceError as exc:
+        return Comparison("different", "EXECUTION_ERROR", str(exc))
+    return compare_with_any(list(accepted.results.values()), result, ordered=ordered)

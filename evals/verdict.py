@@ -1,0 +1,58 @@
+"""What the draws of both commits say about a case, and the cases about a change.
+
+Per case: `worse` where head passes so much less often that another draw would not turn it: by more than half of the
+repeats, or by more than chance explains (Fisher's exact test, one-sided, p ≤ 0.05, for many repeats). `better` is
+the mirror image. A smaller difference is `flaky`: 3 of 3 against 2 of 3 says that the engine wavers, not that
+knowledge got worse. A single repeat is taken at its word, so set repeats where the engine samples. A case that
+fails on both sides is `same`: the change did not break it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import comb
+
+from evals.scoring import Tally
+from gateway.replay import CaseReplay, CaseVerdict, ReplayVerdict
+
+SIGNIFICANCE = 0.05
+
+
+def case_verdict(base: Tally, head: Tally) -> CaseVerdict:
+    """Both are of as many repeats. Having no engine to ask is a failure where the other side has a verified answer."""
+    assert base.repeats == head.repeats, "sides are compared at equal repeats"
+    if _undecided(base, head) or _undecided(head, base):
+        return "undecided"
+    before, after, repeats = _passed(base), _passed(head), base.repeats
+    if before == after:
+        return "same"
+    if 2 * abs(before - after) > repeats or _chance(max(before, after), min(before, after), repeats) <= SIGNIFICANCE:
+        return "better" if after > before else "worse"
+    return "flaky"
+
+
+def replay_verdict(cases: Iterable[CaseReplay]) -> ReplayVerdict:
+    """One worse case is a regression, whatever else got better; else one undecided case leaves all undecided."""
+    verdicts = {case.verdict for case in cases}
+    if "worse" in verdicts:
+        return "regression"
+    return "undecided" if "undecided" in verdicts else "clean"
+
+
+def _undecided(side: Tally, other: Tally) -> bool:
+    return side.status == "undecided" and not (_has_no_engine(side) and other.status != "undecided")
+
+
+def _has_no_engine(side: Tally) -> bool:
+    return side.last.reason == "ENGINE_MISSING"
+
+
+def _passed(side: Tally) -> int:
+    return 0 if side.status == "undecided" else side.passed
+
+
+def _chance(more: int, fewer: int, repeats: int) -> float:
+    """The probability that equal sides differ by that much: Fisher's exact test on `more` and `fewer` of `repeats`."""
+    passed = more + fewer
+    ways = comb(2 * repeats, passed)
+    return sum(comb(repeats, k) * comb(repeats, passed - k) for k in range(more, min(repeats, passed) + 1)) / ways

@@ -1,0 +1,88 @@
+"""Makes a home for the demo shop: its database, a `kvasir.toml`, and a knowledge base. Repeatable.
+
+python examples/shop/prepare.py FOLDER [--port N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SHOP = Path(__file__).resolve().parent
+SAMPLES = (
+    "orders.state", "orders.channel", "payments.result", "payments.method", "shipments.carrier",
+    "customers.country", "addresses.country", "returns.reason", "categories.name",
+)  # fmt: skip
+
+CONFIG = """\
+# The demo shop. Paths are relative to this file; docs/configuration.md describes every setting.
+home = "state"
+port = {port}
+
+[datasources.shop]
+url = "sqlite:///shop.sqlite"
+
+[assistants.shop]
+kb = "shop"
+datasource = "shop"
+verified_answers = true
+approval = "automatic"
+suite = {suite}
+instructions = "Answer the question with one SQLite query. Use only what the knowledge below says."
+"""
+
+
+class StepFailed(Exception):
+    """A command of the preparation failed."""
+
+
+def kvasir(config: Path, *arguments: str) -> str:
+    """Run the command `kvasir` and give its stdout. Raises `StepFailed` with its stderr."""
+    command = [str(Path(sys.executable).parent / "kvasir"), *arguments, "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StepFailed(f"kvasir {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}{done.stdout}")
+    return done.stdout
+
+
+def prepare(folder: Path, *, port: int = 8000) -> Path:
+    """Everything the shop needs, in `folder`; what is there already is kept. Gives the path of `kvasir.toml`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    database, config = folder / "shop.sqlite", folder / "kvasir.toml"
+    if not database.exists():
+        unfinished = database.with_suffix(".new")
+        unfinished.unlink(missing_ok=True)
+        subprocess.run(
+            [sys.executable, str(SHOP / "generate.py"), str(unfinished)], check=True, stdout=subprocess.DEVNULL
+        )
+        unfinished.rename(database)
+    if not config.exists():
+        config.write_text(CONFIG.format(port=port, suite=json.dumps(str(SHOP / "suite.yaml"))))
+    kvasir(config, "init")
+    if "shop" not in json.loads(kvasir(config, "kb", "list", "--json")):
+        sampled = [argument for column in SAMPLES for argument in ("--sample", column)]
+        kvasir(config, "kb", "introspect", "shop", "--kb", "shop", *sampled)
+        kvasir(config, "kb", "import", str(SHOP / "knowledge"), "--kb", "shop")
+    return config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--port", type=int, default=8000)
+    arguments = parser.parse_args()
+    try:
+        prepare(arguments.folder, port=arguments.port)
+    except StepFailed as exc:
+        sys.exit(str(exc))
+    question = {"model": "shop", "messages": [{"role": "user", "content": "How many customers do we have in Germany?"}]}
+    print("When it serves, try:")
+    print(f"  curl -s http://127.0.0.1:{arguments.port}/v1/chat/completions -H 'Content-Type: application/json' \\")
+    print(f"    -d '{json.dumps(question)}'")
+
+
+if __name__ == "__main__":
+    main()

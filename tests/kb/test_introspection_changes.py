@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from kb.introspect import introspect, schema_fingerprint
+from kb.introspection_changes import introspection_changes
+from kb.items import Entity, Item, Relationship, Schema
+from kb.knowledge_base import Changes, KnowledgeBase
+
+BUYER, PARCEL = (
+    "relationship:shipments.buyer_id-customers.id",
+    "relationship:shipments.order_id+line-order_items.order_id+line",
+)
+Run = Callable[[str], None]
+
+
+def by_id(items: list[Item]) -> dict[str, Item]:
+    return {item.id: item for item in items}
+
+
+@pytest.fixture
+def learned(base: KnowledgeBase, url: str, run: Run) -> KnowledgeBase:
+    base.commit(Changes(tuple(introspect(url))), author="ann", message="Introspect")
+    return base
+
+
+def changes(base: KnowledgeBase, url: str, tables: list[str] | None = None) -> Changes:
+    return introspection_changes(base.snapshot(), introspect(url, tables=tables), tables=tables)
+
+
+def test_everything_is_new_to_an_empty_base(base: KnowledgeBase, url: str, run: Run) -> None:
+    items = introspect(url)
+    assert introspection_changes(base.snapshot(), items) == Changes(tuple(items))
+
+
+def test_rows_that_come_and_go_are_no_change(learned: KnowledgeBase, url: str, run: Run) -> None:
+    run("INSERT INTO customers VALUES (9, 'Eve', 'DE')")
+    assert changes(learned, url) == Changes()
+
+
+def test_a_new_column_changes_its_table_alone(learned: KnowledgeBase, url: str, run: Run) -> None:
+    run("INSERT INTO customers VALUES (9, 'Eve', 'DE'); ALTER TABLE customers ADD COLUMN city TEXT")
+    [item] = changes(learned, url).put
+    assert item == by_id(introspect(url))["schema:customers"]
+    assert "customers.city" in item.depends_on
+
+
+def test_what_people_wrote_is_kept(learned: KnowledgeBase, url: str, run: Run) -> None:
+    item = learned.item("schema:customers")
+    assert isinstance(item.body, Schema)
+    columns = (item.body.columns[0], replace(item.body.columns[1], comment="As signed"), *item.body.columns[2:])
+    edited = replace(
+        item,
+        title="Buyers",
+        entities=(Entity("buyers"),),
+        usage="always",
+        status="quarantined",
+        refs=("rule:x",),
+        body=replace(item.body, comment="Who buys", columns=columns),
+    )
+    join = replace(learned.item(BUYER), status="retired")
+    assert isinstance(join.body, Relationship)
+    join = replace(join, body=replace(join.body, comment="The buyer"))
+    learned.commit(Changes((edited, join)), author="bob", message="Explain")
+    assert changes(learned, url) == Changes()
+    run("ALTER TABLE customers ADD COLUMN city TEXT")
+    [item] = changes(learned, url).put
+    assert isinstance(item.body, Schema)
+    kept = {name: getattr(item, name) for name in ("title", "entities", "usage", "status", "refs")}
+    assert kept == {name: getattr(edited, name) for name in kept}
+    assert item.body.comment == "Who buys"
+    assert [(c.name, c.comment) for c in item.body.columns] == [
+        ("id", ""),
+        ("name", "As signed"),
+        ("country", ""),
+        ("city", ""),
+    ]
+    assert item.schema_fingerprint == schema_fingerprint(item.body)
+
+
+def test_a_table_that_is_gone_is_retired_with_its_relationships_and_comes_back(
+    learned: KnowledgeBase, url: str, run: Run
+) -> None:
+    run("DROP TABLE shipments")
+    gone = changes(learned, url)
+    assert [(item.id, item.status) for item in gone.put] == [
+        (BUYER, "retired"),
+        (PARCEL, "retired"),
+        ("schema:shipments", "retired"),
+    ]
+    assert gone.remove == ()
+    learned.commit(gone, author="ann", message="Introspect")
+    assert changes(learned, url) == Changes()
+    run("CREATE TABLE shipments (id INTEGER PRIMARY KEY, buyer_id INTEGER REFERENCES customers (id))")
+    back = changes(learned, url)
+    assert [(item.id, item.status) for item in back.put] == [(BUYER, "active"), ("schema:shipments", "active")]
+    learned.commit(back, author="ann", message="Introspect")
+    assert changes(learned, url) == Changes()
+
+
+def test_what_introspection_did_not_look_at_is_left_alone(learned: KnowledgeBase, url: str, run: Run) -> None:
+    other = Item("schema:hr.staff", "Staff", Schema("staff", (), database="hr"))
+    learned.commit(Changes((other,)), author="ann", message="Another database")
+    run("DROP TABLE shipments")
+    assert changes(learned, url, tables=["customers", "order*"]) == Changes()
+    assert [item.id for item in changes(learned, url, tables=["*s"]).put] == [BUYER, PARCEL, "schema:shipments"]
+
+
+def test_a_relationship_that_a_person_added_stays(learned: KnowledgeBase, url: str, run: Run) -> None:
+    join = Item(
+        "relationship:germans.id-customers.id", "By hand", Relationship("germans", ("id",), "customers", ("id",))
+    )
+    learned.commit(Changes((join,)), author="ann", message="Join")
+    assert changes(learned, url) == Changes()
