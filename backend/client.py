@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -229,6 +230,8 @@ def _import_litellm() -> Any:
     litellm.suppress_debug_info = True
     # Counting for a Llama or Cohere model would fetch its tokenizer; an estimate is what these get anyway.
     litellm.disable_hf_tokenizer_download = True
+    # It ends a stream at the hundredth equal chunk, as an error. A rule of dashes is none, and max_tokens ends loops.
+    litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
     return litellm
 
 

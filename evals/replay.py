@@ -15,7 +15,7 @@ from evals.run import prepare_case
 from evals.scoring import CaseJudge, Tally
 from evals.success_cases import success_cases
 from evals.suite import load_suite
-from evals.verdict import case_verdict, replay_verdict
+from evals.verdict import cannot_be_decided, case_verdict, replay_verdict
 from gateway.answering import Prepared
 from gateway.core import Assistant, Core
 from gateway.replay import CaseOutcome, CaseReplay, ReplayReport
@@ -83,9 +83,11 @@ async def _compare_case(
         return CaseReplay(case.id, case.question, False, None, None, "same", UNCHANGED)
     judge = CaseJudge(case, answers, assistant.datasource)
     before = await judge.tally(base, repeats)
+    if cannot_be_decided(before):
+        # Whatever head's answer, the case stays undecided: an engine that is out of order is not waited for twice.
+        return CaseReplay(case.id, case.question, True, None, None, "undecided", f"base: {before.last.message}")
     after = await judge.tally(head, repeats)
-    verdict = case_verdict(before, after)
-    detail = _detail(before, after) if verdict != "same" or before.status != "passed" else ""
+    verdict, detail = case_verdict(before, after), _detail(before, after)
     return CaseReplay(case.id, case.question, True, _outcome(before), _outcome(after), verdict, detail)
 
 
@@ -104,7 +106,7 @@ def _outcome(tally: Tally) -> CaseOutcome | None:
 
 
 def _detail(before: Tally, after: Tally) -> str:
-    parts = [
-        f"{side}: {tally.last.message}" for side, tally in (("base", before), ("head", after)) if tally.last.reason
-    ]
-    return "; ".join(parts)
+    if before.last == after.last:
+        return f"both: {before.last.message}" if before.last.reason else ""
+    sides = (("base", before), ("head", after))
+    return "; ".join(f"{side}: {tally.last.message}" for side, tally in sides if tally.last.reason)

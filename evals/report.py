@@ -27,7 +27,7 @@ def print_run(report: RunReport, console: Console) -> None:
     """Every case, then the pass rate with its interval."""
     table = _table(f"{report.suite} at commit {report.commit[:12]}", "case", "result", "passed", "why")
     for case in report.cases:
-        table.add_row(Text(case.id), _word(case.status), f"{case.passed}/{case.repeats}", Text(_why(case)))
+        table.add_row(Text(case.id), _word(case.status), _passed(case), Text(_why(case)))
     console.print(table)
     rate = report.pass_rate
     if rate is None:
@@ -74,6 +74,10 @@ def _word(word: str) -> Text:
 
 def _share(outcome: CaseOutcome | None) -> str:
     return f"{outcome.passed}/{outcome.repeats}" if outcome is not None else "–"
+
+
+def _passed(case: CaseRun) -> str:
+    return "–" if case.status == "undecided" else f"{case.passed}/{case.repeats}"
 
 
 def _why(case: CaseRun) -> str:

@@ -21,7 +21,8 @@ SIGNIFICANCE = 0.05
 def case_verdict(base: Tally, head: Tally) -> CaseVerdict:
     """Both are of as many repeats. Having no engine to ask is a failure where the other side has a verified answer."""
     assert base.repeats == head.repeats, "sides are compared at equal repeats"
-    if _undecided(base, head) or _undecided(head, base):
+    undecided = [side for side in (base, head) if side.status == "undecided"]
+    if len(undecided) == 2 or any(cannot_be_decided(side) for side in undecided):
         return "undecided"
     before, after, repeats = _passed(base), _passed(head), base.repeats
     if before == after:
@@ -31,16 +32,17 @@ def case_verdict(base: Tally, head: Tally) -> CaseVerdict:
     return "flaky"
 
 
+def cannot_be_decided(side: Tally) -> bool:
+    """Whether one side alone leaves the case undecided, whatever the other's draws."""
+    return side.status == "undecided" and not _has_no_engine(side)
+
+
 def replay_verdict(cases: Iterable[CaseReplay]) -> ReplayVerdict:
     """One worse case is a regression, whatever else got better; else one undecided case leaves all undecided."""
     verdicts = {case.verdict for case in cases}
     if "worse" in verdicts:
         return "regression"
     return "undecided" if "undecided" in verdicts else "clean"
-
-
-def _undecided(side: Tally, other: Tally) -> bool:
-    return side.status == "undecided" and not (_has_no_engine(side) and other.status != "undecided")
 
 
 def _has_no_engine(side: Tally) -> bool:

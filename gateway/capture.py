@@ -17,7 +17,7 @@ from gateway.proposals import CLOSED, Proposal
 from gateway.replay import Replay, ReplayReport
 from gateway.traces import Trace
 from gateway.verification import Verification, sql_of, verify
-from kb.errors import RefMoved
+from kb.errors import BaseNotFound, RefMoved
 from kb.knowledge_base import Snapshot
 
 BeforeStep = Callable[[str], None]
@@ -41,13 +41,17 @@ class Capture:
         try:
             return self.core.proposals.keep(self._through_steps(proposal))
         except Unavailable as exc:
-            if proposal.attempts >= MAX_ATTEMPTS:
-                ended = self._ended(proposal, "waiting", f"{exc}; tried {proposal.attempts} times, a curator decides")
-                return self.core.proposals.keep(ended)
-            detail = f"{exc}; it will be tried again"
-            return self.core.proposals.keep(replace(proposal, detail=detail), retry_in_seconds=2.0**proposal.attempts)
-        except AssistantNotFound as exc:
+            return self.try_later(proposal, str(exc))
+        except (AssistantNotFound, BaseNotFound) as exc:
             return self.core.proposals.keep(self._ended(proposal, "failed", str(exc)))
+
+    def try_later(self, proposal: Proposal, why: str) -> Proposal:
+        """Back off, and after `MAX_ATTEMPTS` leave the decision to a curator."""
+        if proposal.attempts >= MAX_ATTEMPTS:
+            detail = f"{why}; tried {proposal.attempts} times, a curator decides"
+            return self.core.proposals.keep(self._ended(proposal, "waiting", detail))
+        waiting = replace(proposal, detail=f"{why}; it will be tried again")
+        return self.core.proposals.keep(waiting, retry_in_seconds=2.0**proposal.attempts)
 
     def approve(self, tenant: str, proposal_id: str, by: str) -> Proposal:
         """Land a waiting proposal. If the branch moved since its replay, it is replayed again and waits anew."""

@@ -65,7 +65,8 @@ class CaptureWorker:
                 ended = self._capture.run(proposal)
                 logger.info("proposal %s of request %s: %s", ended.id, ended.request_id, ended.state)
             except Exception:
-                logger.exception("proposal %s failed; its lease runs out and it is tried again", proposal.id)
+                logger.exception("proposal %s met an error of ours", proposal.id)
+                self._capture.try_later(proposal, "an error of the gateway itself, told in its log")
 
     @contextmanager
     def _held(self, proposal: Proposal) -> Iterator[None]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from sqlalchemy.engine import URL
 
 TESTS = Path(__file__).parent
@@ -81,3 +86,27 @@ def shop_database(shop_generator: ModuleType, tmp_path_factory: pytest.TempPathF
     path = tmp_path_factory.mktemp("shop") / "shop.sqlite"
     shop_generator.generate(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def running() -> Callable[[FastAPI], AbstractContextManager[str]]:
+    """Serves an application with uvicorn on a free port of this machine; gives its URL."""
+    return _running
+
+
+@contextmanager
+def _running(app: FastAPI) -> Iterator[str]:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+        listener.close()

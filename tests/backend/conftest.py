@@ -98,6 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _events(self, mode: str) -> None:
         for number in range(3):
             self._event(_part({"content": f"w{number} "}))
+        for _ in range(300 if mode == "monotonous" else 0):
+            self._event(_part({"content": "----"}))
         if mode == "cut":
             self.close_connection = True
             self.connection.shutdown(2)
@@ -111,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._event({"error": {"message": "EngineDead", "type": "x", "code": 500}})
         elif mode == "aborted":
             self._event(_part({}, "abort"))
-        elif mode == "ok":
+        elif mode in ("ok", "monotonous"):
             self._event(_part({}, "length"))
             self._event({**_part({}), "choices": [], "usage": _USAGE})
         if mode != "unfinished":

@@ -87,6 +87,14 @@ def test_a_stream_gives_the_pieces_and_then_the_usage(server, provider):
 
 
 @PROVIDERS
+def test_an_answer_that_repeats_itself_is_not_cut_short(server, provider):
+    server.mode = "monotonous"
+    chunks = stream(engine(server, provider))
+    assert "".join(chunk.text for chunk in chunks) == "w0 w1 w2 " + "----" * 300
+    assert chunks[-1].finish_reason == "length"
+
+
+@PROVIDERS
 def test_a_refused_connection_names_the_address_and_the_next_step(provider):
     api_base = f"http://127.0.0.1:{free_port()}/v1"
     unreachable = connect(EngineConfig("main", f"{provider}/served", api_base=api_base, api_key=KEY, retries=0))

@@ -6,7 +6,6 @@ import shutil
 import threading
 import time
 
-import litellm
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -128,7 +127,7 @@ def test_a_cancelled_request_stops_within_the_prefill(model_folder):
 def test_a_request_over_its_time_is_a_timeout(model_folder):
     config = EngineConfig("slow", "embedded/tiny", path=str(model_folder), timeout_seconds=0.05, retries=0)
     with pytest.raises(EngineTimeout):
-        complete(connect(config), Sampling(max_tokens=1900, temperature=1.0, seed=1))
+        complete(connect(config), Sampling(max_tokens=1900, stop=("never made",)))
 
 
 def test_concurrent_requests_are_answered_one_after_the_other(engine, monkeypatch):
@@ -156,7 +155,7 @@ def test_engines_share_one_registered_provider_and_its_loaded_model(model_folder
     other = connect(EngineConfig("other", "embedded/other-name", path=str(model_folder)))
     complete(engine)
     assert complete(other).model == "other-name"
-    handlers = [entry for entry in litellm.custom_provider_map if entry["provider"] == "embedded"]
+    handlers = [entry for entry in engine._litellm.custom_provider_map if entry["provider"] == "embedded"]
     assert len(handlers) == 1
     assert len([folder for folder in handlers[0]["custom_handler"]._served if folder == model_folder.resolve()]) == 1
 
@@ -191,8 +190,8 @@ def test_truncated_weights_name_the_folder(model_folder, tmp_path):
 
 def test_the_synchronous_calls_of_litellm_work_too(engine, model_folder):
     call = {"model": "embedded/tiny", "messages": QUESTION, "max_tokens": 6, "model_folder": str(model_folder)}
-    whole = litellm.completion(**call)
-    parts = [part.choices[0].delta.content or "" for part in litellm.completion(**call, stream=True)]
+    whole = engine._litellm.completion(**call)
+    parts = [part.choices[0].delta.content or "" for part in engine._litellm.completion(**call, stream=True)]
     assert "".join(parts) == whole.choices[0].message.content
 
 

@@ -23,7 +23,8 @@ from backend.launcher import down, status, up
 from backend.plan import LaunchOptions, LaunchPlan, Part, Port
 from backend.processes import ProcessMark, find, members, spawn
 
-# Answers every GET, and has a child that answers to nothing: its environment is empty and it ignores SIGTERM.
+# Answers every GET. With "family" it has a child as hard to find as vLLM's: an empty environment, a session of its own,
+# and no ear for SIGTERM.
 SERVER = """
 import os, signal, subprocess, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -36,9 +37,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200); self.send_header("content-length", "0"); self.end_headers()
 
 print("part", sys.argv[2], "starts", flush=True)
-sleeper = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+sleeper = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)"
 if "family" in sys.argv:
-    subprocess.Popen([sys.executable, "-c", sleeper], env={}, start_new_session=True)
+    subprocess.Popen([sys.executable, "-c", sleeper + "; time.sleep(600)"], env={}, start_new_session=True)
 if "memory" in sys.argv:
     memory = SharedMemory(create=True, size=4096)
     resource_tracker.unregister(memory._name, "shared_memory")
