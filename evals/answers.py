@@ -39,6 +39,8 @@ class Answers:
 
     async def _generated(self, prepared: Prepared) -> str:
         # Nobody waits for an engine that is away once per case.
+        if self._away is not None:
+            raise self._away
         try:
             text = await generated_text(self._core, prepared)
         except (EngineUnreachable, EngineMisconfigured) as exc:

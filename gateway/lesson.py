@@ -42,7 +42,7 @@ class Lesson:
 
 def learn(core: Core, assistant: Assistant, trace: Trace, confirmation: Confirmation, head: Snapshot) -> Lesson:
     """Derive the lesson of a confirmation against the items of `head`."""
-    answer = _taught_answer(trace, confirmation)
+    answer = _taught_answer(assistant, trace, confirmation)
     dialect = assistant.datasource.dialect if assistant.datasource else "sqlite"
     tables = core.retriever.tables(assistant.base, revision=head.commit.id)
     asked = core.retriever.mask(assistant.base, trace.question, revision=head.commit.id)
@@ -77,10 +77,11 @@ def learn(core: Core, assistant: Assistant, trace: Trace, confirmation: Confirma
     return Lesson(success, gotcha, duplicate, tuple(conflicts), superseded)
 
 
-def _taught_answer(trace: Trace, confirmation: Confirmation) -> str:
+def _taught_answer(assistant: Assistant, trace: Trace, confirmation: Confirmation) -> str:
     answer = confirmation.answer or trace.answer
     assert answer, "a confirmation without any answer makes no proposal"
-    return sql_of(answer)
+    # Where answers are run, the statement is what was confirmed; elsewhere it is the whole text.
+    return sql_of(answer) if assistant.datasource else answer
 
 
 def _shown(trace: Trace) -> set[str]:

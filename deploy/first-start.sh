@@ -1,0 +1,13 @@
+#!/bin/sh
+# Brings the state database up to date and, where the tenant has no API key, makes one. Repeatable.
+# The key is shown once, so it goes to a file that only this user can read, whole or not at all.
+set -eu
+
+kvasir init
+keys=$(kvasir key list --json)
+if [ "$keys" = "[]" ]; then
+    umask 077
+    kvasir key create --name admin --role admin >"${KVASIR_KEY_FILE:=/var/lib/kvasir/admin.key}.new"
+    mv "$KVASIR_KEY_FILE.new" "$KVASIR_KEY_FILE"
+    echo "the first API key is in $KVASIR_KEY_FILE"
+fi
