@@ -53,7 +53,7 @@ check: setup ## lint, types and import directions
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-cache
 
 format: setup ## format the code
 	@$(BIN)/ruff check --fix .

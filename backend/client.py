@@ -13,6 +13,7 @@ LiteLLM is imported on the first `connect`, because that takes seconds. Checked 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -226,6 +227,8 @@ def _import_litellm() -> Any:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     import litellm
 
+    # It reports every change of event loop as a warning; a replay in a thread of its own has its own loop.
+    logging.getLogger("LiteLLM").setLevel(logging.ERROR)
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     # Counting for a Llama or Cohere model would fetch its tokenizer; an estimate is what these get anyway.

@@ -168,12 +168,12 @@ class _Run:
         return await self._end(generated, verification, verified_by=item_id)
 
     async def confirmed(self) -> tuple[str, Success, Verification | None] | None:
-        """The verified item's id and body with their verification, if there is one whose SQL still runs."""
+        """The verified item's id and body with their verification, unless the check says that its SQL went wrong."""
         item = self._prepared.verified
         if item is None or not isinstance(item.body, Success):
             return None
         verification = await self._verify(item.body.answer)
-        if verification is not None and not verification.passed:
+        if verification is not None and verification.status in ("refused", "failed"):
             return None
         return item.id, item.body, verification
 

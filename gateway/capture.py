@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.core import Assistant, Core
-from gateway.errors import AssistantNotFound, ProposalClosed, ProposalNotReady
+from gateway.errors import AssistantNotFound, GatewayError, ProposalClosed, ProposalNotReady
 from gateway.lesson import Lesson, learn
 from gateway.proposals import CLOSED, Proposal
 from gateway.replay import Replay, ReplayReport
 from gateway.traces import Trace
 from gateway.verification import Verification, sql_of, verify
-from kb.errors import BaseNotFound, RefMoved
+from kb.errors import BaseNotFound, KnowledgeError, RefMoved
 from kb.knowledge_base import Snapshot
 
 BeforeStep = Callable[[str], None]
@@ -44,6 +44,9 @@ class Capture:
             return self.try_later(proposal, str(exc))
         except (AssistantNotFound, BaseNotFound) as exc:
             return self.core.proposals.keep(self._ended(proposal, "failed", str(exc)))
+        except (GatewayError, KnowledgeError) as exc:
+            # The suite is broken, say: a person mends it and approves, which replays the proposal again.
+            return self.core.proposals.keep(self._ended(proposal, "waiting", str(exc)))
 
     def try_later(self, proposal: Proposal, why: str) -> Proposal:
         """Back off, and after `MAX_ATTEMPTS` leave the decision to a curator."""

@@ -135,11 +135,14 @@ def test_an_engine_that_stops_mid_stream_ends_the_stream_with_an_error(served: A
     stream = client_of(served).chat.completions.create(
         model="shop", messages=[{"role": "user", "content": UNCOVERED}], stream=True
     )
-    text = ""
+    pieces: list[str] = []
+
+    def read() -> None:
+        pieces.extend(chunk.choices[0].delta.content or "" for chunk in stream)
+
     with pytest.raises(openai.APIError, match="stopped before its end"):
-        for chunk in stream:
-            text += chunk.choices[0].delta.content or ""
-    assert text == "SELECT "
+        read()
+    assert "".join(pieces) == "SELECT "
 
 
 def test_a_broken_stream_has_no_done_marker_and_leaves_a_failed_trace(served: Any) -> None:
