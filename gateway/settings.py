@@ -11,24 +11,36 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from gateway.errors import ConfigError
 
 CONFIG_FILE = "kvasir.toml"
+STATE_DRIVERS = ("sqlite", "postgresql", "postgresql+psycopg")
 UseCase = Literal["chat", "document", "code", "batch"]
 Approval = Literal["automatic", "curator"]
+
+
+def _number(cls: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
+    # Pydantic takes `true` for 1, and a port of `true` is a slip.
+    if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+        raise ValueError("it must not be true or false")
+    return value
 
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    _numbers = field_validator("*", mode="before")(classmethod(_number))
+
 
 class EngineSettings(_Table):
     """Where tokens come from. `model` is LiteLLM's name for it; docs/engines.md lists the kinds."""
 
-    model: str
+    model: str = Field(min_length=1)
     path: str | None = None
     api_base: str | None = None
     api_key: SecretStr | None = None
@@ -90,12 +102,25 @@ class Settings(BaseSettings):
     datasources: dict[str, DatasourceSettings] = Field(default_factory=dict)
     assistants: dict[str, AssistantSettings] = Field(default_factory=dict)
 
+    _numbers = field_validator("*", mode="before")(classmethod(_number))
+
     @field_validator("host")
     @classmethod
     def _host_is_given(cls, host: str) -> str:
         if not host.strip():
             raise ValueError("an address such as 127.0.0.1 is needed")
         return host
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_known(cls, url: SecretStr | None) -> SecretStr | None:
+        try:
+            known = url is None or make_url(url.get_secret_value()).drivername in STATE_DRIVERS
+        except (ArgumentError, ValueError):
+            known = False
+        if not known:
+            raise ValueError("use sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        return url
 
     @property
     def state_url(self) -> str:
@@ -123,6 +148,15 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
+_PREFIX = "KVASIR_"
+_GROUPS: dict[str, type[BaseModel]] = {
+    "engines": EngineSettings,
+    "datasources": DatasourceSettings,
+    "assistants": AssistantSettings,
+}
+_SECRETS = ("api_key", "url", "database_url")
+
+
 def load_settings(config: Path | None = None, *, home: Path | None = None) -> Settings:
     """Read `config` (default: `KVASIR_CONFIG`, else `kvasir.toml` if it is there). Raises `ConfigError`.
 
@@ -134,7 +168,10 @@ def load_settings(config: Path | None = None, *, home: Path | None = None) -> Se
     try:
         settings = Settings(**_with_absolute_paths(table, path.absolute().parent))
     except ValidationError as exc:
-        raise _config_error(path, exc) from exc
+        # Without the cause, which shows what was given: that may be a key in the wrong place.
+        raise _config_error(path, table, exc) from None
+    except SettingsError as exc:
+        raise _unparsed_variable(exc) from exc
     if home is not None:
         settings = settings.model_copy(update={"home": home})
     _check_references(path, settings)
@@ -157,7 +194,7 @@ def _read_toml(path: Path, explicit: bool) -> dict[str, Any]:
 def _with_absolute_paths(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Paths in the file are relative to it, so that Kvasir starts the same from any working directory."""
     if isinstance(table.get("home"), str):
-        table["home"] = folder / table["home"]
+        table["home"] = folder / Path(table["home"]).expanduser()
     if isinstance(table.get("database_url"), str):
         table["database_url"] = _absolute_url(table["database_url"], folder)
     for group, key in (("engines", "path"), ("assistants", "suite")):
@@ -183,29 +220,66 @@ def _absolute_url(url: str, folder: Path) -> str:
     return f"{prefix}{folder / path}"
 
 
-def _config_error(path: Path, exc: ValidationError) -> ConfigError:
+def _config_error(path: Path, table: dict[str, Any], exc: ValidationError) -> ConfigError:
     first = exc.errors(include_url=False)[0]
     place = tuple(str(part) for part in first["loc"])
-    variable = "KVASIR_" + "__".join(place).upper()
-    setting = variable if variable in os.environ else f"{path}, {'.'.join(place)}"
-    value = "…" if "secret" in first["msg"].lower() else first.get("input")
+    setting = _variable(place) or f"{path}, {'.'.join(place)}"
+    value = _shown(place, first["type"], first.get("input"))
     if first["type"] == "extra_forbidden":
         allowed = _fields_at(place[:-1])
         near = get_close_matches(place[-1], allowed, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        return ConfigError(setting, value, f"there is no such setting{hint} Allowed: {', '.join(allowed)}")
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        return ConfigError(setting, value, f"there is no such setting{hint}; allowed: {', '.join(allowed)}")
     if first["type"] == "missing":
+        if _given(table, place[:-1]) is None:
+            # No table of the file: a variable that sets another of its fields brought it into being.
+            setting = _PREFIX + "__".join(place).upper()
         return ConfigError(setting, None, "it is missing; add it (docs/configuration.md shows a whole file)")
-    return ConfigError(setting, value, first["msg"][0].lower() + first["msg"][1:])
+    return ConfigError(setting, value, _allowed_form(first["type"], first["msg"]))
+
+
+def _variable(place: tuple[str, ...]) -> str | None:
+    """The variable that gives the setting at `place`; their case does not matter."""
+    wanted = _PREFIX + "__".join(place).upper()
+    return next((name for name in os.environ if name.upper() == wanted), None)
+
+
+def _given(table: dict[str, Any], place: tuple[str, ...]) -> Any:
+    found: Any = table
+    for part in place:
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def _shown(place: tuple[str, ...], problem: str, value: object) -> object:
+    """What an error says was given. Text is shown where it cannot be a key or a password: in a known, open field."""
+    if isinstance(value, (dict, list)):
+        return "a table" if isinstance(value, dict) else "a list"
+    if not isinstance(value, (str, bytes, SecretStr)):
+        return value
+    known = problem != "extra_forbidden" and place[-1] in _fields_at(place[:-1])
+    return value if known and place[-1] not in _SECRETS and place[-1] not in _GROUPS else "…"
+
+
+def _allowed_form(problem: str, message: str) -> str:
+    if problem in ("dict_type", "model_type", "model_attributes_type"):
+        return "it must be a table, such as [engines.main]"
+    if problem == "path_type":
+        return "it must be a path in quotes"
+    message = message.removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
+
+
+def _unparsed_variable(exc: SettingsError) -> ConfigError:
+    """A group of tables that a variable gives as JSON, which is none. What it holds may be secret."""
+    names = [name for group in _GROUPS if (name := _variable((group,))) and f'"{group}"' in str(exc)]
+    problem = exc.__cause__ or exc
+    allowed = f"it must be JSON ({problem}); {_PREFIX}ENGINES__MAIN__MODEL sets one field of one table"
+    return ConfigError(names[0] if names else f"{_PREFIX}*", "…", allowed)
 
 
 def _fields_at(place: tuple[str, ...]) -> list[str]:
-    groups: dict[str, type[BaseModel]] = {
-        "engines": EngineSettings,
-        "datasources": DatasourceSettings,
-        "assistants": AssistantSettings,
-    }
-    model: type[BaseModel] = groups.get(place[0], Settings) if place else Settings
+    model: type[BaseModel] = _GROUPS.get(place[0], Settings) if place else Settings
     return list(model.model_fields)
 
 

@@ -123,13 +123,13 @@ def text_chunk(request_id: str, assistant: str, text: str) -> dict[str, Any]:
     return _chunk(request_id, assistant, {"content": text})
 
 
-def last_chunk(answer: Answer, *, include_usage: bool) -> dict[str, Any]:
-    """The chunk that ends the stream: the finish reason, Kvasir's object, and the usage where it was asked for."""
-    chunk = _chunk(answer.trace.id, answer.trace.assistant, {}, answer.finish_reason)
-    chunk["kvasir"] = kvasir_object(answer.trace)
+def last_chunks(answer: Answer, *, include_usage: bool) -> list[dict[str, Any]]:
+    """What ends a stream: the finish reason, then the usage where it was asked for. The last has Kvasir's object."""
+    chunks = [_chunk(answer.trace.id, answer.trace.assistant, {}, answer.finish_reason)]
     if include_usage:
-        chunk["usage"] = usage(answer)
-    return chunk
+        chunks.append({**_head(answer.trace, "chat.completion.chunk"), "choices": [], "usage": usage(answer)})
+    chunks[-1]["kvasir"] = kvasir_object(answer.trace)
+    return chunks
 
 
 def usage(answer: Answer) -> dict[str, Any]:

@@ -251,7 +251,7 @@ def main() -> int:
         shutil.rmtree(HOME, ignore_errors=True)
         console.print("Making the shop (eleven tables, some 50,000 rows), and reading it into a knowledge base …")
         port = _free_port()
-        config = prepare(HOME, port=port)
+        config = prepare(HOME, port=port, say=lambda line: console.print(escape(line)))
         with serving(config, port) as client:
             demo = Demo(client, config)
             done = demo.done

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 SHOP = Path(__file__).resolve().parent
@@ -48,8 +50,11 @@ def kvasir(config: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def prepare(folder: Path, *, port: int = 8000) -> Path:
-    """Everything the shop needs, in `folder`; what is there already is kept. Gives the path of `kvasir.toml`."""
+def prepare(folder: Path, *, port: int = 8000, say: Callable[[str], None] = print) -> Path:
+    """Everything the shop needs, in `folder`; what is there already is kept. Gives the path of `kvasir.toml`.
+
+    `say` is told each command and what it answered.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     database, config = folder / "shop.sqlite", folder / "kvasir.toml"
     if not database.exists():
@@ -64,8 +69,12 @@ def prepare(folder: Path, *, port: int = 8000) -> Path:
     kvasir(config, "init")
     if "shop" not in json.loads(kvasir(config, "kb", "list", "--json")):
         sampled = [argument for column in SAMPLES for argument in ("--sample", column)]
-        kvasir(config, "kb", "introspect", "shop", "--kb", "shop", *sampled)
-        kvasir(config, "kb", "import", str(SHOP / "knowledge"), "--kb", "shop")
+        for command in (
+            ["kb", "introspect", "shop", "--kb", "shop", *sampled],
+            ["kb", "import", os.path.relpath(SHOP / "knowledge"), "--kb", "shop"],
+        ):
+            answered = kvasir(config, *command).strip()
+            say(f"  $ kvasir {' '.join(command)}\n    {answered}")
     return config
 
 

@@ -35,7 +35,6 @@ def serve(session: Session, host: str | None, port: int | None) -> None:
 def build_app(settings: Settings) -> FastAPI:
     """The application with the replay of `evals`. Raises `ConfigError` for an open address without keys."""
     from evals.replay import SuiteReplay
-
     from gateway.app import create_app
 
     app = create_app(settings, replay=SuiteReplay())

@@ -85,7 +85,8 @@ async def _events(
         while piece is not None:
             if isinstance(piece, Answer):
                 metrics.answered(piece.trace)
-                yield _event(wire.last_chunk(piece, include_usage=include_usage))
+                for chunk in wire.last_chunks(piece, include_usage=include_usage):
+                    yield _event(chunk)
             else:
                 yield _event(wire.text_chunk(ask.id, ask.assistant, piece))
             piece = await anext(pieces, None)
