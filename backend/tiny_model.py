@@ -61,6 +61,10 @@ def make_model_folder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen2ForCausalLM(config).to(torch.bfloat16)
+    with torch.no_grad():
+        # Its logit is 0 then and never the largest: a greedy answer ends at max_tokens, whatever the tokenizer was
+        # trained on, instead of at a random place.
+        model.get_input_embeddings().weight[config.eos_token_id] = 0
     model.save_pretrained(path)
     return path
 

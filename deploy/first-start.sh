@@ -3,11 +3,13 @@
 # The key is shown once, so it goes to a file that only this user can read, whole or not at all.
 set -eu
 
+key_file=${KVASIR_KEY_FILE:-/var/lib/kvasir/admin.key}
+
 kvasir init
 keys=$(kvasir key list --json)
 if [ "$keys" = "[]" ]; then
     umask 077
-    kvasir key create --name admin --role admin >"${KVASIR_KEY_FILE:=/var/lib/kvasir/admin.key}.new"
-    mv "$KVASIR_KEY_FILE.new" "$KVASIR_KEY_FILE"
-    echo "the first API key is in $KVASIR_KEY_FILE"
+    kvasir key create --name admin --role admin >"$key_file.new"
+    mv "$key_file.new" "$key_file"
+    echo "the first API key is in $key_file"
 fi

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Literal, get_args
 from sqlalchemy import Engine, insert, select, update
 
 from gateway.errors import BadRequest, Forbidden, NotFound, Unauthenticated
+from gateway.settings import TENANT
 from gateway.tables import api_keys
 from kb.database import transaction
 
@@ -53,10 +55,12 @@ class ApiKeys:
         self._engine = engine
 
     def create(self, tenant: str, name: str, roles: tuple[Role, ...]) -> str:
-        """A new key, which cannot be shown again. Raises `BadRequest` for an unknown role."""
+        """A new key, which cannot be shown again. Raises `BadRequest` for an unknown role or an unusable tenant."""
         unknown = [role for role in roles if role not in ROLES]
         if unknown or not roles:
             raise BadRequest(f"roles {list(roles)}: give at least one of {', '.join(ROLES)}", "roles")
+        if not re.fullmatch(TENANT, tenant):
+            raise BadRequest(f"tenant {tenant!r}: take 1 to 64 letters, digits and . _ -", "tenant")
         key = f"kv-{secrets.token_urlsafe(32)}"
         row = {
             "key_hash": _hash(key),

@@ -46,7 +46,9 @@ class Conversation:
 
 
 def parse_conversation(messages: Sequence[Message]) -> Conversation:
-    """Raises `BadRequest` unless it ends with a user's message that says something."""
+    """Raises `BadRequest` unless it ends with a user's message that says something, and all of it can be stored."""
+    for index, message in enumerate(messages):
+        require_storable(message["content"], f"messages[{index}].content", "messages")
     system = tuple(m["content"] for m in messages if m["role"] in ("system", "developer"))
     turns = tuple(m for m in messages if m["role"] not in ("system", "developer"))
     if not turns or turns[-1]["role"] != "user":
@@ -54,6 +56,14 @@ def parse_conversation(messages: Sequence[Message]) -> Conversation:
     if not turns[-1]["content"].strip():
         raise BadRequest("the question is empty; put it into the content of the last message", "messages")
     return Conversation(system, turns)
+
+
+def require_storable(text: str, what: str, param: str | None = None) -> str:
+    """The text itself. Raises `BadRequest` for what cannot be stored: NUL (PostgreSQL), half a pair (UTF-8)."""
+    broken = next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None)
+    if broken is not None:
+        raise BadRequest(f"{what} holds {broken!r}, which is no character of a text; leave it out", param or what)
+    return text
 
 
 def ask(question: str) -> Conversation:

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 
 from backend import errors as backend
@@ -34,7 +34,12 @@ class HttpError:
 
     def body(self) -> dict[str, Any]:
         return {
-            "error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code},
+            "error": {
+                "message": _encodable(self.message),
+                "type": self.type,
+                "param": self.param and _encodable(self.param),
+                "code": self.code,
+            },
         }
 
 
@@ -55,21 +60,32 @@ _STATUS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (gateway.BadRequest, 400, _INVALID, "bad_request"),
     (gateway.EngineNotConfigured, 503, _SERVER, "engine_not_configured"),
     (gateway.DatasourceUnavailable, 503, _SERVER, "datasource_unavailable"),
+    (gateway.StatementFailed, 422, _INVALID, "statement_failed"),
+    (gateway.StatementLimit, 422, _INVALID, "statement_limit"),
     (gateway.DatasourceError, 422, _INVALID, "statement_refused"),
+    # What is left of the gateway's errors is a wrong configuration, met while serving.
+    (gateway.GatewayError, 503, _SERVER, "misconfigured"),
     (backend.ContextTooLong, 400, _INVALID, "context_length_exceeded"),
     (backend.EngineTimeout, 504, _SERVER, "engine_timeout"),
     (backend.EngineUnreachable, 503, _SERVER, "engine_unreachable"),
     (backend.EngineInterrupted, 502, _SERVER, "engine_interrupted"),
     (backend.EngineRefused, 502, _SERVER, "engine_refused"),
+    (backend.EngineMisconfigured, 503, _SERVER, "misconfigured"),
+    (backend.ModelFolderInvalid, 503, _SERVER, "misconfigured"),
     (backend.BackendError, 502, _SERVER, "engine_failed"),
     (kb.NotFound, 404, _INVALID, "not_found"),
     (kb.Conflict, 409, _INVALID, "conflict"),
     (kb.RefMoved, 409, _INVALID, "branch_moved"),
+    (kb.AlreadyExists, 409, _INVALID, "already_exists"),
     (kb.ObjectCorrupt, 500, _SERVER, "object_corrupt"),
+    (kb.SchemaBehind, 503, _SERVER, "misconfigured"),
+    (kb.EmbeddingModelInvalid, 503, _SERVER, "misconfigured"),
     (kb.KnowledgeError, 400, _INVALID, "knowledge_error"),
     (OperationalError, 503, _SERVER, "state_database_unavailable"),
+    (DataError, 400, _INVALID, "not_storable"),
 )
-HANDLED = (gateway.GatewayError, backend.BackendError, kb.KnowledgeError, OperationalError)
+_ROUTING_CODES = {404: "no_such_route", 405: "method_not_allowed"}
+HANDLED = (gateway.GatewayError, backend.BackendError, kb.KnowledgeError, OperationalError, DataError)
 
 
 def http_error(exc: Exception) -> HttpError:
@@ -79,6 +95,8 @@ def http_error(exc: Exception) -> HttpError:
             message, param = str(exc), getattr(exc, "param", None)
             if isinstance(exc, OperationalError):
                 message = "the state database cannot be reached; check KVASIR_DATABASE_URL and that it is up"
+            if isinstance(exc, DataError):
+                message = "a value of the request holds a character, or a length, that cannot be stored"
             if isinstance(exc, gateway.AssistantNotFound):
                 param = "model"
             return HttpError(status, type_, code, message, param, _headers(exc, status))
@@ -136,5 +154,11 @@ async def _handle_validation(request: Request, exc: Exception) -> JSONResponse:
 async def _handle_http(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, HTTPException)
     message = f"{request.method} {request.url.path}: {str(exc.detail).lower()}; the API is described at /docs"
-    error = HttpError(exc.status_code, _INVALID, "no_such_route", message, headers=dict(exc.headers or {}))
+    code = _ROUTING_CODES.get(exc.status_code, "bad_request")
+    error = HttpError(exc.status_code, _INVALID, code, message, headers=dict(exc.headers or {}))
     return response(request, error)
+
+
+def _encodable(text: str) -> str:
+    """Text that UTF-8 can hold: half a surrogate pair, which JSON can bring in, becomes a question mark."""
+    return text.encode(errors="replace").decode()

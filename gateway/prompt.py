@@ -83,7 +83,7 @@ def newly_needed(retrieved: Sequence[Placed], placed: Placements) -> tuple[Place
 
 def _canonical(placed: Placed) -> tuple[int, int, str]:
     item = placed.item
-    if item.usage == "always":
+    if item.usage == "always" and item.kind != "preference":
         return 0, 0, item.id
     layer = next(index for index, kinds in enumerate(LAYERS) if item.kind in kinds)
     return layer, LAYERS[layer].index(item.kind), item.id

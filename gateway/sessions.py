@@ -40,7 +40,9 @@ class Sessions:
                 row = connection.execute(query).one_or_none()
             if row is not None and len(row.placements) == len(history.user_turns):
                 placements = tuple(tuple((str(i), str(h)) for i, h in turn) for turn in row.placements)
-                return Session(session_id or row.session_id, placements)
+                # Messages that the user sent since the last answer, before the question, placed nothing.
+                unanswered = len(conversation.user_turns) - 1 - len(placements)
+                return Session(session_id or row.session_id, placements + ((),) * unanswered)
         return Session(session_id or f"ses_{secrets.token_hex(12)}")
 
     def keep(

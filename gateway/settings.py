@@ -19,6 +19,8 @@ from sqlalchemy.exc import ArgumentError
 from gateway.errors import ConfigError
 
 CONFIG_FILE = "kvasir.toml"
+TENANT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""A tenant's name is the cache salt of its requests, and vLLM refuses a salt with other characters."""
 STATE_DRIVERS = ("sqlite", "postgresql", "postgresql+psycopg")
 UseCase = Literal["chat", "document", "code", "batch"]
 Approval = Literal["automatic", "curator"]
@@ -69,7 +71,7 @@ class AssistantSettings(_Table):
     """
 
     kb: str
-    tenant: str = "default"
+    tenant: str = Field("default", pattern=TENANT)
     branch: str = "main"
     commit: str | None = None
     engine: str | None = None

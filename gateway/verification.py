@@ -13,7 +13,8 @@ from gateway.errors import DatasourceError, DatasourceUnavailable, StatementFail
 VerificationStatus = Literal["passed", "refused", "failed", "limit", "unavailable"]
 SHOWN_ROWS = 20
 
-_FENCED = re.compile(r"```(?:[ \t]*(?:sql|sqlite|postgres|postgresql))?[ \t]*\n(.*?)```", re.DOTALL | re.IGNORECASE)
+_FENCED = re.compile(r"```[ \t]*([\w+-]*)[^\n`]*\n(.*?)```", re.DOTALL)
+_SQL_FENCES = ("sql", "sqlite", "postgres", "postgresql")
 
 _STATUS: tuple[tuple[type[DatasourceError], VerificationStatus], ...] = (
     (DatasourceUnavailable, "unavailable"),
@@ -57,9 +58,11 @@ def verify(datasource: Datasource, answer: str, tables: Mapping[str, Collection[
 
 
 def sql_of(answer: str) -> str:
-    """The statement in an answer: its first fenced block, else all of it."""
-    fenced = _FENCED.search(answer)
-    return (fenced.group(1) if fenced else answer).strip().rstrip(";").strip()
+    """The statement in an answer: its first block fenced as SQL, else its first fenced as nothing, else all of it."""
+    blocks = [(language.lower(), text) for language, text in _FENCED.findall(answer)]
+    as_sql = [text for language, text in blocks if language in _SQL_FENCES]
+    as_nothing = [text for language, text in blocks if not language]
+    return next(iter((*as_sql, *as_nothing)), answer).strip().rstrip(";").strip()
 
 
 def _passed(sql: str, result: ResultTable) -> Verification:

@@ -7,16 +7,24 @@ ignored, as compatible servers do; those that would need what is not here (tools
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from backend.client import Message, Sampling
 from gateway.answering import Answer
+from gateway.conversation import require_storable
 from gateway.errors import BadRequest
 from gateway.traces import Retrieved, Trace
 
 SEPARATOR = "; "
+
+
+def _storable(text: str, info: ValidationInfo) -> str:
+    return require_storable(text, str(info.field_name))
+
+
+StorableText = Annotated[str, AfterValidator(_storable)]
 
 
 class TextPart(BaseModel):
@@ -44,7 +52,7 @@ class KvasirOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    session_id: str | None = Field(None, min_length=1, max_length=64)
+    session_id: StorableText | None = Field(None, min_length=1, max_length=64)
 
 
 class StreamOptions(BaseModel):
@@ -68,7 +76,7 @@ class ChatRequest(BaseModel):
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     n: int | None = None
     tools: list[Any] | None = None
-    user: str = Field("", max_length=200)
+    user: StorableText = Field("", max_length=200)
     kvasir: KvasirOptions | None = None
 
     def to_messages(self) -> list[Message]:
@@ -95,8 +103,8 @@ class ConfirmRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     verdict: Literal["success", "failure"]
-    answer: str | None = None
-    note: str | None = Field(None, max_length=2000)
+    answer: StorableText | None = None
+    note: StorableText | None = Field(None, max_length=2000)
 
 
 def completion(answer: Answer) -> dict[str, Any]:
@@ -163,23 +171,23 @@ def kvasir_object(trace: Trace) -> dict[str, Any]:
 
 
 def full_trace(trace: Trace) -> dict[str, Any]:
-    """`GET /v1/requests/{id}`: Kvasir's object and everything around it."""
+    """`GET /v1/requests/{id}`: the fields of Kvasir's object, and everything around them."""
     return {
         "id": trace.id,
         "object": "kvasir.request",
         "created_at": trace.created_at,
         "status": trace.status,
+        "error": trace.error,
         "assistant": trace.assistant,
         "user": trace.user,
         "question": trace.question,
-        "messages": list(trace.messages),
-        "prompt": list(trace.prompt),
         "answer": trace.answer,
-        "error": trace.error,
         "engine": trace.engine,
         "engine_model": trace.engine_model,
         "usage": trace.usage,
-        "kvasir": kvasir_object(trace),
+        **kvasir_object(trace),
+        "messages": list(trace.messages),
+        "prompt": list(trace.prompt),
     }
 
 

@@ -49,7 +49,10 @@ class SentenceEmbedder:
         model = self._model()
         with self._lock:
             vectors = model.encode(  # type: ignore[attr-defined]
-                list(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+                [_whole(text) for text in texts],
+                normalize_embeddings=True,
+                convert_to_numpy=True,
+                show_progress_bar=False,
             )
         return np.asarray(vectors, dtype=np.float32)
 
@@ -81,6 +84,11 @@ class StoredEmbedder:
 
 def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _whole(text: str) -> str:
+    """Half a surrogate pair, which JSON can bring into a question, becomes a question mark: tokenizers refuse it."""
+    return text.encode("utf-8", errors="replace").decode()
 
 
 def _load(model: str) -> object:

@@ -19,6 +19,13 @@ from kb.words import Word, spoken, stems, words
 
 NameKind = Literal["table", "column", "value", "entity"]
 FUZZY_MIN_LETTERS = 5
+_SPELLED_RIGHT = frozenset(
+    "about above after again along among array based before being below between both could different during either "
+    "every first found given great having highest large least lowest might never other over people should show "
+    "since small still their them there these those three through under until using value where whether which "
+    "while whole whose without would years".split()
+)
+"""Everyday words of a question that are one letter from many a column (`there`, `theme`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +53,10 @@ class Mention:
         return tuple(dict.fromkeys(name.owner for name in self.names))
 
     @property
-    def canonical(self) -> str:
-        return min(self.names, key=lambda name: (_RANK[name.kind], name.canonical)).canonical
+    def best(self) -> tuple[Name, ...]:
+        """The names of the kind that a question most likely means."""
+        rank = min(_RANK[name.kind] for name in self.names)
+        return tuple(name for name in self.names if _RANK[name.kind] == rank)
 
     @property
     def is_value(self) -> bool:
@@ -77,8 +86,9 @@ class EntityIndex:
         self._by_key: dict[str, list[Name]] = {}
         for item in items:
             for name in names_of(item):
-                key = " ".join(stems(name.surface))
-                if key:
+                # As people say it, and as written: `orderDate` is one word of a question.
+                as_written = " ".join(word.stem for word in words(name.surface))
+                for key in {" ".join(stems(name.surface)), as_written} - {""}:
                     self._by_key.setdefault(key, []).append(name)
         self._automaton = ahocorasick.Automaton()
         for key in self._by_key:
@@ -121,12 +131,13 @@ class EntityIndex:
         return mentions
 
     def _fuzzy(self, word: Word) -> list[Mention]:
-        if len(word.text) < FUZZY_MIN_LETTERS or word.text.isdigit():
+        if len(word.text) < FUZZY_MIN_LETTERS or word.text.isdigit() or word.text in _SPELLED_RIGHT:
             return []
         for spelling in (word.text, word.text.removesuffix("s")):
-            best = process.extractOne(spelling, self._spellings.keys(), scorer=OSA.distance, score_cutoff=1)
-            if best is not None and best[0][0] == spelling[0]:
-                names = tuple(self._by_key[self._spellings[best[0]]])
+            found = process.extract(spelling, self._spellings.keys(), scorer=OSA.distance, score_cutoff=1, limit=None)
+            near = [(distance, known) for known, distance, _ in found if known[0] == spelling[0]]
+            if near:
+                names = tuple(self._by_key[self._spellings[min(near)[1]]])
                 return [Mention(word.text, word.start, word.end, names, fuzzy=True)]
         return []
 

@@ -43,9 +43,13 @@ class JoinGraph:
                 self._add_edge(self._schemas[left], self._schemas[right], item.id)
 
     def paths(self, schema_ids: Sequence[str]) -> list[JoinPath]:
-        """One shortest path for every pair of the given tables that has one of at most `MAX_JOINS` joins."""
-        found: list[JoinPath] = []
+        """One shortest path for every pair of the given tables that has one of at most `MAX_JOINS` joins.
+
+        A table that is joined with itself (an employee's manager) has that path, too.
+        """
         known = [schema for schema in schema_ids if schema in self._graph]
+        itself = [schema for schema in known if self._graph.has_edge(schema, schema)]
+        found = [JoinPath(schema, schema, tuple(self._graph.edges[schema, schema]["ids"]), ()) for schema in itself]
         for start, end in combinations(known, 2):
             try:
                 path: list[str] = nx.shortest_path(self._graph, start, end)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kb.entities import Mention
-from kb.words import stem, words
+from kb.words import singular, spoken
 
 LiteralKind = Literal["text", "date", "number", "value"]
 
@@ -32,6 +32,7 @@ _LITERALS: tuple[tuple[LiteralKind, re.Pattern[str]], ...] = (
     ),
     ("number", re.compile(r"(?<![\w.])-?\d+(?:[.,]\d+)*\b")),
 )
+_THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,10 @@ def mask(question: str, mentions: Sequence[Mention]) -> MaskedQuestion:
     spans: list[Span] = []
     for kind, pattern in _LITERALS:
         for match in pattern.finditer(question):
-            _add(spans, Span(kind, _normal(match.group()), match.start(), match.end()))
+            _add(spans, Span(kind, _literal(kind, match.group()), match.start(), match.end()))
     for mention in mentions:
         kind_of_name: Literal["value", "name"] = "value" if mention.is_value else "name"
-        _add(spans, Span(kind_of_name, _normal(mention.canonical), mention.start, mention.end))
+        _add(spans, Span(kind_of_name, _name(mention), mention.start, mention.end))
     spans.sort(key=lambda span: span.start)
     text, position = "", 0
     for span in spans:
@@ -84,6 +85,28 @@ def _add(spans: list[Span], span: Span) -> None:
         spans.append(span)
 
 
-def _normal(value: str) -> str:
-    inner = value.strip("\"“”'")
-    return " ".join(stem(word.text) for word in words(inner)) or inner
+def _literal(kind: LiteralKind, value: str) -> str:
+    """As written, but for quotes, the case of a month and the commas of thousands: `-5` is not `5`, 'A' not 'a'."""
+    if kind == "text":
+        return value[1:-1]
+    if kind == "number":
+        return value.replace(",", "") if _THOUSANDS.fullmatch(value) else value
+    return " ".join(value.lower().split())
+
+
+def _name(mention: Mention) -> str:
+    """The one name a mention is a spelling of; else the mention as written.
+
+    A misspelled name, a word that only shares a name's stem (`custom`, `customers`) and a synonym of several
+    names may each mean something else, so they stand for themselves.
+    """
+    spelled = spoken if mention.is_value else _spoken_singular
+    surface = spelled(mention.surface)
+    meant = {spelled(name.canonical) for name in mention.best if spelled(name.surface) == surface}
+    if mention.fuzzy or len(meant) != 1:
+        return f"'{mention.surface.lower()}'"
+    return meant.pop()
+
+
+def _spoken_singular(name: str) -> str:
+    return " ".join(singular(word) for word in spoken(name).split())

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kb.dense_index import DenseIndex
 from kb.embedding import Embedder, StoredEmbedder, text_hash
 from kb.entities import EntityIndex, Mention, name_key
-from kb.items import Item, Kind, Preference, Schema
+from kb.items import KINDS, Item, Kind, Preference, Relationship, Schema
 from kb.join_paths import JoinGraph
 from kb.knowledge_base import KnowledgeBase, Snapshot
 from kb.masking import MaskedQuestion, mask
@@ -34,8 +34,9 @@ PATTERNS: tuple[Kind, ...] = ("template", "success")
 class Limits:
     """How much of each kind a question may retrieve, and the evidence it takes.
 
-    `floor` is the least cosine of a metric or document that the question does not name; `near_best` the least share
-    of the best table's score that another table needs; `pattern_floor` the least similarity of a template or success.
+    A kind that `per_kind` leaves out retrieves its `always` items only. `floor` is the least cosine of a metric or
+    document that the question does not name; `near_best` the least share of the best table's score that another table
+    needs (0 takes any); `pattern_floor` the least similarity of a template or success.
     """
 
     per_kind: Mapping[Kind, int] = field(
@@ -47,22 +48,24 @@ class Limits:
             "gotcha": 6,
             "template": 2,
             "success": 3,
-            "rule": 20,
             "preference": 10,
         }
     )
     floor: float = 0.3
-    near_best: float = 0.5
+    near_best: float = 0.4
     pattern_floor: float = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The fused score is cosine + sparse * BM25 (share of the best) + named * (share of names that are its own)."""
+    """The fused score is cosine + sparse * BM25 (share of the best) + named * (share of names that are its own).
+
+    The defaults were searched on Spider's training databases (docs/benchmarks.md), together with `Limits.near_best`.
+    """
 
     sparse: float = 0.3
-    named: float = 0.4
-    database: float = 0.3
+    named: float = 0.6
+    database: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +152,11 @@ class Retriever:
         query = _Query(question, masked, mentions, *self._embedder.embed([question, masked.text]))
         hits = _within([*_always(index, subjects), *self._searched(index, query, limits)], limits)
         patterns = _within(self._patterns(index, query, limits), limits)
-        hits += _referenced(index, [*hits, *patterns])
+        hits += _referenced(index, [*patterns, *hits])
         hits += _joined(index, hits)
         hits += _gotchas(index, query, hits)
         hits += patterns
-        return Retrieval(commit, masked, tuple(mentions), tuple(_within(hits, limits)))
+        return Retrieval(commit, masked, tuple(mentions), tuple(_connected(_within(hits, limits))))
 
     def warm_up(self) -> None:
         """Load the embedding model now rather than with the first question."""
@@ -264,20 +267,27 @@ def _always(index: _CommitIndex, subjects: tuple[str, ...]) -> list[Hit]:
         if isinstance(item.body, Preference):
             if item.body.subject in subjects:
                 hits.append(Hit(item, index.hashes[item.id], 1.0, (f"preference of {item.body.subject}",)))
-        elif item.kind == "rule" or item.usage == "always":
+        elif _is_always(item):
             hits.append(Hit(item, index.hashes[item.id], 1.0, ("always",)))
     return hits
 
 
 def _near_best(hits: list[Hit], limits: Limits) -> list[Hit]:
-    """Without the tables that are far from the best one."""
+    """Without the tables that are far from the best one; where even that one is unlike the question, without any."""
+    if limits.near_best <= 0:
+        return hits
     best = max((hit.score for hit in hits if hit.item.kind == "schema"), default=0.0)
     return [hit for hit in hits if hit.item.kind != "schema" or hit.score >= limits.near_best * best]
 
 
 def _referenced(index: _CommitIndex, hits: list[Hit]) -> list[Hit]:
-    """Tables that were not found themselves, but are what a found metric, template or success is made of."""
+    """Tables that were not found themselves, but are what a found metric, template or success is made of.
+
+    A confirmed answer to a like question is better evidence for its tables than their own likeness to the question,
+    so the more alike the questions, the nearer its tables come to the best one.
+    """
     have = {hit.item.id for hit in hits}
+    best = max((hit.score for hit in hits if hit.item.kind == "schema"), default=1.0)
     added: dict[str, Hit] = {}
     for hit in hits:
         if hit.item.kind not in ("metric", "document", "template", "success"):
@@ -286,7 +296,8 @@ def _referenced(index: _CommitIndex, hits: list[Hit]) -> list[Hit]:
         for schema in sorted({*hit.item.refs, *used}):
             item = index.by_id.get(schema)
             if item is not None and item.kind == "schema" and schema not in have and schema not in added:
-                added[schema] = Hit(item, index.hashes[schema], hit.score / 2, (f"used by {hit.item.id}",))
+                share = best if hit.item.kind in PATTERNS else 0.5
+                added[schema] = Hit(item, index.hashes[schema], hit.score * share, (f"used by {hit.item.id}",))
     return list(added.values())
 
 
@@ -298,7 +309,8 @@ def _joined(index: _CommitIndex, hits: list[Hit]) -> list[Hit]:
     added: dict[str, Hit] = {}
     for path in index.joins.paths([hit.item.id for hit in tables]):
         score = min(scores[path.start], scores[path.end])
-        reason = f"joins {path.start.partition(':')[2]} and {path.end.partition(':')[2]}"
+        end = "itself" if path.end == path.start else path.end.partition(":")[2]
+        reason = f"joins {path.start.partition(':')[2]} and {end}"
         for item_id in (*path.relationships, *path.between):
             if item_id not in have and item_id not in added:
                 added[item_id] = Hit(index.by_id[item_id], index.hashes[item_id], score, (reason,))
@@ -333,12 +345,33 @@ def _keys(item: Item) -> list[str]:
     return [name_key(name) for name in names]
 
 
+def _connected(hits: list[Hit]) -> list[Hit]:
+    """Without the joins of tables that the limit of tables cut off."""
+    bodies = [hit.item.body for hit in hits]
+    tables = {(body.database, body.table) for body in bodies if isinstance(body, Schema)}
+    kept: list[Hit] = []
+    for hit in hits:
+        body = hit.item.body
+        if isinstance(body, Relationship) and hit.item.usage != "always":
+            if {(body.database, body.left_table), (body.database, body.right_table)} <= tables:
+                kept.append(hit)
+        else:
+            kept.append(hit)
+    return kept
+
+
+def _is_always(item: Item) -> bool:
+    """A rule always applies, so no limit cuts it."""
+    return item.kind == "rule" or item.usage == "always"
+
+
 def _within(hits: list[Hit], limits: Limits) -> list[Hit]:
     """At most the limit of each kind, best first; ties by id, so that the result never depends on order."""
     kept: list[Hit] = []
-    for kind, limit in limits.per_kind.items():
+    for kind in (*limits.per_kind, *(kind for kind in KINDS if kind not in limits.per_kind)):
+        limit = limits.per_kind.get(kind, 0)
         of_kind = [hit for hit in hits if hit.item.kind == kind]
-        always = [hit for hit in of_kind if hit.item.usage == "always"]
-        ranked = sorted((h for h in of_kind if h.item.usage != "always"), key=lambda h: (-h.score, h.item.id))
+        always = [hit for hit in of_kind if _is_always(hit.item)]
+        ranked = sorted((hit for hit in of_kind if not _is_always(hit.item)), key=lambda hit: (-hit.score, hit.item.id))
         kept += [*sorted(always, key=lambda hit: hit.item.id), *ranked[:limit]]
     return kept

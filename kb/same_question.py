@@ -1,81 +1,200 @@
 """Whether two questions ask for the same thing: the test behind a verified answer.
 
 It is built to err on one side: a paraphrase that it misses goes to the engine, with the confirmed answer in its
-context; a wrong match would answer another question. So every content word, literal, name and operator must have
-its counterpart, and where an operator binds words by their order (negation, comparison), the order must agree.
+context; a wrong match would answer another question. So every content word, literal, name, operator and symbol must
+have its counterpart, words agree as written but for a plural (stems would take `custom` for `customer`), and order
+may differ only where it cannot change what belongs to what.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
 
-from kb.masking import MaskedQuestion
-from kb.words import stem, words
+from kb.masking import MaskedQuestion, Span
+from kb.question_symbols import symbols
+from kb.words import Word, singular, words
+
+TokenKind = Literal["name", "content", "literal", "operator", "binding"]
 
 _FILLER = frozenset(
-    "a an the of in for at on is are was were be been being do does did has have had there it its this that these "
-    "those that please show me give us list tell find get fetch display return what whats which how much many can "
-    "could would will you i we our my want need know see and".split()
+    "a an the of in for at on is are was were be been being do does did has have had there that those "
+    "please what whats which we our and".split()
 )
+_REQUEST = frozenset(
+    "show me give us list tell find get fetch display return can could would you i want need to see know".split()
+)
+"""Left out only before the first word of content: later, `us` may be a country and `return` a parcel."""
+_DETERMINERS = frozenset("the all a an every me us".split())
 _OPERATORS = {
-    "count": "number count",
+    "count": "count",
     "sum": "total sum overall altogether",
     "avg": "average mean avg",
     "max": "maximum max highest largest biggest greatest",
     "min": "minimum min lowest smallest least",
     "distinct": "distinct different unique",
     "not": "not no never without except excluding non nor neither",
-    "per": "per each every by",
+    "per": "per each",
     "or": "or either",
-    "before": "before until",
-    "after": "after since",
     "over": "over above exceeding more greater",
     "under": "under below less fewer",
+    # Alone in their rows: `until` and `since` include the day that `before` and `after` leave out.
+    "before": "before",
+    "until": "until",
+    "after": "after",
+    "since": "since",
     "than": "than",
     "between": "between",
+    "by": "by",
+    "every": "every",
+    "from": "from",
+    "to": "to",
+    "minus": "minus",
 }
 _OPERATOR_OF = {word: operator for operator, listed in _OPERATORS.items() for word in listed.split()}
-_ORDERED = frozenset({"not", "or", "before", "after", "over", "under", "than", "between", "max", "min", "per"})
+_AGGREGATES = frozenset({"count", "sum", "avg"})
+"""Operators that do not bind the words after them by order, as long as there is only one of them."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Token:
+    """`binding` is an operator or symbol whose place among the others is part of the question."""
+
+    kind: TokenKind
+    value: str
+
+
+_PERSONAL = frozenset("my mine myself".split())
+"""What they stand for depends on who asks."""
 
 
 def same_question(asked: MaskedQuestion, confirmed: MaskedQuestion) -> bool:
-    left, right = _tokens(asked), _tokens(confirmed)
-    if Counter(left) != Counter(right):
+    """Symmetric, and reflexive but for personal questions: `my orders` are another's when another asks.
+
+    A question of nothing but filler is the same as itself only.
+    """
+    if any(word.text in _PERSONAL for word in words(asked.question)):
         return False
-    if _ORDERED & {token.partition(":")[2] for token in left if token.startswith("operator:")}:
-        return left == right
-    return _in_order(left) == _in_order(right)
+    left, right = _tokens(asked), _tokens(confirmed)
+    if not left or not right:
+        return asked.question.split() == confirmed.question.split()
+    if left == right:
+        return True
+    return Counter(left) == Counter(right) and _is_free(left) and _free_order(left) == _free_order(right)
 
 
-def _in_order(tokens: list[str]) -> tuple[tuple[str, ...], ...]:
-    """What must keep its order even in a freely worded paraphrase: names, and the literals of each kind."""
-    kinds = ("name", "value", "text", "date", "number")
-    return tuple(tuple(token for token in tokens if token.startswith(f"{kind}:")) for kind in kinds)
+def _is_free(tokens: list[_Token]) -> bool:
+    """Whether words may change places: with one name and no binding, all else describes that name."""
+    kinds = Counter(token.kind for token in tokens)
+    return kinds["binding"] == 0 and kinds["operator"] <= 1 and kinds["name"] <= 1
 
 
-def _tokens(question: MaskedQuestion) -> list[str]:
-    """The question as typed tokens in order: names, literals, operators and content words; fillers left out."""
-    placed: list[tuple[int, str]] = [(span.start, f"{span.kind}:{span.value}") for span in question.spans]
+def _free_order(tokens: list[_Token]) -> tuple[object, ...]:
+    """What a paraphrase of a free question must keep. `2024` may move past one word, but not from one to another."""
+    content = [token for token in tokens if token.kind == "content"]
+    literals = [token for token in tokens if token.kind == "literal"]
+    others = [token for token in tokens if token.kind in ("content", "literal")]
+    return (content, literals, others if len(content) > 1 else (), _bound(tokens))
+
+
+def _bound(tokens: list[_Token]) -> tuple[_Token, ...]:
+    """The two words after the operator, so that `average price and weight` is not `price and average weight`.
+
+    A name and one word about it may stand either way: `number of delivered orders`, `of orders delivered`.
+    """
+    place = next((index for index, token in enumerate(tokens) if token.kind == "operator"), None)
+    if place is None:
+        return ()
+    following = [token for token in tokens[place + 1 :] if token.kind in ("name", "content")][:2]
+    return tuple(sorted(following) if len({token.kind for token in following}) == 2 else following)
+
+
+def _tokens(question: MaskedQuestion) -> list[_Token]:
+    """The question as tokens in order; fillers left out."""
     found = words(question.question)
+    placed = [(span.start, _span_token(span)) for span in question.spans]
+    placed += [(at, _Token("binding", f"symbol {symbol}")) for at, symbol in symbols(question, found)]
+    inside = {at for span in question.spans for at in range(span.start, span.end)}
+    names = {span.end for span in question.spans if span.kind == "name"}
+    first = min((at for at, _ in placed), default=len(question.question))
+    several = sum(_negates(word.text) for word in found) > 1
     for index, word in enumerate(found):
-        if any(span.start <= word.start < span.end for span in question.spans):
+        before = found[index - 1] if index else None
+        after = found[index + 1] if index + 1 < len(found) else None
+        if word.start in inside:
+            # A sampled value such as 'no' is an operator all the same.
+            if _OPERATOR_OF.get(word.text, "count") not in _AGGREGATES:
+                placed.append((word.start, _Token("binding", word.text)))
             continue
-        following = found[index + 1].text if index + 1 < len(found) else ""
-        token = _word_token(word.text, following)
-        if token:
-            placed.append((word.start, token))
+        written = question.question[word.start : word.end]
+        token = _code(written, index) or _word_token(word, before, after, leading=word.start < first)
+        if token is None:
+            continue
+        first = min(first, word.start)
+        if token.value == "by" and before is not None and before.end in names and not _is_plural(after):
+            token = _Token("binding", "per")
+        elif token == _Token("binding", "not") and several:
+            token = _Token("binding", f"not {word.text}")
+        elif token.kind == "content" and written[0].isupper() and index:
+            token = _Token("content", f"word {word.text}")
+        placed.append((word.start, token))
     return [token for _, token in sorted(placed)]
 
 
-def _word_token(word: str, following: str) -> str | None:
-    if word == "how" and following == "many":
-        return "operator:count"
-    if word in ("total", "overall") and following in ("number", "count"):
+def _span_token(span: Span) -> _Token:
+    if span.kind == "name":
+        return _Token("name", span.value)
+    return _Token("literal" if span.kind in ("date", "number") else "content", f"{span.kind} {span.value}")
+
+
+def _code(written: str, index: int) -> _Token | None:
+    """A filler or operator in capitals may be a name: the US, an IT department, a vitamin A."""
+    lower = written.lower()
+    if not written.isupper() or lower == "i" or (len(written) == 1 and index == 0):
         return None
-    if word.endswith(("n't", "n’t")):
-        return "operator:not"
-    if word in _OPERATOR_OF:
-        return f"operator:{_OPERATOR_OF[word]}"
-    if word in _FILLER or (word.endswith(("'s", "’s")) and word[:-2] in _FILLER):
+    return _Token("binding", f"code {written}") if lower in _FILLER | _REQUEST or lower in _OPERATOR_OF else None
+
+
+def _word_token(word: Word, before: Word | None, after: Word | None, *, leading: bool) -> _Token | None:
+    text, last, following = word.text, before.text if before else "", after.text if after else ""
+    if (text, following) == ("how", "many"):
+        return _Token("operator", "count")
+    if text == "number" and following == "of":
+        return _Token("operator", "count")
+    if (text, following) == ("how", "much") or (last, text) in (("how", "many"), ("how", "much")):
         return None
-    return f"word:{stem(word)}"
+    if text in ("total", "overall") and following in ("number", "count"):
+        return None
+    if (last, text) in (("at", "least"), ("at", "most")):
+        return _Token("binding", f"at {text}")
+    if _negates(text):
+        return _Token("binding", "not")
+    if text in _FILLER or (text.endswith(("'s", "’s")) and text[:-2] in _FILLER):
+        return None
+    if leading and text in _REQUEST and _requests(text, following):
+        return None
+    operator = _OPERATOR_OF.get(text)
+    if (
+        operator is None
+        or (text == "mean" and not following)
+        or (text == "different" and following in ("from", "than"))
+    ):
+        return _Token("content", f"word {singular(text)}")
+    return _Token("operator" if operator in _AGGREGATES else "binding", operator)
+
+
+def _requests(text: str, following: str) -> bool:
+    """A request's verb, not the noun: a list price, a return rate."""
+    if text == "list":
+        return singular(following) != "price"
+    return text != "return" or following in _DETERMINERS
+
+
+def _negates(text: str) -> bool:
+    return _OPERATOR_OF.get(text) == "not" or text.endswith(("n't", "n’t"))
+
+
+def _is_plural(word: Word | None) -> bool:
+    """`orders by customers` names who did it; `orders by customer` asks for groups."""
+    return word is None or singular(word.text) != word.text

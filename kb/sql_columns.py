@@ -35,5 +35,5 @@ def normal_sql(sql: str, dialect: str) -> str:
     """One spelling for statements that differ in case of keywords, spaces and quotes alone."""
     try:
         return sqlglot.parse_one(sql, dialect=dialect).sql(dialect=dialect, normalize=True, comments=False)
-    except SqlglotError:
+    except (SqlglotError, RecursionError):
         return " ".join(sql.split())

@@ -14,6 +14,8 @@ import Stemmer
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
+_NOT_PLURALS = frozenset("news goods customs means works arms glasses damages".split())
+"""Words that mean something else without their s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,22 @@ def stems(text: str) -> list[str]:
     return [stem(word) for word in spoken(text).split()]
 
 
+def singular(word: str) -> str:
+    """A lower-case word without possessive and plural s: it takes fewer words for the same than a stem does."""
+    plain = unicodedata.normalize("NFKC", word).replace("’", "'").removesuffix("'s")
+    if plain in _NOT_PLURALS or len(plain) < 4:
+        return plain
+    if plain.endswith("ies") and len(plain) > 4:
+        return plain[:-3] + "y"
+    if plain.endswith(("sses", "shes", "ches", "xes")):
+        return plain[:-2]
+    return plain[:-1] if plain.endswith("s") and not plain.endswith(("ss", "us", "is")) else plain
+
+
 @lru_cache(maxsize=65536)
 def stem(word: str) -> str:
-    plain = unicodedata.normalize("NFKC", word).replace("’", "'")
+    # Normalization turns some ligatures (U+FDFA) into several words, but a stem is one.
+    plain = "".join(unicodedata.normalize("NFKC", word).split()).replace("’", "'")
     # A Stemmer object must not be shared between threads; making one is cheap beside the cache.
     result: str = Stemmer.Stemmer("english").stemWord(plain)
     return result

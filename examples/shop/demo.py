@@ -137,9 +137,9 @@ class Demo:
         _require(error.get("code") == "engine_not_configured", f"expected engine_not_configured, got {error}")
         console.print(f"  {response.status_code} {error['code']}: {escape(error['message'])}", style="yellow")
         trace = self._get(f"/v1/requests/{response.headers['x-kvasir-request-id']}")
-        _require(trace["kvasir"]["items"], "the failed request has no trace")
+        _require(trace["items"], "the failed request has no trace")
         console.print(
-            f"  its prompt {trace['kvasir']['prompt_hash'][:12]} is assembled and kept; it waits for an engine"
+            f"  its prompt {trace['prompt_hash'][:12]} is assembled and kept; it waits for an engine"
         )
         self.done.append("a question that needs an engine says how to configure one")
 

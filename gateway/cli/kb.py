@@ -10,9 +10,9 @@ import click
 
 from gateway.cli import kb_changes
 from gateway.cli.session import Session, base_option, command_options
+from gateway.errors import BadRequest
 from kb.codec import item_to_dict
 from kb.diff import Diff, ItemChange
-from kb.errors import CommitNotFound
 from kb.items import Item
 from kb.knowledge_base import MAIN, KnowledgeBase
 from kb.objects import Commit
@@ -142,6 +142,8 @@ def export(session: Session, base_name: str, folder: Path, revision: str) -> Non
 @command_options
 def branch(session: Session, base_name: str, name: str | None, revision: str, delete: bool) -> None:
     """List branches, or make (or delete) the branch NAME."""
+    if delete and name in (None, MAIN):
+        raise BadRequest(f"--delete takes the name of a branch other than {MAIN}; list them with 'kvasir kb branch'")
     with session.base(base_name) as base:
         if name is not None:
             _change_branch(base, name, revision, delete)
@@ -155,12 +157,10 @@ def branch(session: Session, base_name: str, name: str | None, revision: str, de
 
 
 def _change_branch(base: KnowledgeBase, name: str, revision: str, delete: bool) -> None:
-    if not delete:
-        base.branch(name, revision)
-    elif name == MAIN:
-        raise CommitNotFound(base.name, f"{MAIN} (it cannot be deleted)")
-    else:
+    if delete:
         base.delete_branch(name)
+    else:
+        base.branch(name, revision)
 
 
 def diff_view(diff: Diff) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.session import Session, base_option, command_options
+from gateway.cli.session import Session, base_option, command_options, user_name
+from gateway.errors import BadRequest
 from kb.errors import BaseNotFound, NothingToCommit
 from kb.knowledge_base import MAIN, Changes, KnowledgeBase, Snapshot
 from kb.sql_store import SqlStore
@@ -33,6 +33,12 @@ def introspect(
     from kb.introspection_changes import introspection_changes
 
     known = session.settings.datasources.get(source)
+    if known is None and "://" not in source:
+        listed = ", ".join(session.settings.datasources) or "none is configured"
+        raise BadRequest(
+            f"'{source}' is no datasource of kvasir.toml (known: {listed}) and no URL; "
+            "name one, or give sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
+        )
     url = known.url.get_secret_value() if known else source
     items = read(url, database=database, sample=sample)
     _commit(
@@ -72,7 +78,7 @@ def import_(session: Session, base_name: str, branch: str, folder: Path, prune: 
 def revert(session: Session, base_name: str, branch: str, revision: str) -> None:
     """Commit the inverse of a commit."""
     with session.base(base_name) as base:
-        commit = base.revert(revision, author=getpass.getuser(), branch=branch)
+        commit = base.revert(revision, author=user_name(), branch=branch)
     session.show(asdict(commit), lambda: click.echo(f"{commit.short_id} {commit.message}"))
 
 
@@ -83,8 +89,8 @@ def _commit(
     session: Session, base_name: str, branch: str, changes: Callable[[Snapshot], Changes], message: str
 ) -> None:
     """One commit of what differs from the branch's head; makes the base where it does not exist."""
-    author = getpass.getuser()
-    with _base_or_new(session, base_name, author) as base:
+    author = user_name()
+    with _base_or_new(session, base_name, branch, author) as base:
         snapshot = base.snapshot(branch)
         wanted = changes(snapshot)
         try:
@@ -99,11 +105,13 @@ def _commit(
 
 
 @contextmanager
-def _base_or_new(session: Session, name: str, author: str) -> Iterator[KnowledgeBase]:
+def _base_or_new(session: Session, name: str, branch: str, author: str) -> Iterator[KnowledgeBase]:
     with session.database() as database:
         store = SqlStore(database)
         try:
             base = KnowledgeBase(store, session.tenant, name)
         except BaseNotFound:
+            if branch != MAIN:
+                raise  # a new base has no other branch, and a command that fails leaves nothing behind
             base = KnowledgeBase.create(store, session.tenant, name, author=author)
         yield base

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
 from gateway.capture import Capture
-from gateway.cli.session import Session, command_options
+from gateway.cli.session import Session, command_options, user_name
 from gateway.core import open_core
 from gateway.proposal_view import proposal_view
 from gateway.proposals import Proposal
@@ -67,7 +66,7 @@ def _capture(session: Session) -> Iterator[tuple[Capture, str]]:
 
     core = open_core(session.settings)
     try:
-        yield Capture(core, SuiteReplay()), getpass.getuser()
+        yield Capture(core, SuiteReplay()), user_name()
     finally:
         core.close()
 

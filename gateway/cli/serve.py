@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import socket
+import sys
 
 import click
 import uvicorn
@@ -14,6 +17,10 @@ from gateway.errors import ConfigError
 from gateway.loopback import is_loopback
 from gateway.settings import Settings
 
+BACKLOG = 2048
+STOP_SECONDS = 20
+"""What answers under way are given when the server is asked to stop; container runtimes kill after 30."""
+
 
 @click.command()
 @command_options
@@ -23,35 +30,70 @@ def serve(session: Session, host: str | None, port: int | None) -> None:
     """Start the gateway."""
     given = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
     settings = session.settings.model_copy(update=given)
-    logging.basicConfig(
-        level=os.environ.get("KVASIR_LOG_LEVEL", "INFO").upper(), format="%(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    _log()
     app = build_app(settings)
-    announce(app, settings)
-    uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
+    with listen(settings) as listener:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # After uvicorn has closed everything it raises the signal again, and that is no failure.
+            signal.signal(number, lambda _number, _frame: sys.exit(0))
+        announce(app, settings, listener.getsockname()[1])
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_SECONDS)
+        server = uvicorn.Server(config)
+        server.run(sockets=[listener])
+    sys.exit(0 if server.started else 1)
 
 
 def build_app(settings: Settings) -> FastAPI:
-    """The application with the replay of `evals`. Raises `ConfigError` for an open address without keys."""
+    """The application with the replay of `evals`, its embedding model loaded.
+
+    Raises `ConfigError` for an open address without keys, `EmbeddingModelInvalid`.
+    """
     from evals.replay import SuiteReplay
     from gateway.app import create_app
 
     app = create_app(settings, replay=SuiteReplay())
-    if not is_loopback(settings.host) and not app.state.gateway.core.api_keys.any_exist():
+    core = app.state.gateway.core
+    if not is_loopback(settings.host) and not core.api_keys.any_exist():
         raise ConfigError(
             "host",
             settings.host,
             "without API keys only a loopback address is served; make a key first: "
             "kvasir key create --name me --role admin",
         )
+    core.retriever.warm_up()
     return app
 
 
-def announce(app: FastAPI, settings: Settings) -> None:
+def listen(settings: Settings) -> socket.socket:
+    """A listening socket. Raises `ConfigError` for an address that is taken or cannot be had."""
+    host, port = settings.host.strip("[]"), settings.port
+    if not host.strip():
+        raise ConfigError("host", settings.host, "an address such as 127.0.0.1 is needed")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as exc:
+        code = exc.errno or 0
+        reason = os.strerror(code) if code > 0 else exc.strerror
+        problem = f"it cannot be listened on ({reason}); stop what holds it, or choose another"
+        raise ConfigError("host and port", f"{settings.host}:{port}", f"{problem} with --host and --port") from exc
+
+
+def announce(app: FastAPI, settings: Settings, port: int) -> None:
     core = app.state.gateway.core
-    click.echo(f"Kvasir serves http://{settings.host}:{settings.port} (state in {settings.home})", err=True)
+    host = f"[{settings.host.strip('[]')}]" if ":" in settings.host else settings.host
+    click.echo(f"Kvasir serves http://{host}:{port} (state in {settings.home})", err=True)
     if not core.api_keys.any_exist():
         click.echo("No API keys exist, so only this machine is served, with every role.", err=True)
     if not settings.assistants:
         click.echo("No assistant is configured: add [assistants.NAME] to kvasir.toml.", err=True)
+
+
+def _log() -> None:
+    level = os.environ.get("KVASIR_LOG_LEVEL", "INFO")
+    if level.upper() not in logging.getLevelNamesMapping():
+        raise ConfigError("KVASIR_LOG_LEVEL", level, "use DEBUG, INFO, WARNING or ERROR")
+    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    # Their INFO is about every request and every library they look for.
+    for chatty in ("httpx", "alembic", "faiss"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

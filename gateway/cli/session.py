@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +15,11 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 from sqlalchemy import Engine
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from backend.errors import BackendError
-from gateway.errors import ConfigError, EngineNotConfigured, GatewayError
+from gateway.conversation import require_storable
+from gateway.errors import EngineNotConfigured, GatewayError
 from gateway.settings import Settings, load_settings
 from kb.database import check_version, open_database
 from kb.errors import KnowledgeError
@@ -71,6 +74,9 @@ def command_options(command: Callable[..., R]) -> Callable[..., R]:
     @functools.wraps(command)
     def with_session(home: Path | None, config: Path | None, tenant: str, as_json: bool, **arguments: Any) -> R:
         with user_errors():
+            for name, value in {"tenant": tenant, **arguments}.items():
+                if isinstance(value, str):
+                    require_storable(value, name)
             return command(Session(load_settings(config, home=home), tenant, as_json), **arguments)
 
     return with_session
@@ -81,10 +87,10 @@ def user_errors() -> Iterator[None]:
     """Known errors end the command with a message on stderr: exit code 2 for what the user gave, else 1."""
     try:
         yield
-    except (ConfigError, KnowledgeError, GatewayError, BackendError) as exc:
+    except (KnowledgeError, GatewayError, BackendError) as exc:
         click.echo(f"error: {exc}", err=True)
         sys.exit(1 if isinstance(exc, (BackendError, EngineNotConfigured)) else 2)
-    except (OperationalError, ArgumentError) as exc:
+    except (DBAPIError, ArgumentError) as exc:
         click.echo(f"error: the state database cannot be used: {_first_line(exc)}", err=True)
         click.echo("check KVASIR_DATABASE_URL, or run: kvasir init", err=True)
         sys.exit(2)
@@ -92,7 +98,16 @@ def user_errors() -> Iterator[None]:
 
 def _first_line(exc: Exception) -> str:
     original = getattr(exc, "orig", None) or exc
-    return str(original).splitlines()[0]
+    return next(iter(str(original).splitlines()), type(original).__name__)
+
+
+def user_name() -> str:
+    """Who runs the command, as commits and confirmations name them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a number that no name belongs to.
+        return f"uid {os.getuid()}"
 
 
 def base_option(command: Callable[P, R]) -> Callable[P, R]:

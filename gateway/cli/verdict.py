@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
-
 import click
 
-from gateway.cli.session import Session, command_options
+from gateway.cli.session import Session, command_options, user_name
 from gateway.proposals import Verdict
 
 
@@ -39,7 +37,7 @@ def _give(session: Session, request_id: str, verdict: Verdict, answer: str | Non
 
     core = open_core(session.settings)
     try:
-        by = getpass.getuser()
+        by = user_name()
         proposal = give_verdict(core, session.tenant, request_id, verdict, answer=answer, note=note, by=by)
         if proposal is not None:
             session.progress(f"proposal {proposal.id}: checking and replaying …")

@@ -112,7 +112,7 @@ def serve(
             engine = ScriptedEngine()
             app = create_app(wanted, replay=SuiteReplay(), engines={"main": engine}, embedder=embedder)
             url = stack.enter_context(running(app))
-            client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
+            client = stack.enter_context(httpx.Client(base_url=url, timeout=120))
             return Served(client, engine, app.state.gateway.core, url)
 
         yield start

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
+from kb.embedding import SentenceEmbedder
 from kb.items import (
     Column,
     Document,
@@ -145,3 +146,9 @@ def run(url: str) -> Iterator[Run]:
     run(SHOP)
     yield run
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def embedder() -> SentenceEmbedder:
+    """The model that ships with Kvasir, loaded once."""
+    return SentenceEmbedder()

@@ -1,0 +1,296 @@
+"""`kvasir`: its help, its exit codes, and asking and confirming from a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from gateway.cli.main import COMMANDS, main
+from kb.database import wanted_version
+from kb.embedding import SentenceEmbedder
+
+from .cli_home import Home, copy_home, make_home
+
+STALE = "How many orders placed in 2025 were cancelled?"
+UNCOVERED = "Which supplier has the longest lead time?"
+WITHOUT_JSON = {"bench weights"}
+"""Commands of Kvasir's own development, whose table is for a person."""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, shop_database: Path) -> Home:
+    return make_home(tmp_path_factory.mktemp("prepared"), shop_database)
+
+
+@pytest.fixture
+def home(prepared: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embedder: SentenceEmbedder) -> Home:
+    for name in [name for name in os.environ if name.startswith("KVASIR_")]:
+        monkeypatch.delenv(name)
+    # Loading the model again for every command takes seconds.
+    monkeypatch.setattr("gateway.core.SentenceEmbedder", lambda _model: embedder)
+    monkeypatch.setattr("kb.embedding.SentenceEmbedder", lambda _model: embedder)
+    monkeypatch.chdir(tmp_path)
+    return copy_home(prepared, tmp_path / "home")
+
+
+def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command below a group that is no group, with its words."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def test_every_command_has_help_and_a_json_option(home: Home) -> None:
+    seen = []
+    for words, command in commands():
+        seen.append(" ".join(words))
+        result = home(*words, "--help")
+        assert result.exit_code == 0, words
+        assert command.help, words
+        has_json = any("--json" in parameter.opts for parameter in command.params)
+        assert has_json == (seen[-1] not in WITHOUT_JSON), words
+    assert {"init", "serve", "ask", "kb log", "proposal approve", "key create", "eval gate", "backend up"} <= {*seen}
+
+
+def test_the_overview_says_of_each_command_what_it_says_itself() -> None:
+    for name, target in COMMANDS.items():
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        assert command.name == name
+        own = " ".join((command.help or "").split("\n\n")[0].split())
+        assert target.help == own.partition(". ")[0].removesuffix(".") + ".", name
+
+
+def test_the_overview_loads_no_library() -> None:
+    program = (
+        "import sys; from gateway.cli.main import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert not {"torch", "sqlalchemy", "pydantic", "litellm"} & {*loaded}
+
+
+def test_a_question_that_is_covered_is_answered_on_stdout(home: Home) -> None:
+    result = home("ask", STALE)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("SELECT count(*)")
+    assert "confirmed answer success:orders_cancelled_2025" in result.stderr
+    assert "-- check: passed" in result.stderr
+
+
+def test_a_rejected_answer_is_corrected_and_answers_from_then_on(home: Home) -> None:
+    first = json.loads(home("ask", STALE, "--json").stdout)
+    right = first["choices"][0]["message"]["content"].replace("o.status", "o.state")
+    request = first["kvasir"]["request_id"]
+    verdict = json.loads(home("reject", request, "--answer", right, "--json").stdout)
+    assert verdict["state"] == "landed"
+    assert json.loads(home("proposal", "list", "--json").stdout)[0]["id"] == verdict["id"]
+    assert "land     ok" in home("proposal", "show", verdict["id"]).stdout
+    again = json.loads(home("ask", STALE, "--json").stdout)
+    assert again["choices"][0]["message"]["content"] == right
+    assert again["kvasir"]["commit"] == verdict["commit"]
+    assert "contradicts" in home.refused("confirm", request)
+
+
+def test_a_curator_approves_or_rejects_from_the_terminal(home: Home) -> None:
+    home.configure(home.config.read_text() + 'approval = "curator"\n')
+    first = json.loads(home("ask", STALE, "--json").stdout)
+    right = first["choices"][0]["message"]["content"].replace("o.status", "o.state")
+    waiting = json.loads(home("reject", first["kvasir"]["request_id"], "--answer", right, "--json").stdout)
+    assert waiting["state"] == "waiting"
+    assert json.loads(home("proposal", "approve", waiting["id"], "--json").stdout)["state"] == "landed"
+    assert "is landed already" in home.refused("proposal", "reject", waiting["id"])
+
+
+def test_a_rejection_without_an_answer_is_logged(home: Home) -> None:
+    request = json.loads(home("ask", STALE, "--json").stdout)["kvasir"]["request_id"]
+    result = home("reject", request, "--note", "no")
+    assert result.exit_code == 0
+    assert "logged" in result.stdout
+    assert json.loads(home("proposal", "list", "--json").stdout) == []
+
+
+def test_a_key_is_shown_once_listed_by_its_start_and_revoked(home: Home) -> None:
+    key = home("key", "create", "--name", "ann", "--role", "confirm").stdout.strip()
+    listed = json.loads(home("key", "list", "--json").stdout)
+    assert [(entry["name"], entry["roles"], entry["revoked"]) for entry in listed] == [("ann", ["confirm"], False)]
+    assert key not in home("key", "list").stdout
+    assert home("key", "revoke", listed[0]["id"]).exit_code == 0
+    assert "revoked" in home("key", "list").stdout
+
+
+NEEDS_STATE = [
+    ("kb", "list"),
+    ("kb", "log"),
+    ("kb", "show"),
+    ("kb", "diff", "main"),
+    ("kb", "search", "x"),
+    ("kb", "export", "out"),
+    ("kb", "branch"),
+    ("kb", "revert", "main"),
+    ("kb", "introspect", "shop"),
+    ("ask", "x"),
+    ("confirm", "req_x"),
+    ("reject", "req_x"),
+    ("proposal", "list"),
+    ("proposal", "approve", "x"),
+    ("key", "list"),
+    ("key", "create", "--name", "x"),
+    ("serve",),
+]
+
+
+@pytest.mark.parametrize("arguments", NEEDS_STATE, ids=" ".join)
+def test_without_a_state_the_command_that_makes_one_is_named_and_no_file_is_made(
+    home: Home, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    told = home.refused(*arguments, "--home", tmp_path / "none")
+    assert f"needs version {wanted_version()}; run: kvasir init --home none" in told
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_schema_that_is_behind_is_told_with_both_versions_and_the_exact_command(home: Home) -> None:
+    connection = sqlite3.connect(home.folder / "state" / "kvasir.db")
+    connection.execute("UPDATE alembic_version SET version_num = '0000'")
+    connection.commit()
+    connection.close()
+    for arguments in (("kb", "log"), ("ask", "x"), ("proposal", "list"), ("key", "list"), ("serve",)):
+        told = home.refused(*arguments)
+        assert f"is at version 0000, this Kvasir needs version {wanted_version()}" in told
+        assert "run: kvasir init --home home/state" in told
+
+
+def test_init_is_repeatable(home: Home) -> None:
+    before = home.state()
+    assert json.loads(home("init", "--json").stdout)["version"] == wanted_version()
+    assert home.state() == before
+
+
+ENGINE_AWAY = '[engines.m]\nmodel = "openai/x"\napi_base = "http://127.0.0.1:1/v1"\napi_key = "sekret"\nretries = 0\n'
+BAD_CALLS = [
+    (("ask", ""), ("the question is empty",)),
+    (("ask", "a\udc80"), ("no character",)),
+    (("ask", "x", "--assistant", "shpo"), ("assistant 'shpo' not found", "known: shop")),
+    (("ask", "x", "--tenant", "other"), ("tenant 'other' has no assistant", "[assistants.NAME]")),
+    (("ask", "x", "--user", "\udc80"), ("user holds",)),
+    (("confirm", "req_x"), ("request 'req_x' not found",)),
+    (("reject", "req_x", "--answer", ""), ("request 'req_x' not found",)),
+    (("proposal", "show", "prop_x"), ("proposal 'prop_x' not found",)),
+    (("proposal", "approve", "prop_x"), ("proposal 'prop_x' not found",)),
+    (("key", "revoke", "0123456789ab"), ("kvasir key list",)),
+    (("key", "create", "--name", "x", "--role", "god"), ("'god' is not one of 'ask'",)),
+    (("ask",), ("Missing argument 'QUESTION'",)),
+    (("bogus",), ("No such command 'bogus'",)),
+    (("kb", "log", "--bogus"), ("No such option",)),
+    (("serve", "--port", "99999"), ("99999 is not in the range",)),
+    (("serve", "--host", " "), ("host",)),
+    (("eval", "run", "none.yaml"), ("none.yaml' cannot be read",)),
+]
+
+
+@pytest.mark.parametrize(("arguments", "told"), BAD_CALLS, ids=lambda value: ascii(value)[:60])
+def test_a_mistake_of_the_user_exits_2_and_changes_nothing(
+    home: Home, arguments: tuple[str, ...], told: tuple[str, ...]
+) -> None:
+    stderr = home.refused(*arguments)
+    for part in told:
+        assert part in stderr
+
+
+BAD_VARIABLES = [
+    ({"KVASIR_PORT": "abc"}, "KVASIR_PORT: got 'abc'"),
+    ({"KVASIR_ENGINES": "{bad"}, "KVASIR_ENGINES: got"),
+    ({"KVASIR_DATABASE_URL": "mysql://u:sekret@h/d"}, "KVASIR_DATABASE_URL: got"),
+    ({"KVASIR_DATABASE_URL": "postgresql://u:sekret@127.0.0.1:1/d"}, "the state database cannot be used"),
+]
+
+
+@pytest.mark.parametrize(("variables", "told"), BAD_VARIABLES)
+def test_a_bad_variable_is_named_and_no_password_is_shown(home: Home, variables: dict[str, str], told: str) -> None:
+    stderr = home.refused("key", "list", env=variables)
+    assert told in stderr
+    assert "sekret" not in stderr
+
+
+def test_a_broken_configuration_names_the_file_and_the_line(home: Home) -> None:
+    home.configure('home = "state"\n[assistants\n')
+    stderr = home.refused("ask", "x")
+    assert str(home.config) in stderr
+    assert "line 2" in stderr
+
+
+def test_a_log_level_that_is_none_is_named(home: Home) -> None:
+    assert "KVASIR_LOG_LEVEL: got 'loud'" in home.refused("serve", env={"KVASIR_LOG_LEVEL": "loud"})
+
+
+def test_of_several_assistants_one_must_be_named(home: Home) -> None:
+    home.configure(home.config.read_text() + '[assistants.other]\nkb = "shop"\n')
+    assert "--assistant: other, shop" in home.refused("ask", "x")
+
+
+def test_an_assistant_whose_base_or_branch_is_not_there_is_told(home: Home) -> None:
+    home.configure('home = "state"\n[assistants.a]\nkb = "shpo"\n[assistants.b]\nkb = "shop"\nbranch = "draft"\n')
+    assert "knowledge base 'shpo' not found (known: shop)" in home.refused("ask", "x", "--assistant", "a")
+    assert "'draft' in 'shop'" in home.refused("ask", "x", "--assistant", "b")
+
+
+def test_a_file_that_is_no_database_is_told(home: Home) -> None:
+    (home.folder / "state" / "kvasir.db").write_text("no database " * 1000)
+    for arguments in (("kb", "log"), ("init",)):
+        assert "file is not a database" in home.refused(*arguments)
+
+
+def test_a_home_that_cannot_be_made_is_told(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "its folder cannot be made (File exists)" in home.refused("init", "--home", tmp_path / "file")
+
+
+def test_without_an_engine_an_uncovered_question_exits_1_and_says_how_to_add_one(home: Home) -> None:
+    stderr = home.refused("ask", UNCOVERED, "--json", code=1)
+    assert "[engines.main]" in stderr
+    assert 'engine = "main" under [assistants.shop]' in stderr
+
+
+def test_an_engine_that_is_away_exits_1_and_shows_no_key(home: Home) -> None:
+    home.configure(home.config.read_text() + f'engine = "m"\n{ENGINE_AWAY}')
+    stderr = home.refused("ask", UNCOVERED, "--json", code=1)
+    assert "nothing answers at http://127.0.0.1:1/v1" in stderr
+    assert "sekret" not in stderr
+
+
+def test_a_typo_in_a_suite_is_told_with_file_line_and_field(home: Home) -> None:
+    suite = home.folder / "suite.yaml"
+    suite.write_text("suite: s\nassistant: shop\ncases:\n  - id: a\n    question: x\n    expct: []\n")
+    stderr = home.refused("eval", "run", suite)
+    assert f"{suite}:" in stderr
+    assert "case 'a'" in stderr
+
+
+def test_a_user_id_without_a_name_still_commits(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_123)
+    reverted = json.loads(home("kb", "revert", "main", "--kb", "shop", "--json").stdout)
+    assert reverted["author"] == "uid 4000123"
+
+
+def test_the_installed_command_keeps_errors_off_stdout(home: Home) -> None:
+    command = [str(Path(sys.executable).parent / "kvasir"), "kb", "log", "nowhere", "--json", "--kb", "shop"]
+    done = subprocess.run([*command, "--config", str(home.config)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: no commit, branch or tag 'nowhere' in 'shop'")

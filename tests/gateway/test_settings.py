@@ -1,0 +1,196 @@
+"""Settings: what goes before what, and that each bad value is named with its place and the allowed form."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.errors import ConfigError
+from gateway.settings import Settings, load_settings
+
+Load = Callable[..., Settings]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Load settings from the given text of a kvasir.toml and variables."""
+    for name in [name for name in os.environ if name.startswith("KVASIR_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    def load(text: str = "", **variables: str) -> Settings:
+        (tmp_path / "kvasir.toml").write_text(text)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return load_settings(tmp_path / "kvasir.toml")
+
+    return load
+
+
+ENGINE = '[engines.main]\nmodel = "openai/x"\napi_base = "http://file/v1"\napi_key = "sekret"\n'
+
+
+def test_a_variable_goes_before_the_file_and_the_file_before_the_default(load: Load) -> None:
+    assert load("").port == 8000
+    assert load("port = 8001").port == 8001
+    assert load("port = 8001", KVASIR_PORT="8002").port == 8002
+
+
+def test_a_nested_variable_changes_one_field_of_a_table_and_leaves_the_others(load: Load) -> None:
+    engine = load(ENGINE, KVASIR_ENGINES__MAIN__API_BASE="http://variable/v1").engines["main"]
+    assert engine.api_base == "http://variable/v1"
+    assert engine.model == "openai/x"
+
+
+def test_the_home_that_a_command_was_given_goes_before_everything(load: Load, tmp_path: Path) -> None:
+    load('home = "state"', KVASIR_HOME="variable")
+    assert load_settings(tmp_path / "kvasir.toml", home=Path("given")).home == Path("given")
+
+
+def test_paths_of_the_file_are_taken_from_its_folder(load: Load, tmp_path: Path) -> None:
+    settings = load(
+        'home = "state"\n[engines.m]\nmodel = "embedded"\npath = "models/m"\n'
+        '[datasources.shop]\nurl = "sqlite:///shop.sqlite"\n[assistants.shop]\nkb = "shop"\nsuite = "suite.yaml"\n'
+    )
+    assert settings.home == tmp_path / "state"
+    assert settings.state_url == f"sqlite:///{tmp_path}/state/kvasir.db"
+    assert settings.engines["m"].path == str(tmp_path / "models/m")
+    assert settings.datasources["shop"].url.get_secret_value() == f"sqlite:///{tmp_path}/shop.sqlite"
+    assert settings.assistants["shop"].suite == str(tmp_path / "suite.yaml")
+
+
+def test_a_tilde_in_home_is_the_users_folder(load: Load) -> None:
+    assert load('home = "~/kvasir"').home == Path.home() / "kvasir"
+
+
+def test_without_a_file_the_defaults_hold(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_settings() == Settings()
+
+
+def test_settings_are_frozen(load: Load) -> None:
+    settings = load(ENGINE)
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.engines["main"].model = "other"
+
+
+BAD_FILES = [
+    ("[engines\n", ("line 1", "TOML")),
+    ("port = 8000\nhost = 127.0.0.1\n", ("line 2",)),
+    ("prt = 3", (", prt:", "got 3", "did you mean 'port'?", "allowed: home, host, port")),
+    ("port = 'x'", (", port:", "got 'x'", "integer")),
+    ("port = 8000.5", (", port:", "got 8000.5", "integer")),
+    ("port = true", (", port:", "got True", "must not be true or false")),
+    ("port = 70000", (", port:", "got 70000", "65535")),
+    ("host = ' '", (", host:", "127.0.0.1")),
+    ("home = 3", (", home:", "got 3", "path")),
+    ("engines = 3", (", engines:", "got 3", "table")),
+    ("[engines.m]\napi_base = 'x'", (", engines.m.model:", "it is missing")),
+    ("[engines.m]\nmodel = ''", (", engines.m.model:", "at least 1 character")),
+    ("[engines.m]\nmodel = 'x'\napi_bse = 'y'", (", engines.m.api_bse:", "did you mean 'api_base'?")),
+    ("[engines.m]\nmodel = 'x'\ntemperature = 5", (", engines.m.temperature:", "got 5", "less than or equal to 2")),
+    ("[assistants.a]\nkb = 'x'\nuse_case = 'chatt'", (", assistants.a.use_case:", "got 'chatt'", "'document'")),
+    ("[assistants.a]\nkb = 'x'\nrepeats = 0", (", assistants.a.repeats:", "got 0")),
+    ("[assistants.a]\nkb = 'x'\nengine = 'm'", (", assistants.a.engine:", "got 'm'", "known: none")),
+    (f"{ENGINE}[assistants.a]\nkb = 'x'\nengine = 'mian'", (", assistants.a.engine:", "'mian'", "known: main")),
+    ("[assistants.a]\nkb = 'x'\ndatasource = 'd'", (", assistants.a.datasource:", "got 'd'", "known: none")),
+    ("[assistant.a]\nkb = 'x'", (", assistant:", "did you mean 'assistants'?")),
+    ("database_url = 'mysql://h/d'", (", database_url:", "postgresql://")),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), BAD_FILES)
+def test_a_bad_value_in_the_file_is_named_with_its_key(
+    load: Load, tmp_path: Path, text: str, told: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    for part in (str(tmp_path / "kvasir.toml"), *told):
+        assert part in str(caught.value)
+
+
+BAD_VARIABLES = [
+    ("KVASIR_PORT", "abc", ("got 'abc'", "integer")),
+    ("KVASIR_PORT", "70000", ("got '70000'", "65535")),
+    ("kvasir_port", "abc", ("got 'abc'",)),
+    ("KVASIR_HOST", "", ("127.0.0.1",)),
+    ("KVASIR_DATABASE_URL", "nonsense", ("sqlite:///PATH",)),
+    ("KVASIR_DATABASE_URL", "postgresql://u:sekret@h:bad/d", ("postgresql://",)),
+    ("KVASIR_ENGINES", "{bad", ("JSON", "KVASIR_ENGINES__MAIN__MODEL")),
+    ("KVASIR_ENGINES__MAIN", "sekret", ("table",)),
+    ("KVASIR_ENGINES__MAIN__API_BSE", "sekret", ("did you mean 'api_base'?",)),
+    ("KVASIR_ENGINES__MAIN__RETRIES", "-1", ("got '-1'", "greater than or equal to 0")),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "told"), BAD_VARIABLES)
+def test_a_bad_variable_is_named_and_the_file_is_not_blamed(
+    load: Load, name: str, value: str, told: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(ENGINE, **{name: value})
+    assert str(caught.value).startswith(f"{name}: got ")
+    for part in told:
+        assert part in str(caught.value)
+
+
+def test_a_variable_that_begins_a_table_is_named_for_what_the_table_lacks(load: Load) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load("", KVASIR_ENGINES__MAIN__API_BASE="http://x/v1")
+    assert str(caught.value).startswith("KVASIR_ENGINES__MAIN__MODEL: ")
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load_settings(tmp_path / "none.toml")
+    monkeypatch.setenv("KVASIR_CONFIG", str(tmp_path / "other.toml"))
+    with pytest.raises(ConfigError, match=r"other\.toml"):
+        load_settings()
+
+
+def test_a_file_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "kvasir.toml").write_bytes(b"home = '\xff'")
+    with pytest.raises(ConfigError, match="readable UTF-8"):
+        load_settings(tmp_path / "kvasir.toml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[engines.main]\nmodel = 'x'\napi_ky = 'sekret'",
+        "[engines.main]\nmodel = 'x'\napi_key = ['sekret']",
+        "[engine.main]\nmodel = 'x'\napi_key = 'sekret'",
+        "engines.main = 'sekret'",
+        "[datasources.d]\nuri = 'postgresql://u:sekret@h/d'",
+        "[datasources.d]\nurl = { password = 'sekret' }",
+        "database_url = 'mysql://u:sekret@h/d'",
+        "databse_url = 'postgresql://u:sekret@h/d'",
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_repeated(load: Load, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    assert "sekret" not in str(caught.value)
+    assert caught.value.__suppress_context__, "the cause would show what was given"
+
+
+def test_secrets_stand_in_no_repr_or_text_of_the_settings(load: Load) -> None:
+    settings = load(
+        f"database_url = 'postgresql://u:sekret@h/d'\n{ENGINE}[datasources.d]\nurl = 'postgresql://u:sekret@h/d'"
+    )
+    assert settings.engines["main"].api_key is not None
+    assert settings.engines["main"].api_key.get_secret_value() == "sekret"
+    for shown in (repr(settings), str(settings), repr(settings.engines), settings.model_dump_json()):
+        assert "sekret" not in shown
+
+
+def test_the_upgrade_command_names_a_home_that_is_not_the_default(load: Load, tmp_path: Path) -> None:
+    assert load("home = 'state'").upgrade_command == "kvasir init --home ../state"
+    assert Settings().upgrade_command == "kvasir init"
