@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from backend.errors import BackendError, EngineError, EngineMisconfigured
 from evals.gate import ExitCode, gate, gate_exit_code, run_exit_code
@@ -147,7 +147,7 @@ def _known_errors() -> Iterator[None]:
     except (GatewayError, KnowledgeError, BackendError) as exc:
         click.echo(f"error: {exc}", err=True)
         sys.exit(ExitCode.UNDECIDED if _is_away(exc) else ExitCode.USAGE)
-    except (OperationalError, ArgumentError) as exc:
+    except (DatabaseError, ArgumentError) as exc:
         reason = str(getattr(exc, "orig", None) or exc).splitlines()[0]
         click.echo(f"error: the state database cannot be used: {reason}; check KVASIR_DATABASE_URL", err=True)
         sys.exit(ExitCode.USAGE)

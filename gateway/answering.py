@@ -191,7 +191,7 @@ class _Run:
         completion: Completion = await engine.complete(messages, sampling, cache_salt=self._prepared.ask.tenant)
         if completion.ttft_seconds is not None:
             self._timings["ttft_seconds"] = completion.ttft_seconds
-        return _Generated(completion.text, completion.finish_reason, completion.usage, engine.config.model)
+        return _Generated(_storable(completion.text), completion.finish_reason, completion.usage, engine.config.model)
 
     def first_token_came(self) -> None:
         self._timings.setdefault("ttft_seconds", time.perf_counter() - self._started)
@@ -308,10 +308,15 @@ async def _fitted(engine: Engine, prompt: Prompt, sampling: Sampling) -> tuple[S
     return replace(sampling, max_tokens=wanted), prompt_tokens
 
 
+def _storable(text: str) -> str:
+    """Without what not every database can hold: NUL becomes U+FFFD, half a surrogate pair a question mark."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
 def _joined(engine: Engine, chunks: list[Chunk]) -> _Generated:
     reasons = [chunk.finish_reason for chunk in chunks if chunk.finish_reason]
     usages = [chunk.usage for chunk in chunks if chunk.usage]
-    text = "".join(chunk.text for chunk in chunks)
+    text = _storable("".join(chunk.text for chunk in chunks))
     return _Generated(text, reasons[-1] if reasons else "stop", usages[-1] if usages else None, engine.config.model)
 
 

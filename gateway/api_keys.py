@@ -59,6 +59,8 @@ class ApiKeys:
         unknown = [role for role in roles if role not in ROLES]
         if unknown or not roles:
             raise BadRequest(f"roles {list(roles)}: give at least one of {', '.join(ROLES)}", "roles")
+        if not 0 < len(name.strip()) <= 100:
+            raise BadRequest(f"name {name!r}: take 1 to 100 characters; it stands as author in the history", "name")
         if not re.fullmatch(TENANT, tenant):
             raise BadRequest(f"tenant {tenant!r}: take 1 to 64 letters, digits and . _ -", "tenant")
         key = f"kv-{secrets.token_urlsafe(32)}"

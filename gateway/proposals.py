@@ -89,7 +89,8 @@ class Proposals:
         with transaction(self._engine) as connection:
             if insert_missing(connection, confirmations, [asdict(given)]) == 1:
                 return self._queue(connection, trace) if _teaches(given) else None
-            first = self._confirmation(connection, trace.tenant, trace.id)
+            # Locked, so that of two corrections at once the second sees the first.
+            first = self._confirmation(connection, trace.tenant, trace.id, lock=True)
             assert first is not None, "a row that could not be inserted is there"
             if first.verdict != verdict or (answer and first.answer and first.answer != answer):
                 raise VerdictConflict(trace.id, _described(first), _described(given))
@@ -185,9 +186,11 @@ class Proposals:
         connection.execute(insert(proposals).values(**row, leased_until=0.0))
         return proposal
 
-    def _confirmation(self, connection: Connection, tenant: str, request_id: str) -> Confirmation | None:
+    def _confirmation(
+        self, connection: Connection, tenant: str, request_id: str, *, lock: bool = False
+    ) -> Confirmation | None:
         query = select(confirmations).where(confirmations.c.tenant == tenant, confirmations.c.request_id == request_id)
-        row = connection.execute(query).one_or_none()
+        row = connection.execute(query.with_for_update() if lock else query).one_or_none()
         return Confirmation(**row._mapping) if row is not None else None
 
     def _of_request(self, connection: Connection, trace: Trace) -> Proposal | None:

@@ -103,9 +103,9 @@ class EntityIndex:
             return []
         spoken_words = words(question)
         mentions = self._exact(question, spoken_words)
-        covered = [(mention.start, mention.end) for mention in mentions]
+        covered = {at for mention in mentions for at in range(mention.start, mention.end)}
         for word in spoken_words:
-            if not any(start <= word.start < end for start, end in covered):
+            if word.start not in covered:
                 mentions.extend(self._fuzzy(word))
         return sorted(mentions, key=lambda mention: mention.start)
 

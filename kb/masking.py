@@ -65,12 +65,13 @@ class MaskedQuestion:
 def mask(question: str, mentions: Sequence[Mention]) -> MaskedQuestion:
     """Literals first (quoted, dates, numbers), then mentions that do not overlap them."""
     spans: list[Span] = []
+    taken = bytearray(len(question))
     for kind, pattern in _LITERALS:
         for match in pattern.finditer(question):
-            _add(spans, Span(kind, _literal(kind, match.group()), match.start(), match.end()))
+            _add(spans, taken, Span(kind, _literal(kind, match.group()), match.start(), match.end()))
     for mention in mentions:
         kind_of_name: Literal["value", "name"] = "value" if mention.is_value else "name"
-        _add(spans, Span(kind_of_name, _name(mention), mention.start, mention.end))
+        _add(spans, taken, Span(kind_of_name, _name(mention), mention.start, mention.end))
     spans.sort(key=lambda span: span.start)
     text, position = "", 0
     for span in spans:
@@ -80,8 +81,10 @@ def mask(question: str, mentions: Sequence[Mention]) -> MaskedQuestion:
     return MaskedQuestion(question, text + question[position:], tuple(spans))
 
 
-def _add(spans: list[Span], span: Span) -> None:
-    if not any(other.start < span.end and span.start < other.end for other in spans):
+def _add(spans: list[Span], taken: bytearray, span: Span) -> None:
+    """Keep the span unless it overlaps one that was kept; `taken` has a byte for each character of the question."""
+    if not any(taken[span.start : span.end]):
+        taken[span.start : span.end] = b"\1" * (span.end - span.start)
         spans.append(span)
 
 

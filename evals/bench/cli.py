@@ -65,17 +65,15 @@ def retrieval(data: Path, as_json: bool, limit: int | None) -> None:
 
 @group.command()
 @data_option
+@json_option
 @click.option("--every", type=click.IntRange(min=1), default=2, show_default=True, help="Each so many-th question.")
 @click.option("--best", type=click.IntRange(min=1), default=10, show_default=True, help="How many choices to print.")
-def weights(data: Path, every: int, best: int) -> None:
+def weights(data: Path, as_json: bool, every: int, best: int) -> None:
     """Search the weights of retrieval on Spider's training databases, which no benchmark asks about."""
     from evals.bench.weights import search_weights
     from kb.embedding import SentenceEmbedder
 
-    try:
-        trials = search_weights(data, SentenceEmbedder(), progress, every)
-    except BenchUnavailable as exc:
-        click.echo(f"error: {exc}", err=True)
-        sys.exit(UNAVAILABLE)
-    for trial in trials[:best]:
-        click.echo(f"{trial.chosen:.4f} chosen  {trial.checked:.4f} checked  {trial.weights}")
+    def measure() -> list[Row]:
+        return [trial.to_row() for trial in search_weights(data, SentenceEmbedder(), progress, every)[:best]]
+
+    show("weights", measure, as_json=as_json)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.bench.retrieval import hybrid, recall
+from evals.bench.row import Row
 from evals.bench.spider import TableQuestion, load_questions, load_schemas, of_databases
 from kb.embedding import Embedder
 from kb.items import Item
@@ -31,6 +32,12 @@ class Trial:
     weights: Weights
     chosen: float
     checked: float
+    questions: int
+
+    def to_row(self) -> Row:
+        weights = self.weights
+        name = f"sparse {weights.sparse}, named {weights.named}, database {weights.database}"
+        return Row(name, self.chosen, "recall@5", self.questions, baseline={"on the checking half": self.checked})
 
 
 class _Remembering:
@@ -65,9 +72,9 @@ def search_weights(folder: Path, embedder: Embedder, say: Callable[[str], None],
     trials: list[Trial] = []
     for values in product(*GRID.values()):
         weights = Weights(**dict(zip(GRID, values, strict=True)))
-        means = [_mean(questions, half, schemas, remembering, weights) for half in halves]
-        trials.append(Trial(weights, *means))
-        say(f"{weights}: {means[0]:.4f} chosen, {means[1]:.4f} checked")
+        chosen, checked = (_mean(questions, half, schemas, remembering, weights) for half in halves)
+        trials.append(Trial(weights, chosen, checked, len(questions)))
+        say(f"{weights}: {chosen:.4f} chosen, {checked:.4f} checked")
     return sorted(trials, key=lambda trial: -trial.chosen)
 
 

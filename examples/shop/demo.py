@@ -138,9 +138,7 @@ class Demo:
         console.print(f"  {response.status_code} {error['code']}: {escape(error['message'])}", style="yellow")
         trace = self._get(f"/v1/requests/{response.headers['x-kvasir-request-id']}")
         _require(trace["items"], "the failed request has no trace")
-        console.print(
-            f"  its prompt {trace['prompt_hash'][:12]} is assembled and kept; it waits for an engine"
-        )
+        console.print(f"  its prompt {trace['prompt_hash'][:12]} is assembled and kept; it waits for an engine")
         self.done.append("a question that needs an engine says how to configure one")
 
     def show_history(self, proposal: dict[str, Any]) -> None:

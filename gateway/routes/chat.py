@@ -100,7 +100,7 @@ async def _events(
 
 
 def _event(data: dict[str, Any]) -> str:
-    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
+    return f"data: {json.dumps(data)}\n\n"
 
 
 def _headers(prepared: Prepared) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -199,3 +200,26 @@ def test_an_engine_error_cannot_be_confirmed(serve: Callable[..., Any]) -> None:
     response = served.confirm(request_id, verdict="success")
     assert response.status_code == 400
     assert "no answer to confirm" in response.json()["error"]["message"]
+
+
+def test_corrections_that_come_at_once_make_one_proposal(on_each_database: Any) -> None:
+    served = on_each_database
+    first = served.ask(STALE).json()
+    request_id, right = first["kvasir"]["request_id"], corrected(first)
+    assert served.confirm(request_id, verdict="failure").status_code == 202
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(served.confirm, request_id, verdict="failure", answer=right) for _ in range(8)]
+    responses = [call.result() for call in calls]
+    assert {response.status_code for response in responses} == {202}
+    assert len({response.json()["id"] for response in responses}) == 1
+    assert len(served.client.get("/v1/proposals").json()["data"]) == 1
+
+
+@pytest.mark.parametrize("odd", ["SELECT '\0'", "SELECT '\ud800'"])
+def test_an_answer_that_no_database_can_hold_is_stored_without_it(on_each_database: Any, odd: str) -> None:
+    served = on_each_database
+    served.engine.enqueue(odd)
+    response = served.ask(UNCOVERED)
+    assert response.status_code == 200
+    trace = served.client.get(f"/v1/requests/{response.json()['kvasir']['request_id']}").json()
+    assert trace["answer"] == response.json()["choices"][0]["message"]["content"] != odd
