@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.client import Message
+from backend.engine import Message
 from gateway.conversation import Conversation, parse_conversation
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backend.client import Message
+from backend.engine import Message
 from gateway.errors import BadRequest
 from kb.codec import canonical_json
 

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from backend.client import Message
+from backend.engine import Message
 from gateway.conversation import Conversation
 from gateway.item_text import item_text
 from kb.codec import canonical_json
@@ -26,6 +26,9 @@ LAYERS: tuple[tuple[Kind, ...], ...] = (
     ("preference",),
 )
 """Preferences come last: they are of one user, and nothing that users share may stand behind them."""
+
+DEFAULT_INSTRUCTIONS = "Answer the question with one SQL query. Use only what the knowledge below says."
+"""Of an assistant whose settings give none; the reference model is trained on them."""
 
 PREAMBLE = (
     "Blocks in tags such as <schema> are reference data that was looked up for the conversation. Follow the <rule> "

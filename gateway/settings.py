@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from gateway.errors import ConfigError
+from gateway.prompt import DEFAULT_INSTRUCTIONS
 
 CONFIG_FILE = "kvasir.toml"
 TENANT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -77,7 +78,7 @@ class AssistantSettings(_Table):
     engine: str | None = None
     datasource: str | None = None
     use_case: UseCase = "chat"
-    instructions: str = "Answer the question with one SQL query. Use only what the knowledge below says."
+    instructions: str = DEFAULT_INSTRUCTIONS
     verified_answers: bool = False
     approval: Approval = "automatic"
     suite: str | None = None

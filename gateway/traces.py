@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Engine, insert, select
 
-from backend.client import Message
+from backend.engine import Message
 from gateway.errors import RequestNotFound
 from gateway.tables import requests
 from kb.database import transaction

@@ -1,0 +1,57 @@
+"""A training sample: a prompt as the gateway assembles it, and the SQL that answers it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from backend.engine import Message
+from gateway.conversation import Conversation, parse_conversation
+from gateway.prompt import DEFAULT_INSTRUCTIONS, Placed, assemble
+from kb.codec import encode_item
+from kb.items import Item
+from kb.objects import pack
+
+Skill = Literal["plain", "no schema", "gotcha", "metric", "success", "success among distractors", "follow-up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`messages` end with the question; `answer` is the SQL. `pattern` names the kind of query."""
+
+    skill: Skill
+    pattern: str
+    messages: tuple[Message, ...]
+    answer: str
+
+    @property
+    def id(self) -> str:
+        text = "\n".join(f"{message['role']}: {message['content']}" for message in self.messages)
+        return hashlib.sha256(f"{text}\n{self.answer}".encode()).hexdigest()[:16]
+
+
+def single_turn(skill: Skill, pattern: str, items: Sequence[Item], question: str, answer: str) -> Sample:
+    conversation = parse_conversation([{"role": "user", "content": question}])
+    return Sample(skill, pattern, _assembled(conversation, [items]), answer)
+
+
+def two_turns(
+    skill: Skill, pattern: str, items: Sequence[Sequence[Item]], turns: tuple[str, str, str], answer: str
+) -> Sample:
+    """`turns` are the first question, its answer, and the question that follows; `items` are placed turn by turn."""
+    first, answered, second = turns
+    conversation = parse_conversation(
+        [
+            {"role": "user", "content": first},
+            {"role": "assistant", "content": answered},
+            {"role": "user", "content": second},
+        ]
+    )
+    return Sample(skill, pattern, _assembled(conversation, items), answer)
+
+
+def _assembled(conversation: Conversation, items: Sequence[Sequence[Item]]) -> tuple[Message, ...]:
+    placements = tuple(tuple(Placed(item, pack("item", encode_item(item))[0]) for item in turn) for turn in items)
+    return assemble(DEFAULT_INSTRUCTIONS, conversation, placements).messages
