@@ -30,7 +30,7 @@ demo: setup ## run the main job on the demo shop and show every step
 
 serve: setup ## start the gateway with the demo knowledge base
 	@$(BIN)/python examples/shop/prepare.py $(SHOP_HOME) --port $(PORT)
-	@exec $(BIN)/kvasir serve --config $(SHOP_HOME)/kvasir.toml --port $(PORT)
+	@exec env -u KVASIR_HOME -u KVASIR_DATABASE_URL $(BIN)/kvasir serve --config $(SHOP_HOME)/kvasir.toml --port $(PORT)
 
 test: setup ## run the tests that need no engine
 	@$(BIN)/python -m pytest -m "not engine"

@@ -22,6 +22,7 @@ from gateway.prompt import Placed, Placements, Prompt, assemble, newly_needed
 from gateway.sessions import Session
 from gateway.traces import Retrieved, Trace
 from gateway.verification import Verification, verify
+from kb.errors import KnowledgeError
 from kb.items import Item, Success
 from kb.retrieval import Hit, Retrieval
 from kb.same_question import same_question
@@ -82,7 +83,7 @@ class _Generated:
 def prepare(core: Core, ask: Ask, *, revision: str | None = None, session: Session | None = None) -> Prepared:
     """Retrieve and assemble at the assistant's commit, or at `revision`. A given session is taken as it is."""
     assistant = core.assistant(ask.tenant, ask.assistant)
-    session = session or core.sessions.find(ask.tenant, ask.assistant, ask.conversation, ask.session_id)
+    session = session or core.sessions.find(ask.tenant, ask.assistant, ask.user, ask.conversation, ask.session_id)
     started = time.perf_counter()
     retrieval = core.retriever.retrieve(
         assistant.base,
@@ -107,8 +108,8 @@ async def answer(core: Core, prepared: Prepared) -> Answer:
     try:
         confirmed = await run.confirmed_answer()
         return confirmed or await run.ended(await run.generate())
-    except (GatewayError, BackendError) as exc:
-        run.keep_failure(str(exc))
+    except (GatewayError, BackendError, KnowledgeError) as exc:
+        await asyncio.to_thread(run.keep_failure, str(exc))
         raise
 
 
@@ -127,10 +128,10 @@ async def stream(core: Core, prepared: Prepared) -> AsyncGenerator[str | Answer]
             run.first_token_came()
             chunks.append(chunk)
             if chunk.text:
-                yield chunk.text
+                yield _storable(chunk.text)
         yield await run.ended(_joined(engine, chunks))
-    except (GatewayError, BackendError) as exc:
-        run.keep_failure(str(exc))
+    except (GatewayError, BackendError, KnowledgeError) as exc:
+        await asyncio.to_thread(run.keep_failure, str(exc))
         raise
     except (asyncio.CancelledError, GeneratorExit):
         run.keep_failure("the client closed the connection before the answer ended")
@@ -242,7 +243,7 @@ class _Run:
         self._keep(trace)
         placements = [[(p.item.id, p.item_hash) for p in turn] for turn in self._prepared.placements]
         answered = ask.conversation.answered(trace.answer or "")
-        self._core.sessions.keep(ask.tenant, ask.assistant, self._prepared.session.id, answered, placements)
+        self._core.sessions.keep(ask.tenant, ask.assistant, ask.user, self._prepared.session.id, answered, placements)
 
     def _keep(self, trace: Trace) -> None:
         self._kept = True
@@ -287,10 +288,10 @@ def _verified_answer(core: Core, assistant: Assistant, conversation: Conversatio
     """A confirmed success of the same question. A follow-up is never one: its words lean on earlier turns."""
     if not assistant.settings.verified_answers or len(conversation.messages) > 1 or conversation.system:
         return None
+    patterns = core.retriever.patterns(assistant.base, revision=retrieval.commit.id)
     for hit in retrieval.of_kind("success"):
-        assert isinstance(hit.item.body, Success)
-        confirmed = core.retriever.mask(assistant.base, hit.item.body.question, revision=retrieval.commit.id)
-        if same_question(retrieval.question, confirmed):
+        confirmed = patterns.get(hit.item.id)
+        if confirmed is not None and same_question(retrieval.question, confirmed):
             return hit.item
     return None
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.core import Assistant, Core
-from gateway.errors import AssistantNotFound, GatewayError, ProposalClosed, ProposalNotReady
+from gateway.errors import AssistantNotFound, GatewayError, ProposalChanged, ProposalClosed, ProposalNotReady
 from gateway.lesson import Lesson, learn
 from gateway.proposals import CLOSED, Proposal
 from gateway.replay import Replay, ReplayReport
@@ -23,6 +23,8 @@ from kb.knowledge_base import Snapshot
 BeforeStep = Callable[[str], None]
 MAX_ATTEMPTS = 5
 LANDING_TRIES = 10
+CLAIM_SECONDS = 15.0
+_MOVED = "the branch moved since the replay: it is replayed again on the new head, and waits for a new approval"
 
 
 class Unavailable(Exception):
@@ -37,13 +39,16 @@ class Capture:
 
     def run(self, proposal: Proposal) -> Proposal:
         """Take a leased proposal through all steps and store where it ends."""
-        proposal = replace(proposal, steps=(), report=None)
         try:
-            return self.core.proposals.keep(self._through_steps(proposal))
+            if proposal.state == "landing":
+                return self._land_approved(proposal)
+            return self._closed(self._through_steps(replace(proposal, steps=(), report=None)))
         except Unavailable as exc:
             return self.try_later(proposal, str(exc))
         except (AssistantNotFound, BaseNotFound) as exc:
-            return self.core.proposals.keep(self._ended(proposal, "failed", str(exc)))
+            return self._closed(self._ended(proposal, "failed", str(exc)))
+        except ProposalChanged:
+            raise
         except (GatewayError, KnowledgeError) as exc:
             # The suite is broken, say: a person mends it and approves, which replays the proposal again.
             return self.core.proposals.keep(self._ended(proposal, "waiting", str(exc)))
@@ -63,12 +68,27 @@ class Capture:
             return proposal
         assistant = self.core.assistant(tenant, proposal.assistant)
         head = assistant.base.resolve(assistant.settings.branch)
-        if proposal.commit is None or proposal.report is None or proposal.report["base"] != head.id:
-            detail = f"the branch moved since the replay; approved by {by} too early, it is replayed again"
-            return self.core.proposals.keep(replace(proposal, state="queued", detail=detail))
-        assistant.base.fast_forward(assistant.settings.branch, proposal.commit, expected=head.id)
-        stepped = proposal.with_step("land", "ok", f"approved by {by}")
-        return self.core.proposals.keep(self._ended(stepped, "landed", f"approved by {by}"))
+        if proposal.commit is None or proposal.report is None:
+            detail = f"it was not replayed yet ({proposal.detail}); asked for by {by}, it is replayed now"
+            return self.core.proposals.keep(self._ended(proposal, "queued", detail))
+        if proposal.report["base"] != head.id:
+            return self.core.proposals.keep(self._ended(proposal, "queued", _MOVED))
+        # Claimed before the branch moves, so that a rejection at the same time cannot follow a landing.
+        claimed = self._ended(proposal, "landing", f"approved by {by}")
+        return self._land_approved(self.core.proposals.keep(claimed, retry_in_seconds=CLAIM_SECONDS))
+
+    def _land_approved(self, proposal: Proposal) -> Proposal:
+        """Move the branch to an approved commit; where it has moved away since, the commit is replayed again."""
+        assistant = self.core.assistant(proposal.tenant, proposal.assistant)
+        base, branch = assistant.base, assistant.settings.branch
+        assert proposal.commit is not None, "what was approved has a commit"
+        assert proposal.report is not None, "what was approved was replayed"
+        try:
+            if not base.is_ancestor(proposal.commit, branch):
+                base.fast_forward(branch, proposal.commit, expected=proposal.report["base"])
+        except RefMoved:
+            return self.core.proposals.keep(self._ended(proposal, "queued", _MOVED))
+        return self._closed(self._ended(proposal.with_step("land", "ok", proposal.detail), "landed", proposal.detail))
 
     def reject(self, tenant: str, proposal_id: str, by: str) -> Proposal:
         """Close a proposal without landing it."""
@@ -77,12 +97,21 @@ class Capture:
             return proposal
         if proposal.state == "landed":
             raise ProposalClosed(proposal_id, "landed", "rejected")
-        return self.core.proposals.keep(self._ended(proposal, "rejected", f"rejected by {by}"))
+        return self._closed(self._ended(proposal, "rejected", f"rejected by {by}"))
+
+    def _closed(self, proposal: Proposal) -> Proposal:
+        """Store it; one that is closed needs its work branch no more, and its commit stays readable by its id."""
+        kept = self.core.proposals.keep(proposal)
+        if kept.state in CLOSED:
+            base = self.core.base(kept.tenant, kept.kb)
+            if kept.branch in base.branches():
+                base.delete_branch(kept.branch)
+        return kept
 
     def _open(self, tenant: str, proposal_id: str, wanted: str) -> Proposal:
         proposal = self.core.proposals.get(tenant, proposal_id)
-        if proposal.state == "queued":
-            raise ProposalNotReady(proposal_id, "queued")
+        if proposal.state in ("queued", "landing"):
+            raise ProposalNotReady(proposal_id, proposal.state)
         same = {"approved": "landed", "rejected": "rejected"}[wanted]
         if proposal.state in CLOSED and proposal.state != same:
             raise ProposalClosed(proposal_id, proposal.state, wanted)

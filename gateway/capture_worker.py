@@ -7,10 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from gateway.capture import Capture
 from gateway.core import Core
+from gateway.errors import ProposalChanged
 from gateway.proposals import Proposal
 
 logger = logging.getLogger("kvasir.capture")
@@ -41,19 +42,23 @@ class CaptureWorker:
     def wake(self) -> None:
         self._awake.set()
 
-    def drain(self) -> int:
-        """Run what is queued now, in this thread; gives how many proposals that were."""
+    def drain(self, *, only: str | None = None) -> int:
+        """Run what is queued now (with `only`, that proposal), in this thread; gives how many proposals that were."""
         done = 0
-        while not self._stopping.is_set() and (proposal := self._core.proposals.lease(self._lease_seconds)):
+        while not self._stopping.is_set() and (proposal := self._lease(only)):
             self._run(proposal)
             done += 1
         return done
+
+    def _lease(self, only: str | None) -> Proposal | None:
+        served = {(entry.tenant, name) for name, entry in self._core.settings.assistants.items()}
+        return self._core.proposals.lease(self._lease_seconds, assistants=served, only=only)
 
     def _work(self) -> None:
         while not self._stopping.is_set():
             try:
                 self.drain()
-            except OperationalError:
+            except DBAPIError:
                 # The database is away or locked: the queue is in it, so nothing is lost by trying again.
                 logger.exception("the proposal queue cannot be read")
             self._awake.wait(POLL_SECONDS)
@@ -62,11 +67,20 @@ class CaptureWorker:
     def _run(self, proposal: Proposal) -> None:
         with self._held(proposal):
             try:
-                ended = self._capture.run(proposal)
+                ended = self._taken_through(proposal)
                 logger.info("proposal %s of request %s: %s", ended.id, ended.request_id, ended.state)
-            except Exception:
-                logger.exception("proposal %s met an error of ours", proposal.id)
-                self._capture.try_later(proposal, "an error of the gateway itself, told in its log")
+            except ProposalChanged:
+                logger.warning("proposal %s was taken or decided by another meanwhile", proposal.id)
+
+    def _taken_through(self, proposal: Proposal) -> Proposal:
+        try:
+            return self._capture.run(proposal)
+        except ProposalChanged:
+            raise
+        except Exception:
+            # The boundary of this thread: one proposal must not end it.
+            logger.exception("proposal %s met an error of ours", proposal.id)
+            return self._capture.try_later(proposal, "an error of the gateway itself, told in its log")
 
     @contextmanager
     def _held(self, proposal: Proposal) -> Iterator[None]:
@@ -75,7 +89,10 @@ class CaptureWorker:
 
         def renew() -> None:
             while not done.wait(self._lease_seconds / 3):
-                self._core.proposals.renew(proposal, self._lease_seconds)
+                try:
+                    self._core.proposals.renew(proposal, self._lease_seconds)
+                except DBAPIError:
+                    logger.exception("the lease of proposal %s cannot be renewed now", proposal.id)
 
         thread = threading.Thread(target=renew, name="kvasir-lease", daemon=True)
         thread.start()

@@ -12,6 +12,7 @@ GatewayError
 ├── VerdictConflict          a second verdict on a request contradicts the first
 ├── ProposalClosed           the proposal landed or was rejected before
 ├── ProposalNotReady         the proposal has not been replayed yet
+├── ProposalChanged          someone else stored the proposal since it was read
 ├── PromptTooLong            the prompt cannot fit the engine's window
 ├── EngineNotConfigured      a question needs an engine and the assistant has none
 └── DatasourceError
@@ -43,7 +44,7 @@ class Forbidden(GatewayError):
         self.role = role
         super().__init__(
             f"this API key lacks the role '{role}', which {needed_for} needs; "
-            f"an admin can make one that has it: kvasir key create --role {role}"
+            f"an admin can make one that has it: kvasir key create --name NAME --role {role}"
         )
 
 
@@ -91,7 +92,10 @@ class VerdictConflict(GatewayError):
 class ProposalClosed(GatewayError):
     def __init__(self, proposal_id: str, state: str, wanted: str) -> None:
         self.proposal_id, self.state = proposal_id, state
-        super().__init__(f"proposal '{proposal_id}' is {state} already and cannot be {wanted}")
+        super().__init__(
+            f"proposal '{proposal_id}' is {state} already and cannot be {wanted}; "
+            "what landed is undone with 'kvasir kb revert COMMIT', what did not is taught again with a new verdict"
+        )
 
 
 class ProposalNotReady(GatewayError):
@@ -100,6 +104,15 @@ class ProposalNotReady(GatewayError):
         super().__init__(
             f"proposal '{proposal_id}' is {state}: its replay has not ended; "
             f"read GET /v1/proposals/{proposal_id} and try again when it is waiting"
+        )
+
+
+class ProposalChanged(GatewayError):
+    def __init__(self, proposal_id: str) -> None:
+        self.proposal_id = proposal_id
+        super().__init__(
+            f"proposal '{proposal_id}' was changed by someone else meanwhile; "
+            f"read GET /v1/proposals/{proposal_id} and decide again"
         )
 
 

@@ -9,6 +9,7 @@ from gateway.core import Assistant, Core
 from gateway.proposals import Confirmation
 from gateway.traces import Trace
 from gateway.verification import sql_of
+from kb.codec import canonical_json
 from kb.entities import name_key
 from kb.items import Entity, Gotcha, Item, Provenance, Success
 from kb.knowledge_base import Changes, Snapshot
@@ -47,11 +48,9 @@ def learn(core: Core, assistant: Assistant, trace: Trace, confirmation: Confirma
     tables = core.retriever.tables(assistant.base, revision=head.commit.id)
     asked = core.retriever.mask(assistant.base, trace.question, revision=head.commit.id)
     duplicate, conflicts = None, []
-    for item in head.items.values():
-        if not isinstance(item.body, Success) or not item.retrievable:
-            continue
-        known = core.retriever.mask(assistant.base, item.body.question, revision=head.commit.id)
-        if same_question(asked, known):
+    for item_id, known in core.retriever.patterns(assistant.base, revision=head.commit.id).items():
+        item = head.items[item_id]
+        if isinstance(item.body, Success) and same_question(asked, known):
             if normal_sql(item.body.answer, dialect) == normal_sql(answer, dialect):
                 duplicate = item.id
             else:
@@ -126,4 +125,4 @@ def _title(question: str) -> str:
 
 
 def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return hashlib.sha256(canonical_json(parts)).hexdigest()[:12]

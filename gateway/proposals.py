@@ -1,27 +1,29 @@
 """Confirmations and the proposals they become, kept so that what was acknowledged outlives any crash.
 
 A confirmation and its proposal are written in one transaction. A worker takes a proposal by a lease; when the worker
-dies, the lease runs out and another takes it up. The queue is the table itself.
+dies, the lease runs out and another takes it up. The queue is the table itself. A proposal is stored only by whoever
+read it last: `attempts` and `updated_at` are its version, so that a worker whose lease ran out, or the later of two
+curators, overwrites nothing.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, func, insert, select, tuple_, update
 
-from gateway.errors import ProposalNotFound, VerdictConflict
+from gateway.errors import ProposalChanged, ProposalNotFound, VerdictConflict
 from gateway.tables import confirmations, proposals
 from gateway.traces import Trace
 from kb.database import insert_missing, transaction
 
 Verdict = Literal["success", "failure"]
-State = Literal["queued", "waiting", "landed", "duplicate", "rejected", "failed"]
+State = Literal["queued", "waiting", "landing", "landed", "duplicate", "rejected", "failed"]
 CLOSED: tuple[State, ...] = ("landed", "duplicate", "rejected", "failed")
 Outcome = Literal["ok", "skipped", "stopped"]
 
@@ -82,8 +84,9 @@ class Proposals:
     def confirm(self, trace: Trace, verdict: Verdict, answer: str | None, note: str | None, by: str) -> Proposal | None:
         """Record a verdict and, where there is something to learn, queue its proposal, in one transaction.
 
-        Repeating a verdict gives the same proposal. A correction may follow a failure that had none. Raises
-        `VerdictConflict` for another verdict or another correction. `None`: logged, nothing to learn.
+        Repeating a verdict gives the same proposal. A correction may follow a failure that had none, or one whose
+        proposal came to nothing. Raises `VerdictConflict` for another verdict or another correction. `None`: logged,
+        nothing to learn.
         """
         given = Confirmation(trace.tenant, trace.id, verdict, answer, note, by, _now())
         with transaction(self._engine) as connection:
@@ -92,13 +95,13 @@ class Proposals:
             # Locked, so that of two corrections at once the second sees the first.
             first = self._confirmation(connection, trace.tenant, trace.id, lock=True)
             assert first is not None, "a row that could not be inserted is there"
-            if first.verdict != verdict or (answer and first.answer and first.answer != answer):
+            known = self._of_request(connection, trace)
+            came_to_nothing = known is None or known.state in ("failed", "rejected")
+            if first.verdict == verdict == "failure" and answer and answer != first.answer and came_to_nothing:
+                return self._correct(connection, trace, replace(given, note=note or first.note))
+            if first.verdict != verdict or (answer and first.answer != answer):
                 raise VerdictConflict(trace.id, _described(first), _described(given))
-            if answer and first.answer is None and verdict == "failure":
-                change = update(confirmations).where(_is_of(trace)).values(answer=answer, note=note, confirmed_by=by)
-                connection.execute(change)
-                return self._queue(connection, trace)
-            return self._of_request(connection, trace)
+            return known
 
     def confirmation(self, tenant: str, request_id: str) -> Confirmation | None:
         with self._engine.connect() as connection:
@@ -122,11 +125,21 @@ class Proposals:
         with self._engine.connect() as connection:
             return [_proposal(row) for row in connection.execute(query)]
 
-    def lease(self, seconds: float) -> Proposal | None:
-        """Take the oldest queued proposal that nobody works on; counts an attempt."""
+    def lease(
+        self, seconds: float, *, assistants: Collection[tuple[str, str]], only: str | None = None
+    ) -> Proposal | None:
+        """Take the oldest proposal that nobody works on; counts an attempt.
+
+        `assistants` are the (tenant, name) pairs that the caller serves: another process may serve others. With
+        `only`, no proposal but that one.
+        """
         now = time.time()
-        free = (proposals.c.state == "queued") & (proposals.c.leased_until < now)
-        query = select(proposals).where(free).order_by(proposals.c.created_at).limit(1)
+        open_ = proposals.c.state.in_(("queued", "landing"))
+        served = tuple_(proposals.c.tenant, proposals.c.assistant).in_(sorted(assistants))
+        query = select(proposals).where(open_, served, proposals.c.leased_until < now)
+        query = query.order_by(proposals.c.created_at).limit(1)
+        if only is not None:
+            query = query.where(proposals.c.id == only)
         with transaction(self._engine) as connection:
             row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
             if row is None:
@@ -137,13 +150,13 @@ class Proposals:
             return replace(_proposal(row), attempts=row.attempts + 1)
 
     def renew(self, proposal: Proposal, seconds: float) -> None:
-        """Hold on to a lease."""
-        still = _this(proposal.tenant, proposal.id) & (proposals.c.state == "queued")
+        """Hold on to a lease, unless another worker has taken the proposal since."""
         with transaction(self._engine) as connection:
-            connection.execute(update(proposals).where(still).values(leased_until=time.time() + seconds))
+            change = update(proposals).where(_as_read(proposal)).values(leased_until=time.time() + seconds)
+            connection.execute(change)
 
     def keep(self, proposal: Proposal, *, retry_in_seconds: float = 0.0) -> Proposal:
-        """Store where a proposal stands and give its lease back."""
+        """Store where it stands and give its lease back. Raises `ProposalChanged` if another stored it since."""
         kept = replace(proposal, updated_at=_now())
         values = {
             "state": kept.state,
@@ -155,14 +168,16 @@ class Proposals:
             "leased_until": time.time() + retry_in_seconds if retry_in_seconds else 0.0,
         }
         with transaction(self._engine) as connection:
-            connection.execute(update(proposals).where(_this(kept.tenant, kept.id)).values(**values))
+            stored = connection.execute(update(proposals).where(_as_read(proposal)).values(**values)).rowcount
+        if stored != 1:
+            raise ProposalChanged(proposal.id)
         return kept
 
     def counts(self) -> dict[str, int]:
         """State → number of proposals, over all tenants: for metrics."""
         with self._engine.connect() as connection:
-            states: Sequence[str] = connection.scalars(select(proposals.c.state)).all()
-        return {state: states.count(state) for state in sorted(set(states))}
+            query = select(proposals.c.state, func.count()).group_by(proposals.c.state)
+            return {state: count for state, count in connection.execute(query)}
 
     def _queue(self, connection: Connection, trace: Trace) -> Proposal:
         now = _now()
@@ -193,9 +208,15 @@ class Proposals:
         row = connection.execute(query.with_for_update() if lock else query).one_or_none()
         return Confirmation(**row._mapping) if row is not None else None
 
+    def _correct(self, connection: Connection, trace: Trace, given: Confirmation) -> Proposal:
+        values = {key: value for key, value in asdict(given).items() if key not in ("tenant", "request_id", "verdict")}
+        connection.execute(update(confirmations).where(_is_of(trace)).values(**values))
+        return self._queue(connection, trace)
+
     def _of_request(self, connection: Connection, trace: Trace) -> Proposal | None:
+        """The newest: a correction that came to nothing may have been followed by another."""
         query = select(proposals).where(proposals.c.tenant == trace.tenant, proposals.c.request_id == trace.id)
-        row = connection.execute(query).one_or_none()
+        row = connection.execute(query.order_by(proposals.c.created_at.desc()).limit(1)).one_or_none()
         return _proposal(row) if row is not None else None
 
 
@@ -213,6 +234,12 @@ def _is_of(trace: Trace) -> Any:
 
 def _this(tenant: str, proposal_id: str) -> Any:
     return (proposals.c.tenant == tenant) & (proposals.c.id == proposal_id)
+
+
+def _as_read(proposal: Proposal) -> Any:
+    """The proposal's row, if nobody has stored or leased it since it was read."""
+    version = (proposals.c.attempts == proposal.attempts) & (proposals.c.updated_at == proposal.updated_at)
+    return _this(proposal.tenant, proposal.id) & version
 
 
 def _proposal(row: Row[Any]) -> Proposal:

@@ -29,12 +29,20 @@ class Sessions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def find(self, tenant: str, assistant: str, conversation: Conversation, session_id: str | None) -> Session:
-        """The session that the conversation's history belongs to, else a new one. A given id is kept as it is."""
+    def find(
+        self, tenant: str, assistant: str, user: str, conversation: Conversation, session_id: str | None
+    ) -> Session:
+        """The session that the user's history belongs to, else a new one. A given id is kept as it is.
+
+        Two users may send the same words: what one of them had placed, preferences among it, is not the other's.
+        """
         history = conversation.history
         if history.messages:
             query = select(turns.c.session_id, turns.c.placements).where(
-                turns.c.tenant == tenant, turns.c.assistant == assistant, turns.c.chain == history.chain
+                turns.c.tenant == tenant,
+                turns.c.assistant == assistant,
+                turns.c.user == user,
+                turns.c.chain == history.chain,
             )
             with self._engine.connect() as connection:
                 row = connection.execute(query).one_or_none()
@@ -49,6 +57,7 @@ class Sessions:
         self,
         tenant: str,
         assistant: str,
+        user: str,
         session_id: str,
         conversation: Conversation,
         placements: Sequence[Sequence[tuple[str, str]]],
@@ -57,6 +66,7 @@ class Sessions:
         row = {
             "tenant": tenant,
             "assistant": assistant,
+            "user": user,
             "chain": conversation.chain,
             "session_id": session_id,
             "placements": [[list(pair) for pair in turn] for turn in placements],

@@ -6,12 +6,22 @@ Nested names join with two underscores: `KVASIR_ENGINES__MAIN__API_BASE` overrid
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -20,6 +30,7 @@ from gateway.errors import ConfigError
 from gateway.prompt import DEFAULT_INSTRUCTIONS
 
 CONFIG_FILE = "kvasir.toml"
+HOME = Path(".kvasir")
 TENANT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A tenant's name is the cache salt of its requests, and vLLM refuses a salt with other characters."""
 STATE_DRIVERS = ("sqlite", "postgresql", "postgresql+psycopg")
@@ -41,7 +52,7 @@ class _Table(BaseModel):
 
 
 class EngineSettings(_Table):
-    """Where tokens come from. `model` is LiteLLM's name for it; docs/engines.md lists the kinds."""
+    """Where tokens come from. `model` is LiteLLM's `provider/name`; docs/engines.md lists the kinds."""
 
     model: str = Field(min_length=1)
     path: str | None = None
@@ -53,6 +64,16 @@ class EngineSettings(_Table):
     timeout_seconds: float = Field(120.0, gt=0)
     retries: int = Field(1, ge=0)
     lmcache: bool = False
+
+    @field_validator("model")
+    @classmethod
+    def _provider_is_named(cls, model: str) -> str:
+        provider, _, name = model.partition("/")
+        if not provider.strip() or not name.strip():
+            raise ValueError(
+                "it must be provider/name, such as hosted_vllm/my-model; docs/engines.md lists the providers"
+            )
+        return model
 
 
 class DatasourceSettings(_Table):
@@ -86,7 +107,10 @@ class AssistantSettings(_Table):
 
 
 class Settings(BaseSettings):
-    """All of it. `home` holds Kvasir's state; relative paths are taken from the folder of `kvasir.toml`."""
+    """All of it. `home` holds Kvasir's state, by default `.kvasir` beside the file, if one was read.
+
+    Relative paths of the file are taken from its folder.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="KVASIR_",
@@ -96,7 +120,12 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    home: Path = Path(".kvasir")
+    _file: Path | None = PrivateAttr(None)
+    """The file that was read, if one was."""
+    _usual_home: Path = PrivateAttr(HOME)
+    """The home where neither an option nor a variable names one."""
+
+    home: Path = HOME
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     database_url: SecretStr | None = None
@@ -135,8 +164,12 @@ class Settings(BaseSettings):
     @property
     def upgrade_command(self) -> str:
         """What brings the state database of these settings up to date, to paste into a shell."""
-        default = self.database_url is not None or self.home.absolute() == Path(".kvasir").absolute()
-        return "kvasir init" if default else f"kvasir init --home {os.path.relpath(self.home)}"
+        words = ["kvasir", "init"]
+        if self._file is not None and (_CONFIG in os.environ or self._file.absolute() != Path(CONFIG_FILE).absolute()):
+            words += ["--config", os.path.relpath(self._file)]
+        if self.database_url is None and self.home.absolute() != self._usual_home.absolute():
+            words += ["--home", os.path.relpath(self.home)]
+        return shlex.join(words)
 
     @classmethod
     def settings_customise_sources(
@@ -152,6 +185,7 @@ class Settings(BaseSettings):
 
 
 _PREFIX = "KVASIR_"
+_CONFIG = "KVASIR_CONFIG"
 _GROUPS: dict[str, type[BaseModel]] = {
     "engines": EngineSettings,
     "datasources": DatasourceSettings,
@@ -165,9 +199,11 @@ def load_settings(config: Path | None = None, *, home: Path | None = None) -> Se
 
     `home`, where given, goes before both the file and the environment.
     """
-    path = config or Path(os.environ.get("KVASIR_CONFIG", CONFIG_FILE))
-    explicit = config is not None or "KVASIR_CONFIG" in os.environ
-    table = _read_toml(path, explicit)
+    path = config or Path(os.environ.get(_CONFIG, CONFIG_FILE))
+    explicit = config is not None or _CONFIG in os.environ
+    found = _read_toml(path, explicit)
+    # A file's own folder is also where its state is, so that the same file means the same state from anywhere.
+    table = {} if found is None else {"home": str(HOME), **found}
     try:
         settings = Settings(**_with_absolute_paths(table, path.absolute().parent))
     except ValidationError as exc:
@@ -175,19 +211,22 @@ def load_settings(config: Path | None = None, *, home: Path | None = None) -> Se
         raise _config_error(path, table, exc) from None
     except SettingsError as exc:
         raise _unparsed_variable(exc) from exc
+    if found is not None:
+        settings._file, settings._usual_home = path, table["home"]
     if home is not None:
         settings = settings.model_copy(update={"home": home})
     _check_references(path, settings)
     return settings
 
 
-def _read_toml(path: Path, explicit: bool) -> dict[str, Any]:
+def _read_toml(path: Path, explicit: bool) -> dict[str, Any] | None:
+    """What the file holds; `None` where no file was asked for and none is there."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as exc:
         if explicit:
             raise ConfigError(str(path), "no such file", "give an existing file in --config or KVASIR_CONFIG") from exc
-        return {}
+        return None
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(str(path), str(exc), "it must be a readable UTF-8 file") from exc
     except tomllib.TOMLDecodeError as exc:

@@ -35,11 +35,11 @@ turns = Table(
     metadata,
     Column("tenant", String(100), primary_key=True),
     Column("assistant", String(100), primary_key=True),
+    Column("user", String(200), primary_key=True),
     Column("chain", String(64), primary_key=True),
     Column("session_id", String(64), nullable=False),
     Column("placements", JSON, nullable=False),
     Column("created_at", String(40), nullable=False),
-    Index(None, "tenant", "session_id"),
 )
 
 confirmations = Table(

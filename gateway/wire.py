@@ -1,7 +1,8 @@
 """The wire: OpenAI's chat completion format in and out, with Kvasir's object beside it.
 
 Source: OpenAI's API reference, chat completions. Parameters that cannot change a single text answer are accepted and
-ignored, as compatible servers do; those that would need what is not here (tools, several choices) are refused.
+ignored, as compatible servers do; those that ask for what is not here (tools, several choices, log probabilities, JSON)
+are refused.
 """
 
 from __future__ import annotations
@@ -76,14 +77,21 @@ class ChatRequest(BaseModel):
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     n: int | None = None
     tools: list[Any] | None = None
+    functions: list[Any] | None = None
+    logprobs: bool | None = None
+    logit_bias: dict[str, float] | None = None
+    response_format: dict[str, Any] | None = None
     user: StorableText = Field("", max_length=200)
     kvasir: KvasirOptions | None = None
 
     def to_messages(self) -> list[Message]:
         if self.n not in (None, 1):
             raise BadRequest(f"n={self.n}: one answer a request is given; leave n out", "n")
-        if self.tools:
-            raise BadRequest("tools are not supported; leave them out", "tools")
+        for name in ("tools", "functions", "logprobs", "logit_bias"):
+            if getattr(self, name):
+                raise BadRequest(f"{name} is not supported; leave it out", name)
+        if self.response_format and self.response_format.get("type") != "text":
+            raise BadRequest("response_format: only text is given; leave it out", "response_format")
         return [message.to_message(index) for index, message in enumerate(self.messages)]
 
     def to_sampling(self) -> Sampling:

@@ -12,6 +12,7 @@ KnowledgeError
 ├── AlreadyExists            a base or branch of that name exists
 ├── NothingToCommit          the change leaves every item as it is
 ├── Conflict                 the change touches items that changed meanwhile
+├── NotADescendant           a fast-forward to a commit that does not stand on the branch's head
 ├── RefMoved                 a branch was moved by another writer (stores raise it; `KnowledgeBase` retries)
 ├── ObjectCorrupt            stored bytes do not hash to their name, or are missing
 ├── FolderInvalid            a knowledge folder cannot be read; names file, line and field
@@ -109,6 +110,15 @@ class Conflict(KnowledgeError):
         super().__init__(
             f"cannot {doing} on '{branch}' of '{base}': {listed} changed there meanwhile; "
             f"look with 'kvasir kb log --kb {base}' and make the change again on the new head"
+        )
+
+
+class NotADescendant(KnowledgeError):
+    def __init__(self, base: str, branch: str, head: str, target: str) -> None:
+        self.base, self.branch, self.head, self.target = base, branch, head, target
+        super().__init__(
+            f"'{branch}' of '{base}' cannot be fast-forwarded to {target[:12]}, which does not stand on {head[:12]}; "
+            "make the change again on the branch's head"
         )
 
 

@@ -10,6 +10,7 @@ from kb.items import Column, Item, Provenance, Relationship, Schema
 from kb.knowledge_base import Changes, Snapshot
 
 TABLE_GONE = "the table is not in the database"
+KEY_GONE = "the database no longer declares this key"
 """`provenance.evidence` of an item that was retired here, so that it comes back with its table."""
 
 
@@ -69,10 +70,20 @@ def _gone(snapshot: Snapshot, found: Collection[Item], tables: Collection[str] |
     for item in snapshot.items.values():
         if item.status == "retired":
             continue
+        if _is_dropped_key(item, present, {entry.id for entry in found}):
+            provenance = replace(item.provenance or Provenance(SOURCE), evidence=KEY_GONE)
+            yield replace(item, status="retired", provenance=provenance)
+            continue
         missing = _tables(item) - present
         if any(database in databases and (tables is None or allowed(name, tables)) for database, name in missing):
             provenance = replace(item.provenance or Provenance(SOURCE), evidence=TABLE_GONE)
             yield replace(item, status="retired", provenance=provenance)
+
+
+def _is_dropped_key(item: Item, present: set[tuple[str, str]], found: set[str]) -> bool:
+    """A declared foreign key that is declared no more, though both its tables were read. Hand-written ones stay."""
+    introspected = item.provenance is not None and item.provenance.source == SOURCE
+    return isinstance(item.body, Relationship) and introspected and item.id not in found and _tables(item) <= present
 
 
 def _tables(item: Item) -> set[tuple[str, str]]:

@@ -22,6 +22,7 @@ from kb.errors import (
     Conflict,
     InvalidName,
     ItemNotFound,
+    NotADescendant,
     NothingToCommit,
     ObjectCorrupt,
     RefMoved,
@@ -130,6 +131,13 @@ class KnowledgeBase:
             commit = parent
         return commits
 
+    def is_ancestor(self, commit_id: str, revision: str) -> bool:
+        """Whether a commit is `revision` or stands behind it, along first parents."""
+        commit: Commit | None = self.resolve(revision)
+        while commit is not None and commit.id != commit_id:
+            commit = self.commit_at(commit.parent) if commit.parent else None
+        return commit is not None
+
     def snapshot(self, revision: str = MAIN) -> Snapshot:
         """All items at a commit, by id."""
         commit = self.resolve(revision)
@@ -208,10 +216,12 @@ class KnowledgeBase:
         self.store.write(self.id, {}, [RefMove(f"heads/{name}", head, None)])
 
     def fast_forward(self, branch: str, to: str, *, expected: str) -> None:
-        """Move a branch from commit `expected` to its descendant `to`. Raises `RefMoved` if it has moved on."""
+        """Move a branch from commit `expected` to `to`. Raises `RefMoved` if the branch has moved on, `NotADescendant`
+        if `to` does not stand on `expected`.
+        """
         target = self.resolve(to)
-        if expected not in {commit.id for commit in self.log(target.id)}:
-            raise Conflict(self.name, branch, [target.short_id], "fast-forward")
+        if not self.is_ancestor(expected, target.id):
+            raise NotADescendant(self.name, branch, expected, target.id)
         self.store.write(self.id, {}, [RefMove(f"heads/{branch}", expected, target.id)])
 
     def reset_branch(self, branch: str, to: str) -> None:

@@ -98,12 +98,7 @@ class _CommitIndex:
         self.hashes = snapshot.hashes
         self.items = [item for item in snapshot.items.values() if item.retrievable]
         self.by_id = {item.id: item for item in self.items}
-        self.tables = {
-            item.body.table: tuple(column.name for column in item.body.columns)
-            for item in self.items
-            if isinstance(item.body, Schema)
-        }
-        self.by_table = {item.body.table: item.id for item in self.items if isinstance(item.body, Schema)}
+        self.tables, self.by_table = _by_name(self.items)
         self.entities = EntityIndex(self.items)
         self.joins = JoinGraph(self.items)
         self.searched = [item for item in self.items if item.kind in SEARCHED and item.usage == "auto"]
@@ -165,8 +160,12 @@ class Retriever:
     def mask(self, base: KnowledgeBase, question: str, *, revision: str = "main") -> MaskedQuestion:
         return self._index(base, base.resolve(revision)).mask(question)
 
+    def patterns(self, base: KnowledgeBase, *, revision: str = "main") -> Mapping[str, MaskedQuestion]:
+        """Id of each template and success → its question, masked, at a commit."""
+        return self._index(base, base.resolve(revision)).masked
+
     def tables(self, base: KnowledgeBase, *, revision: str = "main") -> Mapping[str, tuple[str, ...]]:
-        """Table → columns, from the schema items of a commit."""
+        """Table → columns, from the schema items of a commit; those of all databases where several have the table."""
         return self._index(base, base.resolve(revision)).tables
 
     def _index(self, base: KnowledgeBase, commit: Commit) -> _CommitIndex:
@@ -247,6 +246,18 @@ class _Query:
     mentions: list[Mention]
     vector: Vector
     masked_vector: Vector
+
+
+def _by_name(items: Iterable[Item]) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """Table → columns, and table → item id for the names that one database alone has."""
+    columns: dict[str, dict[str, None]] = {}
+    ids: dict[str, list[str]] = {}
+    for item in items:
+        if isinstance(item.body, Schema):
+            columns.setdefault(item.body.table, {}).update(dict.fromkeys(c.name for c in item.body.columns))
+            ids.setdefault(item.body.table, []).append(item.id)
+    only = {table: found[0] for table, found in ids.items() if len(found) == 1}
+    return {table: tuple(names) for table, names in columns.items()}, only
 
 
 def _named(mentions: Iterable[Mention]) -> dict[str, tuple[float, tuple[str, ...]]]:

@@ -9,6 +9,7 @@ may differ only where it cannot change what belongs to what.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,8 +66,10 @@ class _Token:
     value: str
 
 
-_PERSONAL = frozenset("my mine myself".split())
-"""What they stand for depends on who asks."""
+_PERSONAL = frozenset("my mine myself i me am i'm i've i'd".split())
+"""What they stand for depends on who asks, unless they only ask for an answer: show me, I need."""
+_AUXILIARIES = frozenset("is are was were do does did has have had am".split())
+"""One of them at the start asks for yes or no."""
 
 
 def same_question(asked: MaskedQuestion, confirmed: MaskedQuestion) -> bool:
@@ -74,7 +77,7 @@ def same_question(asked: MaskedQuestion, confirmed: MaskedQuestion) -> bool:
 
     A question of nothing but filler is the same as itself only.
     """
-    if any(word.text in _PERSONAL for word in words(asked.question)):
+    if any(_is_personal(words(question.question)) for question in (asked, confirmed)):
         return False
     left, right = _tokens(asked), _tokens(confirmed)
     if not left or not right:
@@ -118,6 +121,8 @@ def _tokens(question: MaskedQuestion) -> list[_Token]:
     inside = {at for span in question.spans for at in range(span.start, span.end)}
     names = {span.end for span in question.spans if span.kind == "name"}
     first = min((at for at, _ in placed), default=len(question.question))
+    if found and found[0].text in _AUXILIARIES and found[0].start not in inside:
+        placed.append((found[0].start, _Token("binding", "yes or no")))
     several = sum(_negates(word.text) for word in found) > 1
     for index, word in enumerate(found):
         before = found[index - 1] if index else None
@@ -140,6 +145,18 @@ def _tokens(question: MaskedQuestion) -> list[_Token]:
             token = _Token("content", f"word {word.text}")
         placed.append((word.start, token))
     return [token for _, token in sorted(placed)]
+
+
+def _is_personal(found: Sequence[Word]) -> bool:
+    for index, word in enumerate(found):
+        before = found[index - 1].text if index else ""
+        after = found[index + 1].text if index + 1 < len(found) else ""
+        asks = (word.text == "me" and before in ("show", "give", "tell", "get", "find", "list")) or (
+            word.text == "i" and (after in _REQUEST or before in ("can", "could"))
+        )
+        if word.text.replace("’", "'") in _PERSONAL and not asks:
+            return True
+    return False
 
 
 def _span_token(span: Span) -> _Token:

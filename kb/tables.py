@@ -45,13 +45,3 @@ vectors = Table(
     Column("text_hash", String(64), primary_key=True),
     Column("data", LargeBinary, nullable=False),
 )
-
-item_counters = Table(
-    "kb_item_counters",
-    metadata,
-    Column("base_id", Integer, ForeignKey("kb_bases.id"), primary_key=True),
-    Column("item_id", String(200), primary_key=True),
-    Column("used", Integer, nullable=False, default=0),
-    Column("helped", Integer, nullable=False, default=0),
-    Column("hurt", Integer, nullable=False, default=0),
-)

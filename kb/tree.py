@@ -16,7 +16,6 @@ from kb.codec import canonical_json
 from kb.objects import pack
 
 LEAF_MAX = 32
-FAN_OUT = 16
 
 Entries = Mapping[str, str]
 Reader = Callable[[str], bytes]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from prepare import StepFailed, kvasir, prepare
+from prepare import INTERRUPTED, StepFailed, environment, kvasir, prepare
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -214,14 +214,23 @@ def serving(config: Path, port: int) -> Iterator[httpx.Client]:
     log = config.parent / "serve.log"
     command = [str(Path(sys.executable).parent / "kvasir"), "serve", "--config", str(config), "--port", str(port)]
     with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment())
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
                 _wait_until_ready(client, process, log)
                 yield client
         finally:
-            process.terminate()
-            process.wait(timeout=30)
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end; one that does not, or a second Ctrl-C, ends it the hard way."""
+    process.terminate()
+    try:
+        process.wait(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -254,6 +263,9 @@ def main() -> int:
             demo = Demo(client, config)
             done = demo.done
             demo.run()
+    except KeyboardInterrupt:
+        console.print("\ninterrupted")
+        return INTERRUPTED
     except (StepFailed, httpx.HTTPError, OSError, subprocess.SubprocessError) as exc:
         console.print(f"\n[bold red]A step did not happen:[/bold red] {escape(str(exc))}")
         console.print(f"done before it: {len(done)} steps; logs are in {HOME}")

@@ -1,5 +1,7 @@
 """Makes a home for the demo shop: its database, a `kvasir.toml`, and a knowledge base. Repeatable.
 
+Each part is made beside its place and moved there when it is whole, so an interrupted preparation is made again.
+
 python examples/shop/prepare.py FOLDER [--port N]
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,14 +40,24 @@ instructions = "Answer the question with one SQLite query. Use only what the kno
 """
 
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as a shell gives it."""
+
+
 class StepFailed(Exception):
     """A command of the preparation failed."""
+
+
+def environment() -> dict[str, str]:
+    """This process's, without variables that would lead `kvasir` to another home than the shop's."""
+    elsewhere = ("KVASIR_HOME", "KVASIR_CONFIG", "KVASIR_DATABASE_URL", "KVASIR_TENANT")
+    return {name: value for name, value in os.environ.items() if name.upper() not in elsewhere}
 
 
 def kvasir(config: Path, *arguments: str) -> str:
     """Run the command `kvasir` and give its stdout. Raises `StepFailed` with its stderr."""
     command = [str(Path(sys.executable).parent / "kvasir"), *arguments, "--config", str(config)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     if done.returncode:
         raise StepFailed(f"kvasir {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}{done.stdout}")
     return done.stdout
@@ -56,7 +69,7 @@ def prepare(folder: Path, *, port: int = 8000, say: Callable[[str], None] = prin
     `say` is told each command and what it answered.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    database, config = folder / "shop.sqlite", folder / "kvasir.toml"
+    database, config, state = folder / "shop.sqlite", folder / "kvasir.toml", folder / "state"
     if not database.exists():
         unfinished = database.with_suffix(".new")
         unfinished.unlink(missing_ok=True)
@@ -65,17 +78,28 @@ def prepare(folder: Path, *, port: int = 8000, say: Callable[[str], None] = prin
         )
         unfinished.rename(database)
     if not config.exists():
-        config.write_text(CONFIG.format(port=port, suite=json.dumps(str(SHOP / "suite.yaml"))))
-    kvasir(config, "init")
-    if "shop" not in json.loads(kvasir(config, "kb", "list", "--json")):
-        sampled = [argument for column in SAMPLES for argument in ("--sample", column)]
-        for command in (
-            ["kb", "introspect", "shop", "--kb", "shop", *sampled],
-            ["kb", "import", os.path.relpath(SHOP / "knowledge"), "--kb", "shop"],
-        ):
-            answered = kvasir(config, *command).strip()
-            say(f"  $ kvasir {' '.join(command)}\n    {answered}")
+        suite = os.path.relpath(SHOP / "suite.yaml", folder.resolve())
+        config.write_text(CONFIG.format(port=port, suite=json.dumps(suite)))
+    if state.exists():
+        kvasir(config, "init")
+    else:
+        _make_state(config, state, say)
     return config
+
+
+def _make_state(config: Path, state: Path, say: Callable[[str], None]) -> None:
+    """The state database with the knowledge base `shop`: whole, or not there."""
+    unfinished = state.with_suffix(".new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    kvasir(config, "init", "--home", str(unfinished))
+    sampled = [argument for column in SAMPLES for argument in ("--sample", column)]
+    for command in (
+        ["kb", "introspect", "shop", "--kb", "shop", *sampled],
+        ["kb", "import", os.path.relpath(SHOP / "knowledge"), "--kb", "shop"],
+    ):
+        answered = kvasir(config, *command, "--home", str(unfinished)).strip()
+        say(f"  $ kvasir {' '.join(command)}\n    {answered}")
+    unfinished.rename(state)
 
 
 def main() -> None:
@@ -85,7 +109,10 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         prepare(arguments.folder, port=arguments.port)
-    except StepFailed as exc:
+    except KeyboardInterrupt:
+        print("interrupted; run it again to finish", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except (StepFailed, OSError, subprocess.SubprocessError) as exc:
         sys.exit(str(exc))
     question = {"model": "shop", "messages": [{"role": "user", "content": "How many customers do we have in Germany?"}]}
     print("When it serves, try:")

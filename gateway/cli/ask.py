@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from backend.errors import BackendError
 from gateway.cli.session import Session, command_options
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, GatewayError
 
 
 @click.command()
@@ -20,7 +21,10 @@ from gateway.errors import BadRequest
 @click.option("--user", default="", help="Whose preferences apply.")
 @command_options
 def ask(session: Session, question: str, assistant: str | None, user: str) -> None:
-    """Ask a question. What was retrieved goes to stderr, the answer to stdout."""
+    """Ask a question. What was retrieved goes to stderr, the answer to stdout.
+
+    A question that fails leaves its trace: its id goes to stderr, and 'kvasir reject' can teach the right answer.
+    """
     from gateway import wire
     from gateway.answering import Ask, answer, prepare
     from gateway.conversation import ask as conversation_of
@@ -28,31 +32,47 @@ def ask(session: Session, question: str, assistant: str | None, user: str) -> No
 
     core = open_core(session.settings)
     try:
-        names = core.assistant_names(session.tenant)
-        if assistant is None and len(names) != 1:
-            raise _undecided(session.tenant, names)
-        chosen = assistant or names[0]
+        chosen = _chosen(session.tenant, assistant, core.assistant_names(session.tenant))
         asked = Ask(tenant=session.tenant, assistant=chosen, conversation=conversation_of(question), user=user)
-        result = wire.completion(asyncio.run(answer(core, prepare(core, asked))))
+        prepared = prepare(core, asked)
+        try:
+            result = wire.completion(asyncio.run(answer(core, prepared)))
+        except (GatewayError, BackendError):
+            _print_retrieved(wire.kvasir_object(core.traces.get(session.tenant, asked.id)))
+            teach = f"kvasir reject {asked.id} --answer '…'"
+            session.progress(f"request {asked.id}: teach the right answer with: {teach}")
+            raise
     finally:
         core.close()
     session.show(result, lambda: _print(result))
 
 
-def _undecided(tenant: str, names: tuple[str, ...]) -> BadRequest:
-    if names:
-        return BadRequest(f"several assistants are configured; name one with --assistant: {', '.join(names)}")
-    return BadRequest(f"tenant '{tenant}' has no assistant; add [assistants.NAME] to kvasir.toml")
+def _chosen(tenant: str, given: str | None, names: tuple[str, ...]) -> str:
+    if not names:
+        raise BadRequest(f"tenant '{tenant}' has no assistant; add [assistants.NAME] to kvasir.toml")
+    if given is None and len(names) > 1:
+        raise BadRequest(f"several assistants are configured; name one with --assistant: {', '.join(names)}")
+    if given is not None and given not in names:
+        raise BadRequest(
+            f"assistant '{given}' not found (known: {', '.join(names)}); "
+            f"name a known one with --assistant, or add [assistants.{given}] to kvasir.toml"
+        )
+    return given or names[0]
+
+
+def _print_retrieved(kvasir: dict[str, Any]) -> None:
+    table = Table(title=f"retrieved at commit {kvasir['commit'][:12]}")
+    for heading in ("item", "score", "why"):
+        # Folded, not cut: an id is there to be copied.
+        table.add_column(heading, overflow="fold")
+    for item in kvasir["items"]:
+        table.add_row(escape(item["id"]), f"{item['score']:.2f}", escape(item["reason"]))
+    Console(stderr=True).print(table)
 
 
 def _print(result: dict[str, Any]) -> None:
     kvasir = result["kvasir"]
-    table = Table(title=f"retrieved at commit {kvasir['commit'][:12]}")
-    for heading in ("item", "score", "why"):
-        table.add_column(heading)
-    for item in kvasir["items"]:
-        table.add_row(item["id"], f"{item['score']:.2f}", escape(item["reason"]))
-    Console(stderr=True).print(table)
+    _print_retrieved(kvasir)
     click.echo(result["choices"][0]["message"]["content"])
     source = f"confirmed answer {kvasir['verified_by']}" if kvasir["verified_by"] else "engine"
     checked = kvasir["verification"]

@@ -13,6 +13,7 @@ from gateway.cli.session import Session, base_option, command_options
 from gateway.errors import BadRequest
 from kb.codec import item_to_dict
 from kb.diff import Diff, ItemChange
+from kb.errors import BranchNotFound
 from kb.items import Item
 from kb.knowledge_base import MAIN, KnowledgeBase
 from kb.objects import Commit
@@ -157,10 +158,14 @@ def branch(session: Session, base_name: str, name: str | None, revision: str, de
 
 
 def _change_branch(base: KnowledgeBase, name: str, revision: str, delete: bool) -> None:
-    if delete:
-        base.delete_branch(name)
-    else:
+    if not delete:
         base.branch(name, revision)
+        return
+    try:
+        base.delete_branch(name)
+    except BranchNotFound as exc:
+        listed = f"list the branches with 'kvasir kb branch --kb {base.name}'"
+        raise BadRequest(f"branch '{name}' not found in '{base.name}'; {listed}") from exc
 
 
 def diff_view(diff: Diff) -> list[dict[str, Any]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
 from gateway.capture import Capture
+from gateway.capture_worker import CaptureWorker
 from gateway.cli.session import Session, command_options, user_name
 from gateway.core import open_core
 from gateway.proposal_view import proposal_view
@@ -39,16 +41,21 @@ def list_(session: Session) -> None:
 def show(session: Session, proposal_id: str) -> None:
     """Its steps and its replay report."""
     with _capture(session) as (capture, _):
-        _print(session, capture.core.proposals.get(session.tenant, proposal_id))
+        _print(session, capture.core.proposals.get(session.tenant, proposal_id), report=True)
 
 
 @group.command()
 @click.argument("proposal_id")
 @command_options
 def approve(session: Session, proposal_id: str) -> None:
-    """Land it."""
+    """Land it. Where it was not replayed, or the branch moved since, it is replayed first."""
     with _capture(session) as (capture, by):
-        _print(session, capture.approve(session.tenant, proposal_id, by))
+        proposal = capture.approve(session.tenant, proposal_id, by)
+        if proposal.state == "queued":
+            session.progress(f"proposal {proposal.id}: {proposal.detail} …")
+            CaptureWorker(capture.core, capture).drain(only=proposal.id)
+            proposal = capture.core.proposals.get(session.tenant, proposal.id)
+        _print(session, proposal)
 
 
 @group.command()
@@ -71,10 +78,28 @@ def _capture(session: Session) -> Iterator[tuple[Capture, str]]:
         core.close()
 
 
-def _print(session: Session, proposal: Proposal) -> None:
+def _print(session: Session, proposal: Proposal, *, report: bool = False) -> None:
     def text() -> None:
         click.echo(f"{proposal.id}: {proposal.state}, {proposal.detail}")
         for step in proposal.steps:
             click.echo(f"  {step.name:<8} {step.outcome:<8} {step.detail}")
+        if report and proposal.report is not None:
+            _print_report(proposal.report)
 
     session.show(proposal_view(proposal), text)
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    """Its replay, one line a case."""
+    rows = [("case", "before", "after", "verdict")]
+    rows += [(case["id"], _side(case["base"]), _side(case["head"]), case["verdict"]) for case in report["cases"]]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    click.echo(f"replay of {report['base'][:12]} (before) and {report['head'][:12]} (after): {report['verdict']}")
+    for row in rows:
+        click.echo("  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _side(outcome: dict[str, Any] | None) -> str:
+    if outcome is None:
+        return "not judged"
+    return f"{outcome['passed']}/{outcome['repeats']} {outcome['reason'] or ''}".rstrip()

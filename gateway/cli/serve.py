@@ -33,6 +33,8 @@ def serve(session: Session, host: str | None, port: int | None) -> None:
     _log()
     app = build_app(settings)
     with listen(settings) as listener:
+        # After the address is had: loading the model takes seconds, and a taken port is told at once.
+        app.state.gateway.core.retriever.warm_up()
         for number in (signal.SIGTERM, signal.SIGINT):
             # After uvicorn has closed everything it raises the signal again, and that is no failure.
             signal.signal(number, lambda _number, _frame: sys.exit(0))
@@ -44,10 +46,7 @@ def serve(session: Session, host: str | None, port: int | None) -> None:
 
 
 def build_app(settings: Settings) -> FastAPI:
-    """The application with the replay of `evals`, its embedding model loaded.
-
-    Raises `ConfigError` for an open address without keys, `EmbeddingModelInvalid`.
-    """
+    """The application with the replay of `evals`. Raises `ConfigError` for an open address without keys."""
     from evals.replay import SuiteReplay
     from gateway.app import create_app
 
@@ -60,7 +59,6 @@ def build_app(settings: Settings) -> FastAPI:
             "without API keys only a loopback address is served; make a key first: "
             "kvasir key create --name me --role admin",
         )
-    core.retriever.warm_up()
     return app
 
 
@@ -97,3 +95,5 @@ def _log() -> None:
     # Their INFO is about every request and every library they look for.
     for chatty in ("httpx", "alembic", "faiss"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # It sets its own level to DEBUG when it is imported, so a level set here would not last.
+    logging.getLogger("bm25s").addFilter(lambda record: record.levelno >= logging.WARNING)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import click
 
 from gateway.cli.session import Session, command_options, user_name
+from gateway.errors import BadRequest
 from gateway.proposals import Verdict
+
+NOTHING_LEARNED = "nothing is learned from a failure without the right answer (give it with --answer)"
 
 
 @click.command()
@@ -38,12 +41,27 @@ def _give(session: Session, request_id: str, verdict: Verdict, answer: str | Non
     core = open_core(session.settings)
     try:
         by = user_name()
-        proposal = give_verdict(core, session.tenant, request_id, verdict, answer=answer, note=note, by=by)
+        try:
+            proposal = give_verdict(core, session.tenant, request_id, verdict, answer=answer, note=note, by=by)
+        except BadRequest as exc:
+            raise _in_words_of_the_command(exc, request_id) from exc
         if proposal is not None:
             session.progress(f"proposal {proposal.id}: checking and replaying …")
-            CaptureWorker(core, Capture(core, SuiteReplay())).drain()
+            CaptureWorker(core, Capture(core, SuiteReplay())).drain(only=proposal.id)
             proposal = core.proposals.get(session.tenant, proposal.id)
         view = confirmation_view(request_id, verdict, proposal)
+        if proposal is None:
+            view["detail"] = NOTHING_LEARNED
     finally:
         core.close()
     session.show(view, lambda: click.echo(f"{view['id'] or request_id}: {view['state']}, {view['detail']}"))
+
+
+def _in_words_of_the_command(error: BadRequest, request_id: str) -> BadRequest:
+    """The same mistake, told with options in place of the API's fields."""
+    if error.param == "verdict":
+        teach = f"kvasir reject {request_id} --answer '…'"
+        return BadRequest(f"request '{request_id}' has no answer to confirm; teach the right one with: {teach}")
+    if error.param == "answer":
+        return BadRequest("--answer is empty; leave it out, or give the right answer")
+    return error

@@ -41,7 +41,7 @@ def caller_of(
     if caller is LOCAL and not is_loopback(request.url.hostname or ""):
         raise Unauthenticated(
             f"no API keys exist, so this server answers to localhost only, not to '{request.url.hostname}'; "
-            "make a key with 'kvasir key create'"
+            "make a key with 'kvasir key create --name NAME'"
         )
     return caller
 

@@ -21,7 +21,7 @@ def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 def readyz(gateway: GatewayDep) -> dict[str, Any]:
-    """The state database answers and the embedding model is loaded; a 503 says that it does not."""
+    """The state database answers; a 503 says that it does not. The server only answers once its models are loaded."""
     with gateway.core.database.connect() as connection:
         connection.execute(text("SELECT 1"))
     return {"status": "ready", "engines": sorted(gateway.core.engines)}

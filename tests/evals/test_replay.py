@@ -233,7 +233,7 @@ def test_a_conversation_that_a_user_had_does_not_change_the_case(shop: Shop) -> 
     before = shop.head
     follow_up = Case("follow-up", "And how many were cancelled?", cancelled.expect, earlier=((CANCELLED, BY_STATUS),))
     history = follow_up.conversation.history
-    shop.core.sessions.keep("default", "shop", "ses_user", history, [[]])
+    shop.core.sessions.keep("default", "shop", "", "ses_user", history, [[]])
     shop.learn(HINT)
     shop.engine.enqueue(BY_STATE, BY_STATE)
 

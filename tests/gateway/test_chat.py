@@ -201,6 +201,11 @@ BAD_BODIES = [
     ('{"model": "shop", "messages": [{"role": "user", "content": [{"type": "image_url"}]}]}', "bad_request"),
     ('{"model": "shop", "messages": [{"role": "user", "content": "x"}], "n": 2}', "bad_request"),
     ('{"model": "shop", "messages": [{"role": "user", "content": "x"}], "temperature": 9}', "invalid_body"),
+    ('{"model": "shop", "messages": [{"role": "user", "content": "x"}], "logprobs": true}', "bad_request"),
+    (
+        '{"model": "shop", "messages": [{"role": "user", "content": "x"}], "response_format": {"type": "json_object"}}',
+        "bad_request",
+    ),
     ('{"model": "shop", "messages": [{"role": "user", "content": "x"}], "kvasir": {"sesion": 1}}', "invalid_body"),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -89,6 +90,14 @@ def test_a_question_that_is_covered_is_answered_on_stdout(home: Home) -> None:
     assert "-- check: passed" in result.stderr
 
 
+def test_what_was_retrieved_is_named_in_full(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    stderr = home("ask", STALE).stderr
+    assert "…" not in stderr
+    items = "".join(line.split("│")[1].strip() for line in stderr.splitlines() if line.startswith("│"))
+    assert "relationship:orders.buyer_id-customers.id" in items
+
+
 def test_a_rejected_answer_is_corrected_and_answers_from_then_on(home: Home) -> None:
     first = json.loads(home("ask", STALE, "--json").stdout)
     right = first["choices"][0]["message"]["content"].replace("o.status", "o.state")
@@ -96,7 +105,12 @@ def test_a_rejected_answer_is_corrected_and_answers_from_then_on(home: Home) -> 
     verdict = json.loads(home("reject", request, "--answer", right, "--json").stdout)
     assert verdict["state"] == "landed"
     assert json.loads(home("proposal", "list", "--json").stdout)[0]["id"] == verdict["id"]
-    assert "land     ok" in home("proposal", "show", verdict["id"]).stdout
+    shown = home("proposal", "show", verdict["id"]).stdout
+    assert "land     ok" in shown
+    (case,) = (line for line in shown.splitlines() if line.endswith("better"))
+    assert case.startswith("  success:")
+    assert "0/1 SINGLE_CELL_DIFFERENCE" in case
+    assert "(after): clean" in shown
     again = json.loads(home("ask", STALE, "--json").stdout)
     assert again["choices"][0]["message"]["content"] == right
     assert again["kvasir"]["commit"] == verdict["commit"]
@@ -113,11 +127,27 @@ def test_a_curator_approves_or_rejects_from_the_terminal(home: Home) -> None:
     assert "is landed already" in home.refused("proposal", "reject", waiting["id"])
 
 
+def test_a_proposal_whose_branch_moved_is_replayed_while_the_curator_waits(home: Home) -> None:
+    home.configure(home.config.read_text() + 'approval = "curator"\n')
+    first = json.loads(home("ask", STALE, "--json").stdout)
+    right = first["choices"][0]["message"]["content"].replace("o.status", "o.state")
+    waiting = json.loads(home("reject", first["kvasir"]["request_id"], "--answer", right, "--json").stdout)
+    assert home("kb", "revert", "main", "--kb", "shop").exit_code == 0
+    moved = json.loads(home("kb", "log", "--kb", "shop", "--json").stdout)[0]["id"]
+    ended = home("proposal", "approve", waiting["id"], "--json")
+    assert "the branch moved" in ended.stderr
+    view = json.loads(ended.stdout)
+    assert view["state"] in ("waiting", "landed")
+    assert view["report"]["base"] == moved
+
+
 def test_a_rejection_without_an_answer_is_logged(home: Home) -> None:
     request = json.loads(home("ask", STALE, "--json").stdout)["kvasir"]["request_id"]
     result = home("reject", request, "--note", "no")
     assert result.exit_code == 0
-    assert "logged" in result.stdout
+    assert result.stdout.startswith(f"{request}: logged, nothing is learned")
+    assert "--answer" in result.stdout
+    assert "'answer'" not in result.stdout
     assert json.loads(home("proposal", "list", "--json").stdout) == []
 
 
@@ -157,7 +187,7 @@ def test_without_a_state_the_command_that_makes_one_is_named_and_no_file_is_made
 ) -> None:
     before = sorted(tmp_path.iterdir())
     told = home.refused(*arguments, "--home", tmp_path / "none")
-    assert f"needs version {wanted_version()}; run: kvasir init --home none" in told
+    assert f"needs version {wanted_version()}; run: kvasir init --config home/kvasir.toml --home none" in told
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -169,7 +199,7 @@ def test_a_schema_that_is_behind_is_told_with_both_versions_and_the_exact_comman
     for arguments in (("kb", "log"), ("ask", "x"), ("proposal", "list"), ("key", "list"), ("serve",)):
         told = home.refused(*arguments)
         assert f"is at version 0000, this Kvasir needs version {wanted_version()}" in told
-        assert "run: kvasir init --home home/state" in told
+        assert "run: kvasir init --config home/kvasir.toml" in told
 
 
 def test_init_is_repeatable(home: Home) -> None:
@@ -182,7 +212,7 @@ ENGINE_AWAY = '[engines.m]\nmodel = "openai/x"\napi_base = "http://127.0.0.1:1/v
 BAD_CALLS = [
     (("ask", ""), ("the question is empty",)),
     (("ask", "a\udc80"), ("no character",)),
-    (("ask", "x", "--assistant", "shpo"), ("assistant 'shpo' not found", "known: shop")),
+    (("ask", "x", "--assistant", "shpo"), ("assistant 'shpo' not found", "known: shop", "--assistant")),
     (("ask", "x", "--tenant", "other"), ("tenant 'other' has no assistant", "[assistants.NAME]")),
     (("ask", "x", "--user", "\udc80"), ("user holds",)),
     (("confirm", "req_x"), ("request 'req_x' not found",)),
@@ -261,6 +291,20 @@ def test_without_an_engine_an_uncovered_question_exits_1_and_says_how_to_add_one
     stderr = home.refused("ask", UNCOVERED, "--json", code=1)
     assert "[engines.main]" in stderr
     assert 'engine = "main" under [assistants.shop]' in stderr
+
+
+def test_a_question_that_failed_can_be_taught(home: Home) -> None:
+    stderr = home.refused("ask", UNCOVERED, "--json", code=1)
+    assert "schema:suppliers" in stderr
+    told = re.search(r"request (req_\w+): teach the right answer with: kvasir reject (req_\w+) --answer", stderr)
+    assert told
+    assert told[1] == told[2]
+    assert f"kvasir reject {told[1]} --answer" in home.refused("confirm", told[1])
+    assert "--answer is empty" in home.refused("reject", told[1], "--answer", " ")
+    answer = "SELECT name FROM suppliers ORDER BY lead_time_days DESC LIMIT 1"
+    taught = home("reject", told[1], "--answer", answer, "--json")
+    assert json.loads(taught.stdout)["state"] == "landed", taught.output
+    assert home("ask", UNCOVERED).stdout.strip() == answer
 
 
 def test_an_engine_that_is_away_exits_1_and_shows_no_key(home: Home) -> None:

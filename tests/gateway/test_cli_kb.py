@@ -125,7 +125,7 @@ BAD_CALLS = [
     (("branch", "main"), ("branch 'main' exists already",)),
     (("branch", "new", "--at", "nowhere"), ("'nowhere'",)),
     (("branch", "main", "--delete"), ("other than main",)),
-    (("branch", "nowhere", "--delete"), ("branch 'nowhere' not found",)),
+    (("branch", "nowhere", "--delete"), ("branch 'nowhere' not found in 'shop'; list the branches with",)),
     (("branch", "--delete"), ("takes the name of a branch",)),
     (("import", "none"), ("none: is no folder",)),
     (("import", KNOWLEDGE, "--kb", "bad name"), ("knowledge base name 'bad name' cannot be used",)),

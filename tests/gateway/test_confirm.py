@@ -223,3 +223,30 @@ def test_an_answer_that_no_database_can_hold_is_stored_without_it(on_each_databa
     assert response.status_code == 200
     trace = served.client.get(f"/v1/requests/{response.json()['kvasir']['request_id']}").json()
     assert trace["answer"] == response.json()["choices"][0]["message"]["content"] != odd
+
+
+def test_a_rejection_that_comes_too_late_is_told_so_and_undoes_nothing(serve: Callable[..., Any]) -> None:
+    served = serve(approval="curator")
+    first = served.ask(STALE).json()
+    waiting = served.ended(
+        served.confirm(first["kvasir"]["request_id"], verdict="failure", answer=corrected(first)).json()["id"]
+    )
+    with ThreadPoolExecutor(2) as pool:
+        calls = [
+            pool.submit(served.client.post, f"/v1/proposals/{waiting['id']}/{what}") for what in ("approve", "reject")
+        ]
+    statuses = sorted(call.result().status_code for call in calls)
+    assert statuses == [200, 409]
+    ended = served.client.get(f"/v1/proposals/{waiting['id']}").json()
+    base = served.core.base("default", "shop")
+    assert (ended["state"] == "landed") == base.is_ancestor(waiting["commit"], "main")
+    assert f"proposals/{waiting['id']}" not in base.branches()
+
+
+def test_a_typo_in_a_correction_can_be_mended(served: Any) -> None:
+    first = served.ask(STALE).json()
+    request_id = first["kvasir"]["request_id"]
+    typo = served.ended(served.confirm(request_id, verdict="failure", answer="SELEC count(*)").json()["id"])
+    assert typo["state"] == "failed"
+    mended = served.confirm(request_id, verdict="failure", answer=corrected(first))
+    assert served.ended(mended.json()["id"])["state"] == "landed"

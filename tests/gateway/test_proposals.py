@@ -12,13 +12,14 @@ from typing import TypeVar
 
 import pytest
 
-from gateway.errors import ProposalNotFound, VerdictConflict
+from gateway.errors import ProposalChanged, ProposalNotFound, VerdictConflict
 from gateway.proposals import Proposal, Proposals
 from gateway.traces import Trace
 from kb.database import open_database, upgrade
 
 T = TypeVar("T")
 WORKERS = 8
+SERVED = {("acme", "shop"), ("rival", "shop")}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -73,7 +74,7 @@ def test_workers_that_ask_at_once_never_get_the_same_proposal(proposals: Proposa
 
     def take_all(_: int) -> list[str]:
         taken = []
-        while proposal := proposals.lease(60):
+        while proposal := proposals.lease(60, assistants=SERVED):
             taken.append(proposal.id)
         return taken
 
@@ -84,45 +85,45 @@ def test_workers_that_ask_at_once_never_get_the_same_proposal(proposals: Proposa
 
 def test_a_lease_that_ran_out_gives_the_proposal_to_the_next_and_counts_the_attempt(proposals: Proposals) -> None:
     queued(proposals, "a")
-    first = proposals.lease(0.2)
+    first = proposals.lease(0.2, assistants=SERVED)
     assert first is not None
-    assert proposals.lease(60) is None
+    assert proposals.lease(60, assistants=SERVED) is None
     time.sleep(0.25)
-    second = proposals.lease(60)
+    second = proposals.lease(60, assistants=SERVED)
     assert second is not None
     assert (second.id, first.attempts, second.attempts) == (first.id, 1, 2)
 
 
 def test_a_renewed_lease_is_kept_from_others(proposals: Proposals) -> None:
     queued(proposals, "a")
-    held = proposals.lease(0.2)
+    held = proposals.lease(0.2, assistants=SERVED)
     assert held is not None
     proposals.renew(held, 60)
     time.sleep(0.25)
-    assert proposals.lease(60) is None
+    assert proposals.lease(60, assistants=SERVED) is None
 
 
 def test_the_oldest_is_taken_first_and_what_ended_is_never_taken(proposals: Proposals) -> None:
     oldest, newer = queued(proposals, "b"), queued(proposals, "a")
-    first = proposals.lease(60)
+    first = proposals.lease(60, assistants=SERVED)
     assert first is not None
     assert first.id == oldest.id
     proposals.keep(replace(first, state="landed"))
-    second = proposals.lease(60)
+    second = proposals.lease(60, assistants=SERVED)
     assert second is not None
     assert second.id == newer.id
     proposals.keep(replace(second, state="waiting"))
-    assert proposals.lease(60) is None
+    assert proposals.lease(60, assistants=SERVED) is None
 
 
 def test_a_proposal_that_is_to_be_tried_later_is_not_taken_before(proposals: Proposals) -> None:
     queued(proposals, "a")
-    held = proposals.lease(60)
+    held = proposals.lease(60, assistants=SERVED)
     assert held is not None
-    proposals.keep(held, retry_in_seconds=60)
-    assert proposals.lease(60) is None
+    held = proposals.keep(held, retry_in_seconds=60)
+    assert proposals.lease(60, assistants=SERVED) is None
     proposals.keep(held)
-    assert proposals.lease(60) is not None
+    assert proposals.lease(60, assistants=SERVED) is not None
 
 
 def test_a_verdict_given_at_once_by_many_is_one_proposal(proposals: Proposals) -> None:
@@ -148,7 +149,7 @@ def test_of_contradicting_verdicts_given_at_once_one_stands(proposals: Proposals
 
 def test_a_failure_is_logged_and_its_correction_may_follow_once(proposals: Proposals) -> None:
     assert proposals.confirm(trace("a"), "failure", None, "no", "ann") is None
-    assert proposals.lease(60) is None
+    assert proposals.lease(60, assistants=SERVED) is None
     first = proposals.confirm(trace("a"), "failure", "SELECT 2", None, "bob")
     assert first is not None
     again = proposals.confirm(trace("a"), "failure", "SELECT 2", None, "bob")
@@ -185,3 +186,46 @@ def test_a_proposal_is_kept_whole(proposals: Proposals) -> None:
     assert proposals.get("acme", proposal.id) == kept
     assert proposals.list("acme", state="landed") == [kept]
     assert proposals.list("acme", state="queued") == []
+
+
+def test_a_worker_whose_lease_ran_out_overwrites_nothing(proposals: Proposals) -> None:
+    queued(proposals, "a")
+    late = proposals.lease(0.2, assistants=SERVED)
+    time.sleep(0.25)
+    second = proposals.lease(60, assistants=SERVED)
+    assert late is not None
+    assert second is not None
+    proposals.renew(late, 0)
+    assert proposals.lease(60, assistants=SERVED) is None
+    landed = proposals.keep(replace(second, state="landed"))
+    with pytest.raises(ProposalChanged):
+        proposals.keep(replace(late, state="failed"))
+    assert proposals.get("acme", landed.id).state == "landed"
+
+
+def test_what_another_process_serves_is_left_to_it(proposals: Proposals) -> None:
+    mine, other = queued(proposals, "a"), queued(proposals, "b", "rival")
+    assert proposals.lease(60, assistants={("acme", "sales")}) is None
+    assert proposals.lease(60, assistants=SERVED, only="prop_x") is None
+    leased = proposals.lease(60, assistants=SERVED, only=other.id)
+    assert leased is not None
+    assert leased.id == other.id
+    leased = proposals.lease(60, assistants={("acme", "shop")})
+    assert leased is not None
+    assert leased.id == mine.id
+
+
+@pytest.mark.parametrize("state", ["failed", "rejected"])
+def test_a_correction_that_came_to_nothing_may_be_followed_by_another(proposals: Proposals, state: str) -> None:
+    assert proposals.confirm(trace("a"), "failure", None, "wrong month", "ann") is None
+    typo = proposals.confirm(trace("a"), "failure", "SELEC 2", None, "bob")
+    assert typo is not None
+    proposals.keep(replace(typo, state=state))  # type: ignore[arg-type]
+    better = proposals.confirm(trace("a"), "failure", "SELECT 2", None, "bob")
+    assert better is not None
+    assert better.id != typo.id
+    confirmation = proposals.confirmation("acme", "req_a")
+    assert confirmation is not None
+    assert (confirmation.answer, confirmation.note, confirmation.confirmed_by) == ("SELECT 2", "wrong month", "bob")
+    with pytest.raises(VerdictConflict):
+        proposals.confirm(trace("a"), "failure", "SELECT 3", None, "bob")

@@ -105,6 +105,15 @@ def test_it_announces_its_port_and_that_only_this_machine_is_served_and_ends_cle
     assert "Traceback" not in said
 
 
+def test_a_search_logs_none_of_its_librarys_steps(start: Start) -> None:
+    text = '[assistants.shop]\nkb = "shop"\n'
+    server = start("--port", "0", text=text, KVASIR_LOG_LEVEL="DEBUG")
+    body = {"model": "shop", "messages": [{"role": "user", "content": "How many orders?"}]}
+    assert httpx.post(f"{server.url()}/v1/chat/completions", json=body, timeout=120).status_code == 503
+    assert server.end(signal.SIGTERM) == 0
+    assert "bm25s" not in "".join(server.lines)
+
+
 def test_an_open_address_without_a_key_is_refused_with_the_command_that_makes_one(start: Start) -> None:
     stderr = refusal(start("--host", "0.0.0.0", "--port", "0"))
     assert "host: got '0.0.0.0'" in stderr
@@ -121,7 +130,8 @@ def test_an_open_address_is_served_once_a_key_exists(start: Start, tmp_path: Pat
 def test_a_port_that_is_taken_is_told_before_anything_is_announced(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
-        stderr = refusal(start("--port", str(port)))
+        # The model is none, so it would be told first if it were loaded first.
+        stderr = refusal(start("--port", str(port), KVASIR_EMBEDDING_MODEL="/nowhere", HF_HUB_OFFLINE="1"))
     assert f"got '127.0.0.1:{port}'; it cannot be listened on (Address already in use)" in stderr
     assert "--port" in stderr
 

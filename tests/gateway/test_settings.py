@@ -54,7 +54,7 @@ def test_the_home_that_a_command_was_given_goes_before_everything(load: Load, tm
 
 def test_paths_of_the_file_are_taken_from_its_folder(load: Load, tmp_path: Path) -> None:
     settings = load(
-        'home = "state"\n[engines.m]\nmodel = "embedded"\npath = "models/m"\n'
+        'home = "state"\n[engines.m]\nmodel = "embedded/m"\npath = "models/m"\n'
         '[datasources.shop]\nurl = "sqlite:///shop.sqlite"\n[assistants.shop]\nkb = "shop"\nsuite = "suite.yaml"\n'
     )
     assert settings.home == tmp_path / "state"
@@ -62,6 +62,15 @@ def test_paths_of_the_file_are_taken_from_its_folder(load: Load, tmp_path: Path)
     assert settings.engines["m"].path == str(tmp_path / "models/m")
     assert settings.datasources["shop"].url.get_secret_value() == f"sqlite:///{tmp_path}/shop.sqlite"
     assert settings.assistants["shop"].suite == str(tmp_path / "suite.yaml")
+
+
+def test_the_default_home_is_beside_the_file_that_was_read(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load("").home == tmp_path / ".kvasir"
+    assert load("", KVASIR_HOME="variable").home == Path("variable")
+    monkeypatch.delenv("KVASIR_HOME")
+    assert load_settings().home == Path(".kvasir"), "no file here, so the working directory"
 
 
 def test_a_tilde_in_home_is_the_users_folder(load: Load) -> None:
@@ -94,8 +103,14 @@ BAD_FILES = [
     ("engines = 3", (", engines:", "got 3", "table")),
     ("[engines.m]\napi_base = 'x'", (", engines.m.model:", "it is missing")),
     ("[engines.m]\nmodel = ''", (", engines.m.model:", "at least 1 character")),
-    ("[engines.m]\nmodel = 'x'\napi_bse = 'y'", (", engines.m.api_bse:", "did you mean 'api_base'?")),
-    ("[engines.m]\nmodel = 'x'\ntemperature = 5", (", engines.m.temperature:", "got 5", "less than or equal to 2")),
+    ("[engines.m]\nmodel = 'gpt-4o'", (", engines.m.model:", "got 'gpt-4o'", "provider/name", "hosted_vllm/")),
+    ("[engines.m]\nmodel = 'openai/'", (", engines.m.model:", "got 'openai/'", "provider/name")),
+    ("[engines.m]\nmodel = '/x'", (", engines.m.model:", "got '/x'", "provider/name")),
+    ("[engines.m]\nmodel = 'openai/x'\napi_bse = 'y'", (", engines.m.api_bse:", "did you mean 'api_base'?")),
+    (
+        "[engines.m]\nmodel = 'openai/x'\ntemperature = 5",
+        (", engines.m.temperature:", "got 5", "less than or equal to 2"),
+    ),
     ("[assistants.a]\nkb = 'x'\nuse_case = 'chatt'", (", assistants.a.use_case:", "got 'chatt'", "'document'")),
     ("[assistants.a]\nkb = 'x'\nrepeats = 0", (", assistants.a.repeats:", "got 0")),
     ("[assistants.a]\nkb = 'x'\nengine = 'm'", (", assistants.a.engine:", "got 'm'", "known: none")),
@@ -164,8 +179,8 @@ def test_a_file_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "[engines.main]\nmodel = 'x'\napi_ky = 'sekret'",
-        "[engines.main]\nmodel = 'x'\napi_key = ['sekret']",
+        "[engines.main]\nmodel = 'openai/x'\napi_ky = 'sekret'",
+        "[engines.main]\nmodel = 'openai/x'\napi_key = ['sekret']",
         "[engine.main]\nmodel = 'x'\napi_key = 'sekret'",
         "engines.main = 'sekret'",
         "[datasources.d]\nuri = 'postgresql://u:sekret@h/d'",
@@ -191,6 +206,24 @@ def test_secrets_stand_in_no_repr_or_text_of_the_settings(load: Load) -> None:
         assert "sekret" not in shown
 
 
-def test_the_upgrade_command_names_a_home_that_is_not_the_default(load: Load, tmp_path: Path) -> None:
-    assert load("home = 'state'").upgrade_command == "kvasir init --home ../state"
-    assert Settings().upgrade_command == "kvasir init"
+def test_the_upgrade_command_names_the_file_and_the_home_where_they_are_not_the_usual_ones(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text in ("", "home = 'state'"):
+        assert load(text).upgrade_command == "kvasir init --config ../kvasir.toml"
+    given = load_settings(tmp_path / "kvasir.toml", home=Path("my state"))
+    assert given.upgrade_command == "kvasir init --config ../kvasir.toml --home 'my state'"
+    assert load("", KVASIR_HOME="x").upgrade_command == "kvasir init --config ../kvasir.toml --home x"
+    monkeypatch.delenv("KVASIR_HOME")
+    assert load_settings(home=Path("x")).upgrade_command == "kvasir init --home x"
+    assert load_settings().upgrade_command == "kvasir init"
+    monkeypatch.chdir(tmp_path)
+    assert load("home = 'state'").upgrade_command == "kvasir init"
+    monkeypatch.setenv("KVASIR_CONFIG", "elsewhere.toml")
+    assert load("home = 'state'").upgrade_command == "kvasir init --config kvasir.toml"
+
+
+def test_the_upgrade_command_names_no_home_where_the_database_has_a_url(load: Load, tmp_path: Path) -> None:
+    load("database_url = 'postgresql://h/d'")
+    given = load_settings(tmp_path / "kvasir.toml", home=Path("x"))
+    assert given.upgrade_command == "kvasir init --config ../kvasir.toml"

@@ -115,3 +115,9 @@ def test_a_relationship_that_a_person_added_stays(learned: KnowledgeBase, url: s
     )
     learned.commit(Changes((join,)), author="ann", message="Join")
     assert changes(learned, url) == Changes()
+
+
+def test_a_key_that_is_declared_no_more_is_retired(learned: KnowledgeBase, url: str, run: Run) -> None:
+    run("CREATE TABLE copied AS SELECT * FROM shipments; DROP TABLE shipments; ALTER TABLE copied RENAME TO shipments")
+    retired = {item.id for item in changes(learned, url).put if item.status == "retired"}
+    assert retired == {BUYER, PARCEL}

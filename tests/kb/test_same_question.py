@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from kb.entities import EntityIndex
 from kb.items import Column, Entity, Item, Metric, Schema
 from kb.masking import MaskedQuestion, mask
 from kb.same_question import same_question
+from kb.words import words
 
 _STATES = ("delivered", "cancelled", "William")
 ITEMS = [
@@ -137,6 +138,11 @@ DIFFERENT = [
     ("return rate", "rate"),
     ("how do customers pay", "what do customers pay"),
     ("customers with many orders", "customers with orders"),
+    ("How many orders did I place in 2025?", "How many orders did I place in 2025?"),
+    ("Which orders have I cancelled?", "Which orders have I cancelled?"),
+    ("orders shipped to me", "orders shipped to me"),
+    ("Have orders been cancelled in 2025?", "Which orders have been cancelled in 2025?"),
+    ("Are there delivered orders?", "delivered orders"),
     ("my orders", "our orders"),
     ("???", "!!!"),
     ("Show me the list", "What is there?"),
@@ -166,7 +172,8 @@ _QUESTIONS = st.one_of(st.lists(_PIECES, max_size=8).map(" ".join), st.text(max_
 @given(_QUESTIONS)
 @example("not no customers")
 @example("delivered delivered")
-def test_every_question_is_the_same_as_itself(question: str) -> None:
+def test_every_question_but_a_personal_one_is_the_same_as_itself(question: str) -> None:
+    assume(not {"i", "me", "am", "my", "mine"} & {word.text for word in words(question)})
     assert same(question, question)
 
 
