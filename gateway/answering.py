@@ -139,7 +139,7 @@ async def stream(core: Core, prepared: Prepared) -> AsyncGenerator[str | Answer]
 
 
 async def confirmed_text(core: Core, prepared: Prepared) -> str | None:
-    """The verified answer, if there is one whose SQL still runs. Stores nothing."""
+    """The verified answer, unless the check says that its SQL went wrong. Stores nothing."""
     confirmed = await _Run(core, prepared).confirmed()
     return confirmed[1].answer if confirmed else None
 

@@ -128,6 +128,7 @@ class Retriever:
         self._lock = threading.Lock()
         self._dense: DenseIndex | None = None
         self._indexes: OrderedDict[tuple[str, str], _CommitIndex] = OrderedDict()
+        self._making: dict[tuple[str, str], threading.Lock] = {}
 
     def retrieve(
         self,
@@ -176,11 +177,19 @@ class Retriever:
                 return self._indexes[key]
             if self._dense is None:
                 self._dense = DenseIndex(self._embedder.dimension)
+            making = self._making.setdefault(key, threading.Lock())
+        # Embedding a commit may take long: only those who need the same one wait for it.
+        with making:
+            with self._lock:
+                if key in self._indexes:
+                    return self._indexes[key]
             index = _CommitIndex(base.snapshot(commit.id), self._dense, self._stored)
-            self._indexes[key] = index
-            while len(self._indexes) > self._kept:
-                self._indexes.popitem(last=False)
-            return index
+            with self._lock:
+                self._indexes[key] = index
+                self._making.pop(key, None)
+                while len(self._indexes) > self._kept:
+                    self._indexes.popitem(last=False)
+        return index
 
     def _scores(self, query: Vector, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         assert self._dense is not None, "an index is made before it is searched"

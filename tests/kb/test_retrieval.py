@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -367,3 +368,14 @@ def test_an_empty_base_has_nothing(embedder: SentenceEmbedder, question: str) ->
 def test_tables_and_columns_are_those_of_the_commit(shop: KnowledgeBase, retriever: Retriever) -> None:
     assert retriever.tables(shop)["customers"] == ("id", "name", "country")
     assert retriever.tables(shop, revision="main~1") == {}
+
+
+def test_many_threads_that_need_one_commit_make_its_index_once(embedder: SentenceEmbedder) -> None:
+    base, counting = base_of(SHOP), Counting(embedder)
+    retriever = Retriever(base.store, counting)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: retriever.retrieve(base, "customers orders").hits, range(16)))
+    assert all(hits == found[0] for hits in found)
+    of_items = [text for text in counting.asked if counting.asked.count(text) < len(found)]
+    assert of_items
+    assert len(of_items) == len(set(of_items))
