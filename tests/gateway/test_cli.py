@@ -15,6 +15,7 @@ import click
 import pytest
 
 from gateway.cli.main import COMMANDS, main
+from gateway.errors import Forbidden
 from kb.database import wanted_version
 from kb.embedding import SentenceEmbedder
 
@@ -158,6 +159,12 @@ def test_a_key_is_shown_once_listed_by_its_start_and_revoked(home: Home) -> None
     assert key not in home("key", "list").stdout
     assert home("key", "revoke", listed[0]["id"]).exit_code == 0
     assert "revoked" in home("key", "list").stdout
+
+
+def test_the_command_that_a_key_without_the_role_is_told_works(home: Home) -> None:
+    told = str(Forbidden("confirm", "a verdict")).partition("kvasir ")[2]
+    assert home(*told.split()).exit_code == 0
+    assert json.loads(home("key", "list", "--json").stdout)[0]["roles"] == ["confirm"]
 
 
 NEEDS_STATE = [
