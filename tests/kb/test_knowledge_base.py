@@ -15,6 +15,7 @@ from kb.errors import (
     Conflict,
     InvalidName,
     ItemNotFound,
+    NotADescendant,
     NothingToCommit,
     ObjectCorrupt,
     RefMoved,
@@ -313,7 +314,7 @@ def test_fast_forward_moves_a_branch_to_a_descendant_only(base: KnowledgeBase, r
         base.fast_forward("main", draft.id, expected=start)
     base.branch("side", at=start)
     side = put(base, rule("b"), branch="side")
-    with pytest.raises(Conflict, match="fast-forward"):
+    with pytest.raises(NotADescendant, match="cannot be fast-forwarded"):
         base.fast_forward("main", side.id, expected=draft.id)
 
 
