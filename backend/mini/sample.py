@@ -14,7 +14,9 @@ from kb.codec import encode_item
 from kb.items import Item
 from kb.objects import pack
 
-Skill = Literal["plain", "no schema", "gotcha", "metric", "success", "success among distractors", "follow-up"]
+Skill = Literal[
+    "plain", "no schema", "gotcha", "metric", "success", "success among distractors", "follow-up", "conversation"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,15 @@ def two_turns(
         ]
     )
     return Sample(skill, pattern, _assembled(conversation, items), answer)
+
+
+def many_turns(skill: Skill, pattern: str, items: Sequence[Item], turns: Sequence[tuple[str, str]]) -> Sample:
+    """`turns` are questions with their answers, all on the first turn's items; the last answer is the sample's."""
+    said: list[Message] = []
+    for question, answered in turns:
+        said += [{"role": "user", "content": question}, {"role": "assistant", "content": answered}]
+    placed = [items, *([] for _ in turns[1:])]
+    return Sample(skill, pattern, _assembled(parse_conversation(said[:-1]), placed), turns[-1][1])
 
 
 def _assembled(conversation: Conversation, items: Sequence[Sequence[Item]]) -> tuple[Message, ...]:

@@ -32,80 +32,80 @@ class Skills:
     random: Random
 
     def plain(self) -> Sample | None:
-        query = self._maker.make()
+        query = self.maker.make()
         if query is None:
             return None
         items = [*self._context(query), *self._distractors(query, self.random.choice((0, 0, 1, 2)))]
-        return single_turn("plain", pattern_of(query), items, self._say(query), self._maker.sql(query))
+        return single_turn("plain", pattern_of(query), items, self.say(query), self.maker.sql(query))
 
     def gotcha(self, *, stated: bool = True) -> Sample | None:
         """The question speaks of one column, and a gotcha says to use its twin. Unstated, the obvious one is right."""
-        query = self._maker.make()
-        swap = self._swap(query) if query is not None else None
+        query = self.maker.make()
+        swap = self.swap(query) if query is not None else None
         if query is None or swap is None:
             return None
         wrong, right = swap
-        answer = _with_column(query, wrong, right) if stated else query
-        if not self._maker.answers(answer):
+        answer = with_column(query, wrong, right) if stated else query
+        if not self.maker.answers(answer):
             return None
         items = self._context(query)
         if stated:
-            items.append(self._gotcha_item(wrong, right))
+            items.append(self.gotcha_item(wrong, right))
         items += self._distractors(query, self.random.choice((0, 1, 2)))
-        return single_turn("gotcha", pattern_of(query), items, self._say(query), self._maker.sql(answer))
+        return single_turn("gotcha", pattern_of(query), items, self.say(query), self.maker.sql(answer))
 
     def metric(self) -> Sample | None:
         """A name that nobody can know stands for a condition that its definition spells out."""
         table = self.random.choice(self.spec.tables)
-        condition = self._maker.filter(table)
+        condition = self.maker.filter(table)
         if condition is None:
             return None
-        query = Query(table, self._maker.measure(table), filters=(condition,))
-        if not self._maker.answers(query):
+        query = Query(table, self.maker.measure(table), filters=(condition,))
+        if not self.maker.answers(query):
             return None
         word = invented_word(self.random)
-        items = [*self._context(query), self._metric_item(word, condition), *self._distractors(query, 1)]
+        items = [*self._context(query), self.metric_item(word, condition), *self._distractors(query, 1)]
         question = Phrasing(self.random).about(f"{word} {table.thing.plural}", query)
-        return single_turn("metric", pattern_of(query), items, question, self._maker.sql(query))
+        return single_turn("metric", pattern_of(query), items, question, self.maker.sql(query))
 
     def success(self, *, distractors: int = 0) -> Sample | None:
         """A confirmed answer of the same pattern shows a convention that the question does not mention."""
-        shown = self._maker.make()
-        asked = self._varied(shown) if shown is not None else None
+        shown = self.maker.make()
+        asked = self.varied(shown) if shown is not None else None
         if shown is None or asked is None or asked == shown:
             return None
-        convention = self._convention(shown, asked)
+        convention = self.convention(shown, asked)
         if convention is None:
             return None
         before, after = (replace(query, filters=(*query.filters, convention)) for query in (shown, asked))
-        if not self._maker.answers(after):
+        if not self.maker.answers(after):
             return None
-        items = [*self._context(shown, asked), self._success_item(self._say(shown), before)]
-        others = [self._maker.make() for _ in range(distractors)]
-        items += [self._success_item(self._say(other), other) for other in others if other is not None]
+        items = [*self._context(shown, asked), self.success_item(self.say(shown), before)]
+        others = [self.maker.make() for _ in range(distractors)]
+        items += [self.success_item(self.say(other), other) for other in others if other is not None]
         skill: Skill = "success among distractors" if distractors else "success"
-        return single_turn(skill, pattern_of(asked), items, self._say(asked), self._maker.sql(after))
+        return single_turn(skill, pattern_of(asked), items, self.say(asked), self.maker.sql(after))
 
     def follow_up(self) -> Sample | None:
         """A second question that says only what changes: another value of a condition."""
-        query = self._maker.make()
+        query = self.maker.make()
         if query is None or not query.filters:
             return None
-        other = self._other_value(query.filters[-1])
+        other = self.other_value(query.filters[-1])
         after = replace(query, filters=(*query.filters[:-1], other))
-        if after == query or not self._maker.answers(after):
+        if after == query or not self.maker.answers(after):
             return None
         phrasing = Phrasing(self.random)
-        turns = (phrasing.question(query), self._maker.sql(query), phrasing.instead(other))
-        return two_turns("follow-up", pattern_of(query), [self._context(query), []], turns, self._maker.sql(after))
+        turns = (phrasing.question(query), self.maker.sql(query), phrasing.instead(other))
+        return two_turns("follow-up", pattern_of(query), [self._context(query), []], turns, self.maker.sql(after))
 
     # ── the parts of a context ───────────────────────────────────────────────────────────────────────────────
 
     @property
-    def _maker(self) -> QueryMaker:
+    def maker(self) -> QueryMaker:
         return QueryMaker(self.spec, self.connection, self.random)
 
-    def _say(self, query: Query) -> str:
+    def say(self, query: Query) -> str:
         return Phrasing(self.random).question(query)
 
     def _context(self, *queries: Query) -> list[Item]:
@@ -124,10 +124,10 @@ class Skills:
             free = [column for column in table.columns if column.role is not None and column.name not in used]
             if len(free) >= 2:
                 wrong, right = self.random.sample(free, 2)
-                made.append(self._gotcha_item(Ref(table, wrong), Ref(table, right)))
+                made.append(self.gotcha_item(Ref(table, wrong), Ref(table, right)))
         return list({item.id: item for item in made}.values())
 
-    def _gotcha_item(self, wrong: Ref, right: Ref) -> Item:
+    def gotcha_item(self, wrong: Ref, right: Ref) -> Item:
         bad, good = f"{wrong.table.name}.{wrong.column.name}", f"{right.table.name}.{right.column.name}"
         text = self.random.choice(
             (
@@ -141,22 +141,22 @@ class Skills:
             item_id("gotcha", f"{bad}-{good}"), f"{good}, not {bad}", body, entities=(Entity(good), Entity(bad))
         )
 
-    def _metric_item(self, word: str, condition: Filter) -> Item:
+    def metric_item(self, word: str, condition: Filter) -> Item:
         thing = condition.ref.table.thing.plural
         maker = Query(condition.ref.table, Measure("count"), filters=(condition,))
-        where = self._maker.sql(maker).partition(" WHERE ")[2]
+        where = self.maker.sql(maker).partition(" WHERE ")[2]
         definition = f"{word} {thing} are {thing} with {Phrasing(self.random).condition(condition)}."
         expression = where if self.random.random() < 0.7 else ""
         return Item(
             item_id("metric", word), f"{word} {thing}", Metric(definition, expression), entities=(Entity(word),)
         )
 
-    def _success_item(self, question: str, query: Query) -> Item:
-        return Item(item_id("success", question), question, Success(question, self._maker.sql(query)))
+    def success_item(self, question: str, query: Query) -> Item:
+        return Item(item_id("success", question), question, Success(question, self.maker.sql(query)))
 
     # ── variations ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _swap(self, query: Query) -> tuple[Ref, Ref] | None:
+    def swap(self, query: Query) -> tuple[Ref, Ref] | None:
         """A column that the query uses, and another of its table that could stand in its place."""
         options: list[tuple[Ref, Ref]] = []
         for ref in refs_of(query):
@@ -165,7 +165,7 @@ class Skills:
                     options.append((ref, Ref(ref.table, column)))
         return self.random.choice(options) if options else None
 
-    def _varied(self, query: Query) -> Query:
+    def varied(self, query: Query) -> Query:
         """A query of the same pattern: each condition with other literals, now and then on another column; or,
         where there is no condition, a measure of another column.
         """
@@ -178,10 +178,10 @@ class Skills:
         return replace(query, measure=replace(measure, ref=Ref(query.table, self.random.choice(columns))))
 
     def _another(self, entry: Filter) -> Filter:
-        found = [f for f in (self._maker.filter(entry.ref.table) for _ in range(12)) if f is not None]
+        found = [f for f in (self.maker.filter(entry.ref.table) for _ in range(12)) if f is not None]
         return next((f for f in found if f.operator == entry.operator and f != entry), entry)
 
-    def _convention(self, shown: Query, asked: Query) -> Filter | None:
+    def convention(self, shown: Query, asked: Query) -> Filter | None:
         """A condition that the questions do not mention: rows that count, by a flag or a category."""
         used = {ref.column.name for query in (shown, asked) for ref in refs_of(query)}
         free = [column for column in shown.table.of_role("flag", "category") if column.name not in used]
@@ -191,9 +191,9 @@ class Skills:
         values: list[str | int] = [0, 1] if column.role == "flag" else list(column.values)
         return Filter(Ref(shown.table, column), "=", (self.random.choice(values),))
 
-    def _other_value(self, entry: Filter) -> Filter:
+    def other_value(self, entry: Filter) -> Filter:
         """A condition on the same column with the same operator, or the same one where the rows hold no other."""
-        found = (self._maker.condition(entry.ref) for _ in range(12))
+        found = (self.maker.condition(entry.ref) for _ in range(12))
         return next((f for f in found if f is not None and f.operator == entry.operator and f != entry), entry)
 
 
@@ -224,7 +224,7 @@ def _same_values(left: ColumnSpec, right: ColumnSpec) -> bool:
     return left.role != "category" or bool(set(left.values) & set(right.values))
 
 
-def _with_column(query: Query, old: Ref, new: Ref) -> Query:
+def with_column(query: Query, old: Ref, new: Ref) -> Query:
     def swapped(ref: Ref | None) -> Ref | None:
         return new if ref == old else ref
 

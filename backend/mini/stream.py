@@ -1,0 +1,125 @@
+"""Training batches: made on all cores while the model trains, in an order that depends on the seed alone."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import count, islice
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.mini.corpus import samples_of
+from backend.mini.database import fill, random_database
+from backend.mini.dialogue import Dialogues, part_of
+from backend.mini.sample import Sample
+from backend.mini.skills import Skills
+from backend.mini.tokenizer import TextEncoder
+from backend.mini.training import Training
+
+CHUNK_DATABASES = 12
+DIALOGUES = 14
+"""Conversations a database, beside every third of its samples of one question."""
+WAITING_CHUNKS = 8
+"""A process: more would only fill the memory."""
+
+Encoded = tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_]]
+"""Ids, and which of them are answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`ids` and `answers` are (samples, length), padded at the right with `pad`."""
+
+    ids: npt.NDArray[np.uint16]
+    answers: npt.NDArray[np.bool_]
+
+
+def conversations_of(training: Training, database: int) -> Iterator[Sample]:
+    """What one database gives: conversations on parts of it, and samples of one question."""
+    random = Random(f"{training.seed}/{database}/conversations")
+    easy = database < training.easy_databases
+    spec = random_database(random)
+    with closing(fill(spec, random)) as connection:
+        for _ in range(DIALOGUES):
+            part = part_of(spec, random, 2 if easy else training.max_tables)
+            dialogues = Dialogues(Skills(part, connection, random), turns=random.choice((1, 2, 4, 6, 8, 10)))
+            made = dialogues.successes() if random.random() < 0.3 else dialogues.mixed()
+            if made is not None:
+                yield made
+    if not easy:
+        yield from list(samples_of(training.seed, database))[::3]
+
+
+def encoded_chunk(training: Training, tokenizer: Path, chunk: int) -> list[Encoded]:
+    encoder = _encoder(tokenizer)
+    first = chunk * CHUNK_DATABASES
+    return [
+        encoder.training(sample.messages, sample.answer)
+        for database in range(first, first + CHUNK_DATABASES)
+        for sample in conversations_of(training, database)
+    ]
+
+
+def batches(
+    training: Training, tokenizer: Path, *, processes: int, first_chunk: int = 0
+) -> Iterator[tuple[Batch, int]]:
+    """Endless batches of about `batch_tokens`, each of one length, with the chunk that it came from."""
+    waiting: dict[int, list[Encoded]] = {length: [] for length in training.lengths}
+    pad = _encoder(tokenizer).pad
+    for chunk, made in _chunks(training, tokenizer, processes, first_chunk):
+        for sample in made:
+            length = next((length for length in training.lengths if len(sample[0]) <= length), None)
+            if length is None:
+                continue
+            waiting[length].append(sample)
+            if len(waiting[length]) == max(1, training.batch_tokens // length):
+                yield _padded(waiting[length], length, pad), chunk
+                waiting[length] = []
+
+
+def _chunks(
+    training: Training, tokenizer: Path, processes: int, first_chunk: int
+) -> Iterator[tuple[int, list[Encoded]]]:
+    make = partial(encoded_chunk, training, tokenizer)
+    if processes == 0:
+        for chunk in count(first_chunk):
+            yield chunk, make(chunk)
+    with get_context("spawn").Pool(processes, _quiet) as pool:
+        numbers = count(first_chunk)
+        waiting = deque((n, pool.apply_async(make, (n,))) for n in islice(numbers, processes * WAITING_CHUNKS))
+        while True:
+            chunk, made = waiting.popleft()
+            following = next(numbers)
+            waiting.append((following, pool.apply_async(make, (following,))))
+            yield chunk, made.get()
+
+
+def _quiet() -> None:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def _padded(samples: list[Encoded], length: int, pad: int) -> Batch:
+    ids = np.full((len(samples), length), pad, dtype=np.uint16)
+    answers = np.zeros((len(samples), length), dtype=np.bool_)
+    for row, (tokens, marks) in enumerate(samples):
+        ids[row, : len(tokens)] = tokens
+        answers[row, : len(tokens)] = marks
+    return Batch(ids, answers)
+
+
+_ENCODERS: dict[Path, TextEncoder] = {}
+
+
+def _encoder(tokenizer: Path) -> TextEncoder:
+    """A process reads the tokenizer once."""
+    if tokenizer not in _ENCODERS:
+        _ENCODERS[tokenizer] = TextEncoder(tokenizer)
+    return _ENCODERS[tokenizer]

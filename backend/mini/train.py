@@ -1,0 +1,237 @@
+"""Trains kvasir-mini from an empty folder: `python -m backend.mini.train --folder DIR [--seconds N] [--resume]`.
+
+The folder gets the tokenizer, `log.jsonl`, `checkpoint.pt` and, whenever a checkpoint is written, `model/`: the
+weights in bfloat16 as transformers and vLLM load them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from math import cos, pi
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from backend.mini.stream import Batch, batches, conversations_of
+from backend.mini.tokenizer import TextEncoder, train_tokenizer
+from backend.mini.training import Shape, Training
+
+LOG_STEPS = 50
+
+
+def build_model(shape: Shape, seed: int, *, end: int, pad: int) -> Any:
+    """A `LlamaForCausalLM` in float32 with random weights."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=shape.vocab_tokens,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        max_position_embeddings=shape.window_tokens,
+        initializer_range=0.02,
+        bos_token_id=None,
+        eos_token_id=end,
+        pad_token_id=pad,
+        tie_word_embeddings=True,
+        attn_implementation="sdpa",
+    )
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(config)
+
+
+def make_tokenizer(training: Training, folder: Path) -> None:
+    """Trained on the first databases that are not easy, so that every skill's words are in it."""
+    databases = range(training.easy_databases, training.easy_databases + training.tokenizer_databases)
+    texts = [
+        "\n".join([*(f"{message['role']}\n{message['content']}" for message in sample.messages), sample.answer])
+        for database in databases
+        for sample in conversations_of(training, database)
+    ]
+    train_tokenizer(texts, folder, training.shape.vocab_tokens)
+
+
+class Trainer:
+    """A run in `folder`: its model, optimiser and place in the data."""
+
+    def __init__(self, folder: Path, training: Training, *, device: str, compiled: bool = False) -> None:
+        self.folder, self.training, self.device = folder, training, torch.device(device)
+        encoder = TextEncoder(folder)
+        self.model = build_model(training.shape, training.seed, end=encoder.end, pad=encoder.pad).to(self.device)
+        self._pad = encoder.pad
+        if compiled:
+            for layer in self.model.model.layers:
+                layer.compile(dynamic=False)
+        matrices = [weight for weight in self.model.parameters() if weight.dim() >= 2]
+        others = [weight for weight in self.model.parameters() if weight.dim() < 2]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": training.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=training.learning_rate,
+            betas=(0.9, 0.95),
+            fused=self.device.type == "cuda",
+        )
+        self.log_steps = LOG_STEPS
+        self.steps = self.tokens = self.chunk = 0
+        self.seconds = 0.0
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is minimised, and the mean loss in nats of the answers' tokens alone.
+
+        Padding stands at the right, so causal attention needs no mask. Logits are computed for predicted tokens only.
+        """
+        ids = torch.from_numpy(batch.ids.astype("int64")).to(self.device, non_blocking=True)
+        answers = torch.from_numpy(batch.answers).to(self.device, non_blocking=True)[:, 1:]
+        targets = ids[:, 1:]
+        chosen = torch.rand(targets.shape, device=self.device) < self.training.context_share
+        predicted = answers | (chosen & (targets != self._pad))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            states = self.model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1][predicted]
+            logits = self.model.lm_head(states)
+        losses = functional.cross_entropy(logits.float(), targets[predicted], reduction="none")
+        is_answer = answers[predicted]
+        weights = torch.where(is_answer, 1.0, self.training.context_weight)
+        answer_loss = (losses.detach() * is_answer).sum() / is_answer.sum().clamp(min=1)
+        return (losses * weights).sum() / weights.sum(), answer_loss
+
+    def step(self, batch: Batch, spent: float) -> tuple[torch.Tensor, float]:
+        """One update at the share `spent` of the budget; gives the answers' loss and the learning rate."""
+        rate = self._learning_rate(spent)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss, answer_loss = self.loss(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.training.clip)
+        self.optimizer.step()
+        self.steps += 1
+        self.tokens += batch.ids.size
+        return answer_loss, rate
+
+    def run(self, source: Iterator[tuple[Batch, int]], *, max_steps: int | None = None) -> None:
+        """Train until the budget of seconds, or of steps, is spent; then write the last checkpoint."""
+        source = chain([next(source)], source)  # The budget is of training, not of waiting for the first batch.
+        before, began, saved, noted = self.seconds, time.monotonic(), time.monotonic(), time.monotonic()
+        total = torch.zeros((), device=self.device)
+        noted_tokens = self.tokens
+        for batch, chunk in source:
+            spent = self.seconds / self.training.seconds if max_steps is None else self.steps / max_steps
+            if spent >= 1:
+                break
+            answer_loss, rate = self.step(batch, spent)
+            total += answer_loss
+            self.chunk = chunk
+            now = time.monotonic()
+            self.seconds = before + now - began
+            if self.steps % self.log_steps == 0:
+                mean = total.item() / self.log_steps
+                now = time.monotonic()
+                self._log(mean, rate, (self.tokens - noted_tokens) / (now - noted))
+                noted, noted_tokens = now, self.tokens
+                total.zero_()
+            if now - saved > self.training.checkpoint_seconds:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+
+    def save(self) -> None:
+        """Replace the checkpoint, then the folder that a server loads; a reader never sees half of either."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "place": {"steps": self.steps, "tokens": self.tokens, "chunk": self.chunk, "seconds": self.seconds},
+        }
+        torch.save(state, self.folder / "checkpoint.new")
+        os.replace(self.folder / "checkpoint.new", self.folder / "checkpoint.pt")
+        export(self.model, self.folder, self.folder / "model")
+
+    def resume(self) -> None:
+        state = torch.load(self.folder / "checkpoint.pt", map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        place = state["place"]
+        self.steps, self.tokens, self.chunk = place["steps"], place["tokens"], place["chunk"] + 1
+        self.seconds = place["seconds"]
+
+    def _learning_rate(self, spent: float) -> float:
+        warm = min(1.0, (self.steps + 1) / self.training.warmup_steps)
+        low = self.training.final_share
+        return self.training.learning_rate * warm * (low + (1 - low) * (1 + cos(pi * min(1.0, spent))) / 2)
+
+    def _log(self, answer_loss: float, rate: float, speed: float) -> None:
+        entry = {
+            "step": self.steps,
+            "tokens": self.tokens,
+            "seconds": round(self.seconds, 1),
+            "answer_loss": round(answer_loss, 5),
+            "learning_rate": round(rate, 7),
+            "tokens_per_second": round(speed),
+            "chunk": self.chunk,
+        }
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def export(model: Any, tokenizer: Path, folder: Path) -> None:
+    """Weights in bfloat16 in shards under 16 MB, config and tokenizer: a folder for transformers and vLLM."""
+    from transformers import LlamaForCausalLM
+
+    new = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    copy = LlamaForCausalLM(model.config)
+    copy.load_state_dict(model.state_dict())
+    copy.to(torch.bfloat16).save_pretrained(new, max_shard_size="15MB")
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"):
+        if (tokenizer / name).exists():
+            shutil.copy(tokenizer / name, new / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    new.rename(folder)
+
+
+def ahead(source: Iterator[tuple[Batch, int]], count: int = 8) -> Iterator[tuple[Batch, int]]:
+    """The same batches, made by a thread while the device works."""
+    queue: Queue[tuple[Batch, int]] = Queue(count)
+
+    def put() -> None:
+        for entry in source:
+            queue.put(entry)
+
+    Thread(target=put, daemon=True).start()
+    while True:
+        yield queue.get()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description="Train kvasir-mini.")
+    options.add_argument("--folder", type=Path, required=True)
+    options.add_argument("--seconds", type=float, default=Training().seconds)
+    options.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 2))
+    options.add_argument("--resume", action="store_true")
+    options.add_argument("--eager", action="store_true", help="without torch.compile")
+    given = options.parse_args()
+    training = replace(Training(), seconds=given.seconds)
+    given.folder.mkdir(parents=True, exist_ok=True)
+    if not (given.folder / "tokenizer.json").exists():
+        make_tokenizer(training, given.folder)
+    torch.set_float32_matmul_precision("high")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    trainer = Trainer(given.folder, training, device=device, compiled=device == "cuda" and not given.eager)
+    if given.resume:
+        trainer.resume()
+    trainer.run(ahead(batches(training, given.folder, processes=given.processes, first_chunk=trainer.chunk)))
+
+
+if __name__ == "__main__":
+    main()
