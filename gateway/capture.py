@@ -95,8 +95,6 @@ class Capture:
         proposal = self._open(tenant, proposal_id, "rejected")
         if proposal.state == "rejected":
             return proposal
-        if proposal.state == "landed":
-            raise ProposalClosed(proposal_id, "landed", "rejected")
         return self._closed(self._ended(proposal, "rejected", f"rejected by {by}"))
 
     def _closed(self, proposal: Proposal) -> Proposal:
