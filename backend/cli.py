@@ -55,7 +55,9 @@ def group() -> None:
 
 @group.command("up")
 @click.option(
-    "--model", type=click.Path(path_type=Path), help="Model folder. By default everything as at the last start."
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Model folder, or kvasir-mini for the one that ships. By default everything as at the last start.",
 )
 @click.option("--served-name", help="Name that requests use. Default: the folder's name.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Default: cuda where there is a GPU.")

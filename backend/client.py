@@ -30,6 +30,7 @@ from backend.errors import (
     EngineRefused,
     EngineUnreachable,
 )
+from backend.model_folder import SHIPPED_FOLDER, SHIPPED_MODEL
 from backend.vllm_server import VLLMServer
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ class LiteLLMEngine:
         self, messages: Sequence[Message], sampling: Sampling, cache_salt: str | None, *, stream: bool
     ) -> dict[str, Any]:
         config = self._config
+        if sampling.grammar is not None and not config.takes_grammar:
+            raise EngineMisconfigured(config.name, "model", "is of a provider that takes no grammar")
         model, key = config.model, config.api_key
         if self._vllm is not None:
             # Without a key of its own, OpenAI's client would send this server the one in OPENAI_API_KEY.
@@ -167,9 +170,15 @@ class LiteLLMEngine:
             "api_base": config.api_base,
             "api_key": key,
             "stream_options": {"include_usage": True} if stream else None,
-            "extra_body": self._extra_body(cache_salt, stream=stream) or None,
-            "model_folder": str(self._folder) if self._folder else None,
+            "extra_body": self._extra_body(sampling, cache_salt, stream=stream) or None,
         }
+        if self._folder is not None:
+            wanted |= {
+                "model_folder": str(self._folder),
+                "cache_salt": cache_salt,
+                "prefix_cache_mb": config.prefix_cache_mb,
+                "grammar": sampling.grammar,
+            }
         return {
             "model": model,
             # LiteLLM rewrites messages in place for some providers.
@@ -182,12 +191,14 @@ class LiteLLMEngine:
             **{key: value for key, value in wanted.items() if value is not None},
         }
 
-    def _extra_body(self, cache_salt: str | None, *, stream: bool) -> dict[str, Any]:
+    def _extra_body(self, sampling: Sampling, cache_salt: str | None, *, stream: bool) -> dict[str, Any]:
         body: dict[str, Any] = {}
         if self._vllm is None:
             return body
         if cache_salt is not None:
             body["cache_salt"] = cache_salt
+        if sampling.grammar is not None:
+            body["structured_outputs"] = {"grammar": sampling.grammar}
         # vLLM returns these counts in whole answers only.
         if self._config.lmcache and not stream:
             body["kv_transfer_params"] = {"cached_token_stats": True}
@@ -252,9 +263,13 @@ def _embedded_provider(litellm: Any) -> EmbeddedProvider:
 
 
 def _folder_of(config: EngineConfig) -> Path:
-    if not config.path:
-        raise EngineMisconfigured(config.name, "path", "is missing; it is the model's folder")
-    return Path(config.path).expanduser().resolve()
+    if config.path:
+        return Path(config.path).expanduser().resolve()
+    if config.served_name == SHIPPED_MODEL:
+        return SHIPPED_FOLDER
+    raise EngineMisconfigured(
+        config.name, "path", f"is missing; it is the model's folder. Only {SHIPPED_MODEL} needs none"
+    )
 
 
 def _wait_seconds(exc: BackendError, attempt: int) -> float | None:

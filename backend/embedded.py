@@ -1,8 +1,9 @@
 """The LiteLLM provider `embedded`: a model folder served in this process, without a server, a GPU or a key.
 
 LiteLLM calls the four methods below with its own set of keyword arguments (`CustomLLM`, LiteLLM 1.106) and takes
-plain dictionaries for chunks, so nothing of it is imported. The folder comes as the extra argument `model_folder`.
-Each model has one worker thread: answers are made one after the other, and requests wait in order.
+plain dictionaries for chunks, so nothing of it is imported. The extra arguments are `model_folder`, `cache_salt`,
+`prefix_cache_mb` and `grammar`. Each model has one worker thread: answers are made one after the other, and requests
+wait in order.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.embedded_model import Abandoned, EmbeddedModel, Piece, Prompt
+from backend.engine import EngineConfig
 from backend.model_folder import ModelFolder, check_model_folder
 
 
@@ -54,17 +56,21 @@ class EmbeddedProvider:
         finally:
             await pieces.aclose()
 
-    def _serve(self, folder: Path) -> _Served:
+    def _serve(self, folder: Path, prefix_cache_mb: int = 0) -> _Served:
         with self._lock:
             if folder not in self._served:
-                self._served[folder] = _Served(EmbeddedModel(folder))
-            return self._served[folder]
+                self._served[folder] = _Served(EmbeddedModel(folder, prefix_cache_mb=0))
+            served = self._served[folder]
+            # Engines of one folder share its model; the one that asks for most room has its way.
+            served.model.prefixes.limit_bytes = max(served.model.prefixes.limit_bytes, prefix_cache_mb * 2**20)
+            return served
 
     def _start(
         self, call: dict[str, Any], cancelled: threading.Event, put: Callable[[Piece | None], None]
     ) -> Future[None]:
         options = dict(call["optional_params"])
-        served = self._serve(Path(options["model_folder"]))
+        kept_mb = options.get("prefix_cache_mb", EngineConfig.prefix_cache_mb)
+        served = self._serve(Path(options["model_folder"]), kept_mb)
         prompt = _prompt(call["messages"], options)
 
         def work() -> None:
@@ -128,6 +134,8 @@ def _prompt(messages: Sequence[Mapping[str, Any]], options: dict[str, Any]) -> P
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         presence_penalty=float(options.get("presence_penalty") or 0.0),
         frequency_penalty=float(options.get("frequency_penalty") or 0.0),
+        cache_salt=options.get("cache_salt"),
+        grammar=options.get("grammar"),
     )
 
 
@@ -136,8 +144,7 @@ def _usage(piece: Piece) -> dict[str, Any]:
         "prompt_tokens": piece.prompt_tokens,
         "completion_tokens": piece.completion_tokens,
         "total_tokens": piece.prompt_tokens + piece.completion_tokens,
-        # Every prompt is computed whole: nothing is kept between requests.
-        "prompt_tokens_details": {"cached_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": piece.cached_tokens},
     }
 
 

@@ -1,7 +1,7 @@
 """A causal language model in this process, on the CPU: prefill at once, then a token at a time.
 
 The loop is written out instead of calling transformers' `generate`, so that tokens stream, a reader that leaves
-stops the work within one layer, and the KV cache of a prompt stays in reach.
+stops the work within one layer, and the KV of a prompt can be kept for the next.
 """
 
 from __future__ import annotations
@@ -13,15 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.constraint import Constraint, Grammars
+from backend.engine import EngineConfig
 from backend.engine_failure import PromptOverWindow, PromptRefused
 from backend.errors import ModelFolderInvalid
 from backend.model_folder import check_model_folder
+from backend.prefix_cache import PrefixCache
 from backend.token_text import TokenText
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What to continue, and how. `max_tokens=None` means until the window is full."""
+    """What to continue, and how. `max_tokens=None` means until the window is full.
+
+    KV is reused between prompts of one `cache_salt` only. The answer follows `grammar`, where one is given.
+    """
 
     messages: tuple[Mapping[str, Any], ...]
     max_tokens: int | None = None
@@ -31,17 +37,24 @@ class Prompt:
     stop: tuple[str, ...] = ()
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    cache_salt: str | None = None
+    grammar: str | None = None
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of the answer; the last one has a `finish_reason`, and the token counts and seconds of the whole."""
+    """A piece of the answer; the last one has a `finish_reason`, and the token counts and seconds of the whole.
+
+    `cached_tokens` of the prompt were not computed again. Seconds count from when the model took the prompt up.
+    """
 
     text: str
     finish_reason: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
     ttft_seconds: float | None = None
+    total_seconds: float | None = None
 
 
 class Abandoned(Exception):
@@ -51,12 +64,14 @@ class Abandoned(Exception):
 class EmbeddedModel:
     """One model folder. `generate` belongs to one thread at a time; `count_tokens` to any."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, prefix_cache_mb: int = EngineConfig.prefix_cache_mb) -> None:
         self.folder = check_model_folder(path)
+        self.prefixes = PrefixCache(prefix_cache_mb * 2**20)
         self._tokenizer_lock = threading.Lock()
         self._tokenizer: Any = None
         self._weights: Any = None
         self._end_tokens: frozenset[int] = frozenset()
+        self._grammars: Grammars | None = None
         self._cancelled = threading.Event()
 
     def count_tokens(self, messages: Sequence[Mapping[str, Any]]) -> int:
@@ -64,36 +79,51 @@ class EmbeddedModel:
         return len(self._encode(messages))
 
     def generate(self, prompt: Prompt, cancelled: threading.Event) -> Iterator[Piece]:
-        """Pieces of the answer to `prompt`. Raises `PromptRefused`, or `Abandoned` once `cancelled` is set."""
-        import torch
+        """Pieces of the answer to `prompt`.
+
+        Raises `PromptRefused`, `GrammarUnusable`, or `Abandoned` once
+        `cancelled` is set.
+        """
+        from backend.continuation import Continuation
 
         begun = time.monotonic()
         tokens = self._encode(prompt.messages)
         limit = self._limit(len(tokens), prompt.max_tokens)
         weights = self._loaded_weights()
         self._cancelled = cancelled
-        draw = _Draw(prompt)
+        run = Continuation(weights, tokens, self.prefixes, prompt.cache_salt)
+        draw = _Draw(prompt, self._constraint(prompt.grammar))
         text = TokenText(self._decode, prompt.stop)
-        reason, ttft, made, cache = "length", None, 0, None
-        step = torch.tensor([tokens])
-        while made < limit:
-            with torch.inference_mode():
-                output = weights(input_ids=step, past_key_values=cache, use_cache=True, logits_to_keep=1)
-                token = draw.next_token(output.logits[0, -1])
-            cache = output.past_key_values
-            ttft = time.monotonic() - begun if ttft is None else ttft
-            made += 1
-            if token in self._end_tokens:
-                reason = "stop"
-                break
-            piece = text.add(token)
-            if piece:
-                yield Piece(piece)
-            if text.stopped:
-                reason = "stop"
-                break
-            step = torch.tensor([[token]])
-        yield Piece(text.finish(), reason, len(tokens), made, ttft)
+        reason, ttft, made = "length", None, 0
+        step = tokens[run.cached_tokens :]
+        try:
+            while made < limit:
+                token = draw.next_token(run.logits(step))
+                ttft = time.monotonic() - begun if ttft is None else ttft
+                made += 1
+                if token in self._end_tokens:
+                    reason = "stop"
+                    break
+                piece = text.add(token)
+                if piece:
+                    yield Piece(piece)
+                if text.stopped:
+                    reason = "stop"
+                    break
+                step = [token]
+        finally:
+            # Nobody else computes meanwhile, so the end is soon enough, and a reader who left has paid for it too.
+            run.keep()
+        seconds = time.monotonic() - begun
+        yield Piece(text.finish(), reason, len(tokens), made, run.cached_tokens, ttft, seconds)
+
+    def _constraint(self, grammar: str | None) -> Constraint | None:
+        if grammar is None:
+            return None
+        if self._grammars is None:
+            with self._tokenizer_lock:
+                self._grammars = Grammars(self._tokenizer, sorted(self._end_tokens))
+        return self._grammars.constraint(grammar)
 
     def _limit(self, prompt_tokens: int, max_tokens: int | None) -> int:
         window = self.folder.window_tokens
@@ -136,10 +166,13 @@ class EmbeddedModel:
             import torch
             from transformers import AutoModelForCausalLM
 
+            from backend.step_attention import use_step_attention
+
             stored_bf16 = self.folder.dtype == "bfloat16"
             dtype = torch.bfloat16 if stored_bf16 and _cpu_multiplies_bf16() else torch.float32
             weights = self._load("the model", AutoModelForCausalLM, dtype=dtype)
             weights.eval()
+            use_step_attention(weights)
             self._stop_between_layers(weights)
             self._end_tokens = self._read_end_tokens(weights)
             self._weights = weights
@@ -181,10 +214,10 @@ class EmbeddedModel:
 class _Draw:
     """Draws the next token of one answer: greedy at temperature 0, else by nucleus sampling."""
 
-    def __init__(self, prompt: Prompt) -> None:
+    def __init__(self, prompt: Prompt, constraint: Constraint | None) -> None:
         import torch
 
-        self._prompt = prompt
+        self._prompt, self._constraint = prompt, constraint
         self._counts: dict[int, int] = {}
         self._random = torch.Generator()
         if prompt.seed is None:
@@ -193,13 +226,15 @@ class _Draw:
             self._random.manual_seed(prompt.seed)
 
     def next_token(self, logits: Any) -> int:
-        """`logits` has the shape (vocabulary,)."""
+        """`logits` has the shape (vocabulary,), and is left as it is."""
         import torch
 
-        logits = logits.float()
+        logits = logits.to(torch.float32, copy=True)
         prompt = self._prompt
         for token, count in self._counts.items():
             logits[token] -= prompt.presence_penalty + prompt.frequency_penalty * count
+        if self._constraint is not None:
+            logits[~torch.from_numpy(self._constraint.allowed(len(logits)))] = -torch.inf
         if prompt.temperature <= 0:
             token = int(logits.argmax())
         else:
@@ -210,6 +245,8 @@ class _Draw:
             token = int(order[torch.multinomial(weights, 1, generator=self._random)])
         if prompt.presence_penalty or prompt.frequency_penalty:
             self._counts[token] = self._counts.get(token, 0) + 1
+        if self._constraint is not None:
+            self._constraint.advance(token)
         return token
 
 

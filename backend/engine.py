@@ -22,9 +22,11 @@ class Message(TypedDict):
 class EngineConfig:
     """Where tokens come from.
 
-    `model` is LiteLLM's model string: `embedded/NAME` (with `path`, a model folder), `hosted_vllm/NAME` (with
-    `api_base`), `openai/…`, `anthropic/…` or any other of its providers. `window_tokens=None` asks the engine.
+    `model` is LiteLLM's model string: `embedded/kvasir-mini`, `embedded/NAME` (with `path`, a model folder),
+    `hosted_vllm/NAME` (with `api_base`), `openai/…`, `anthropic/…` or any other of its providers.
+    `window_tokens=None` asks the engine.
     `lmcache=True` says that the vLLM server has the LMCache connector, so that it can tell whose cache was hit.
+    `prefix_cache_mb` bounds the KV that an embedded model keeps between requests; 0 keeps none.
     """
 
     name: str
@@ -38,12 +40,18 @@ class EngineConfig:
     timeout_seconds: float = 120.0
     retries: int = 1
     lmcache: bool = False
+    prefix_cache_mb: int = 256
 
     @property
     def provider(self) -> str:
         """The part of `model` before the first slash, or "" where it has none."""
         provider, slash, _ = self.model.partition("/")
         return provider if slash else ""
+
+    @property
+    def takes_grammar(self) -> bool:
+        """Whether answers can be held to a grammar. Other providers' APIs take JSON schemas at most."""
+        return self.provider in ("embedded", "hosted_vllm")
 
     @property
     def served_name(self) -> str:
@@ -53,7 +61,11 @@ class EngineConfig:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to draw tokens. `None` leaves it to the engine's configuration, then to the engine."""
+    """How to draw tokens. `None` leaves it to the engine's configuration, then to the engine.
+
+    `grammar` is a Lark grammar for llguidance that the answer follows, for an engine that `takes_grammar`. An answer
+    cut off at `max_tokens` is only the beginning of such a text.
+    """
 
     max_tokens: int | None = None
     temperature: float | None = None
@@ -62,6 +74,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    grammar: str | None = None
 
 
 @dataclass(frozen=True)

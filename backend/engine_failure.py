@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import httpx
 import openai
 
+from backend.constraint import GrammarUnusable
 from backend.engine import EngineConfig
 from backend.errors import (
     BackendError,
@@ -42,7 +43,7 @@ class PromptOverWindow(PromptRefused):
         )
 
 
-FOREIGN_ERRORS = (openai.OpenAIError, httpx.HTTPError, httpx.InvalidURL, OSError, PromptRefused)
+FOREIGN_ERRORS = (openai.OpenAIError, httpx.HTTPError, httpx.InvalidURL, OSError, PromptRefused, GrammarUnusable)
 """What a call to an engine can raise before it is mapped. LiteLLM's own errors derive from openai's."""
 
 
@@ -54,7 +55,7 @@ def engine_failure(exc: BaseException, config: EngineConfig, *, started: bool) -
             return link
         if isinstance(link, PromptOverWindow):
             return ContextTooLong(config.name, 400, str(link))
-        if isinstance(link, PromptRefused):
+        if isinstance(link, PromptRefused | GrammarUnusable):
             return EngineRefused(config.name, 400, str(link))
     if started:
         return EngineInterrupted(config.name, _interruption(chain, config))

@@ -9,6 +9,10 @@ from typing import Any
 
 from backend.errors import ModelFolderInvalid
 
+SHIPPED_MODEL = "kvasir-mini"
+"""The model that comes with Kvasir; docs/reference-model.md describes it."""
+SHIPPED_FOLDER = Path(__file__).resolve().parent / "mini" / "model"
+
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
 
@@ -22,9 +26,25 @@ class ModelFolder:
     window_tokens: int | None
     dtype: str | None
 
+    @property
+    def name(self) -> str:
+        """What requests call the model where nothing else is said."""
+        return SHIPPED_MODEL if self.path == SHIPPED_FOLDER else self.path.name
+
+
+def model_folder(given: str | Path) -> Path:
+    """The absolute path of the folder that is `given`, by its path or as the name of the shipped model.
+
+    A folder of that name in the working directory goes before the shipped one.
+    """
+    path = Path(given).expanduser().resolve()
+    return SHIPPED_FOLDER if str(given) == SHIPPED_MODEL and not path.exists() else path
+
 
 def check_model_folder(path: Path) -> ModelFolder:
     """Read what identifies the model. Raises `ModelFolderInvalid`, which says what is missing."""
+    if path == SHIPPED_FOLDER and not path.is_dir():
+        raise ModelFolderInvalid(path, f"this installation of Kvasir is without its own model, {SHIPPED_MODEL}")
     if not path.is_dir():
         raise ModelFolderInvalid(path, "it is not a folder" if path.exists() else "it does not exist")
     config = _read_json(path, "config.json")

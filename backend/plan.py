@@ -15,7 +15,7 @@ from typing import Literal
 
 from backend.engine_python import EnginePython, engine_python_path, inspect_engine_python
 from backend.errors import LaunchOptionInvalid
-from backend.model_folder import ModelFolder, check_model_folder
+from backend.model_folder import ModelFolder, check_model_folder, model_folder
 
 Device = Literal["cpu", "cuda"]
 PartName = Literal["cache", "engine"]
@@ -106,12 +106,12 @@ def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None)
     Raises `LaunchOptionInvalid`, `ModelFolderInvalid`, `EnginePythonInvalid`.
     """
     _check(options)
-    folder = check_model_folder(options.model.expanduser().resolve())
+    folder = check_model_folder(model_folder(options.model))
     interpreter = inspect_engine_python(python or engine_python_path())
     device = options.device or ("cuda" if has_gpu() and not interpreter.cpu_only else "cpu")
     if device == "cuda" and interpreter.cpu_only:
         raise LaunchOptionInvalid("--device cuda", f"'{interpreter.path}' has vLLM's CPU build; install the CUDA build")
-    name = options.served_name or folder.path.name
+    name = options.served_name or folder.name
     window = _window_tokens(options, folder)
     state_dir = home.expanduser().resolve() / "backend"
     kv_dir = (options.kv_dir or state_dir / "kv").expanduser().resolve()

@@ -20,6 +20,7 @@ from gateway.core import Assistant, Core
 from gateway.errors import EngineNotConfigured, GatewayError, PromptTooLong
 from gateway.prompt import Placed, Placements, Prompt, assemble, newly_needed
 from gateway.sessions import Session
+from gateway.sql_grammar import grammar_of
 from gateway.traces import Retrieved, Trace
 from gateway.verification import Verification, verify
 from kb.errors import KnowledgeError
@@ -46,7 +47,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that is known before an engine is asked. `verified` is a confirmed answer of the same question."""
+    """All that is known before an engine is asked. `verified` is a confirmed answer of the same question.
+
+    The sampling of `ask` has the grammar that the assistant's `decoding` asks for.
+    """
 
     ask: Ask
     assistant: Assistant
@@ -94,6 +98,8 @@ def prepare(core: Core, ask: Ask, *, revision: str | None = None, session: Sessi
     retrieved_at = time.perf_counter()
     placements = _placements(assistant, ask.conversation, session, retrieval)
     prompt = assemble(assistant.settings.instructions, ask.conversation, placements)
+    if assistant.settings.decoding == "sql":
+        ask = replace(ask, sampling=replace(ask.sampling, grammar=_grammar(assistant, placements)))
     verified = _verified_answer(core, assistant, ask.conversation, retrieval)
     timings = {
         "retrieve_seconds": retrieved_at - started,
@@ -282,6 +288,12 @@ def _placements(assistant: Assistant, conversation: Conversation, session: Sessi
         return (*earlier, newly_needed(retrieved, earlier))
     # A history that no session knows of: everything goes into the system message, nothing into old turns.
     return (newly_needed(retrieved, ()), *(() for _ in conversation.user_turns[1:]))
+
+
+def _grammar(assistant: Assistant, placements: Placements) -> str | None:
+    """Over the tables in the prompt; of a schema that was placed again in another wording, the later one counts."""
+    latest = {entry.item.id: entry.item for turn in placements for entry in turn}
+    return grammar_of(latest.values(), assistant.datasource.dialect if assistant.datasource else None)
 
 
 def _verified_answer(core: Core, assistant: Assistant, conversation: Conversation, retrieval: Retrieval) -> Item | None:

@@ -137,8 +137,8 @@ class EngineNotConfigured(GatewayError):
         super().__init__(
             f"no confirmed answer covers this question, and assistant '{assistant}' {what}. "
             "Add one to kvasir.toml, for example:\n"
-            '  [engines.main]\n  model = "hosted_vllm/NAME"\n  api_base = "http://127.0.0.1:8100/v1"\n'
-            f'and set engine = "main" under [assistants.{assistant}]; docs/engines.md lists the kinds'
+            '  [engines.mini]\n  model = "embedded/kvasir-mini"\n'
+            f'and set engine = "mini" under [assistants.{assistant}]; docs/engines.md lists the kinds'
         )
 
 

@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from backend.engine import EngineConfig
 from gateway.errors import ConfigError
 from gateway.prompt import DEFAULT_INSTRUCTIONS
 
@@ -36,6 +37,7 @@ TENANT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 STATE_DRIVERS = ("sqlite", "postgresql", "postgresql+psycopg")
 UseCase = Literal["chat", "document", "code", "batch"]
 Approval = Literal["automatic", "curator"]
+Decoding = Literal["free", "sql"]
 
 
 def _number(cls: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
@@ -64,6 +66,7 @@ class EngineSettings(_Table):
     timeout_seconds: float = Field(120.0, gt=0)
     retries: int = Field(1, ge=0)
     lmcache: bool = False
+    prefix_cache_mb: int = Field(256, ge=0)
 
     @field_validator("model")
     @classmethod
@@ -90,6 +93,7 @@ class AssistantSettings(_Table):
 
     `verified_answers`: a confirmed answer of the same question may answer without the engine. `approval`: whether a
     proposal with a clean verdict lands by itself or waits for a curator. `suite`: cases replayed before it lands.
+    `decoding`: with `sql`, an answer is one SELECT over the tables that its prompt shows, as far as it goes.
     """
 
     kb: str
@@ -100,6 +104,7 @@ class AssistantSettings(_Table):
     datasource: str | None = None
     use_case: UseCase = "chat"
     instructions: str = DEFAULT_INSTRUCTIONS
+    decoding: Decoding = "free"
     verified_answers: bool = False
     approval: Approval = "automatic"
     suite: str | None = None
@@ -337,4 +342,13 @@ def _check_references(path: Path, settings: Settings) -> None:
                     f"{path}, assistants.{name}.{key}",
                     wanted,
                     f"no [{key}s.{wanted}] is configured (known: {listed}); add it or name a known one",
+                )
+        if assistant.decoding == "sql" and assistant.engine is not None:
+            model = settings.engines[assistant.engine].model
+            if not EngineConfig(assistant.engine, model).takes_grammar:
+                raise ConfigError(
+                    f"{path}, assistants.{name}.decoding",
+                    "sql",
+                    f"engine '{assistant.engine}' ({model}) takes no grammar; use 'free', or an engine whose model is "
+                    "embedded/… or hosted_vllm/…",
                 )

@@ -22,13 +22,15 @@ SAMPLES_PER_DATABASE = 24
 SHARD_DATABASES = 500
 
 _SHARES: tuple[tuple[Callable[[Skills], Sample | None], float], ...] = (
-    (Skills.plain, 0.30),
-    (lambda skills: skills.gotcha(), 0.15),
-    (lambda skills: skills.gotcha(stated=False), 0.08),
-    (Skills.metric, 0.15),
+    (Skills.plain, 0.25),
+    (lambda skills: skills.gotcha(), 0.12),
+    (lambda skills: skills.gotcha(stated=False), 0.06),
+    (lambda skills: skills.unit(stated=skills.random.random() < 0.7), 0.05),
+    (Skills.rule, 0.05),
+    (Skills.metric, 0.13),
     (lambda skills: skills.success(), 0.12),
-    (lambda skills: skills.success(distractors=5), 0.08),
-    (Skills.follow_up, 0.12),
+    (lambda skills: skills.success(distractors=5), 0.14),
+    (Skills.follow_up, 0.10),
 )
 """How often each skill is tried; those that a database does not lend itself to are left out."""
 

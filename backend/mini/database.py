@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from random import Random
 
-from backend.mini.naming import Style, invented_word, random_style
+from backend.mini.naming import Style, invented_word, opaque_name, random_style
 from backend.mini.vocabulary import ATTRIBUTES, FIRST_NAMES, LAST_NAMES, THINGS, Attribute, Role, Thing
 
 TODAY = date(2026, 6, 30)
 _TYPES: dict[Role, tuple[str, ...]] = {
-    "label": ("TEXT", "VARCHAR(100)"),
-    "category": ("TEXT", "VARCHAR(20)"),
+    "label": ("TEXT", "VARCHAR(100)", "VARCHAR(255)"),
+    "category": ("TEXT", "VARCHAR(20)", "CHAR(15)"),
     "code": ("TEXT", "VARCHAR(12)"),
-    "amount": ("REAL", "NUMERIC"),
-    "count": ("INTEGER", "INT"),
-    "ratio": ("REAL",),
+    "amount": ("REAL", "NUMERIC", "DECIMAL(10, 2)"),
+    "count": ("INTEGER", "INT", "BIGINT"),
+    "ratio": ("REAL", "FLOAT"),
     "date": ("DATE", "TEXT"),
     "flag": ("INTEGER", "BOOLEAN"),
 }
@@ -25,13 +25,15 @@ _TYPES: dict[Role, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
-    """`role` is `None` for a key. `values` are what a category or flag may hold."""
+    """`role` is `None` for a key. `values` are what a category or flag may hold; `comment` is what the schema says."""
 
     name: str
     spoken: str
     type: str
     role: Role | None
     values: tuple[str, ...] = ()
+    comment: str = ""
+    nullable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,36 +63,62 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSpec:
+    """`sampled` says whether the values of categories stand in the schema."""
+
     tables: tuple[TableSpec, ...]
     links: tuple[Link, ...]
+    sampled: bool = True
 
     def table(self, name: str) -> TableSpec:
         return next(table for table in self.tables if table.name == name)
 
 
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How the makers of one database went about it. `invented` and `opaque` are shares of names."""
+
+    style: Style
+    invented: float
+    opaque: float
+    everywhere: Attribute | None
+    """A flag or category that nearly every table has, such as `deleted`."""
+
+
 def random_database(random: Random) -> DatabaseSpec:
     """Tables linked to a tree, each with three to eight columns besides its keys. No two names are alike."""
-    style = random_style(random)
+    habits = _habits(random)
     things = random.sample(THINGS, random.choice((2, 3, 3, 4, 4, 5, 6, 7, 8, 10, 12)))
-    things = [_renamed(random, thing) if random.random() < 0.15 else thing for thing in things]
+    things = [_renamed(random, thing) if random.random() < habits.invented else thing for thing in things]
     tables: list[TableSpec] = []
     links: list[Link] = []
     for thing in things:
-        columns = [ColumnSpec(style.key(thing.singular), f"{thing.singular} id", "INTEGER", None)]
-        name = style.table(thing.singular, thing.plural)
+        columns = [ColumnSpec(habits.style.key(thing.singular), f"{thing.singular} id", "INTEGER", None)]
+        name = habits.style.table(thing.singular, thing.plural)
         linked: list[Link] = []
         for parent in _parents(random, tables):
-            column = ColumnSpec(_link_name(random, style, parent), f"{parent.thing.singular} id", "INTEGER", None)
+            column = ColumnSpec(
+                _link_name(random, habits.style, parent), f"{parent.thing.singular} id", "INTEGER", None
+            )
             if column.name.lower() not in {known.name.lower() for known in columns}:
                 columns.append(column)
                 linked.append(Link(name, column.name, parent.name))
-        columns += _attributes(random, style)
-        # Abbreviated, two names may be one (`total`, `title`): the first keeps it.
+        columns += _attributes(random, habits, thing)
+        # Shortened, two names may be one (`total`, `title`): the first keeps it.
         distinct = {column.name.lower(): column for column in reversed(columns)}.values()
         if name.lower() not in {table.name.lower() for table in tables}:
             tables.append(TableSpec(name, thing, tuple(column for column in columns if column in distinct)))
             links += linked
-    return DatabaseSpec(tuple(random.sample(tables, len(tables))), tuple(links))
+    return DatabaseSpec(tuple(random.sample(tables, len(tables))), tuple(links), random.random() < 0.75)
+
+
+def _habits(random: Random) -> Habits:
+    everywhere = [attribute for attribute in ATTRIBUTES if attribute.role in ("flag", "category")]
+    return Habits(
+        style=random_style(random),
+        invented=random.choice((0.0, 0.1, 0.3, 0.9)),
+        opaque=random.choice((0.0, 0.0, 0.0, 0.0, 0.0, 0.05, 0.3)),
+        everywhere=random.choice(everywhere) if random.random() < 0.5 else None,
+    )
 
 
 def fill(spec: DatabaseSpec, random: Random) -> sqlite3.Connection:
@@ -137,27 +165,44 @@ def _link_name(random: Random, style: Style, parent: TableSpec) -> str:
     return style.spell(spoken)
 
 
-def _attributes(random: Random, style: Style) -> list[ColumnSpec]:
+def _attributes(random: Random, habits: Habits, thing: Thing) -> list[ColumnSpec]:
     """Always something to show, to filter by and to add up; the rest as it comes."""
     by_role: dict[Role, list[Attribute]] = {}
     for attribute in ATTRIBUTES:
         by_role.setdefault(attribute.role, []).append(attribute)
     chosen = [random.choice(by_role[role]) for role in ("label", "category", random.choice(("amount", "count")))]
     chosen += random.sample(ATTRIBUTES, random.randint(0, 5))
-    unique = list({attribute.spoken: attribute for attribute in chosen}.values())
-    return [_column(random, style, attribute) for attribute in random.sample(unique, len(unique))]
+    renamed = [_invented(random, attribute, habits.invented / 2) for attribute in chosen]
+    if habits.everywhere is not None and random.random() < 0.85:
+        renamed.append(habits.everywhere)
+    unique = list({attribute.spoken: attribute for attribute in renamed}.values())
+    return [
+        _column(random, habits, thing, attribute, number)
+        for number, attribute in enumerate(random.sample(unique, len(unique)), start=1)
+    ]
 
 
-def _column(random: Random, style: Style, attribute: Attribute) -> ColumnSpec:
+def _invented(random: Random, attribute: Attribute, share: float) -> Attribute:
+    if random.random() >= share:
+        return attribute
+    word = invented_word(random)
+    return replace(attribute, spoken=word if random.random() < 0.4 else f"{word} {attribute.spoken}")
+
+
+def _column(random: Random, habits: Habits, thing: Thing, attribute: Attribute, number: int) -> ColumnSpec:
     spoken, values = attribute.spoken, attribute.values
-    if random.random() < 0.06:
-        spoken = f"{invented_word(random)} {spoken}"
     if attribute.role == "category" and random.random() < 0.25:
         values = tuple(invented_word(random) for _ in values)
     elif attribute.role == "category":
         values = tuple(random.sample(values, random.randint(2, len(values))))
-    name = style.spell(f"is {spoken}" if attribute.role == "flag" and random.random() < 0.5 else spoken)
-    return ColumnSpec(name, spoken, random.choice(_TYPES[attribute.role]), attribute.role, values)
+    said = f"is {spoken}" if attribute.role == "flag" and random.random() < 0.5 else spoken
+    type_name = random.choice(_TYPES[attribute.role])
+    if random.random() < habits.opaque:
+        return ColumnSpec(opaque_name(random, number), spoken, type_name, attribute.role, values, comment=spoken)
+    name = habits.style.column(thing.singular, said)
+    comment = spoken if random.random() < 0.03 else ""
+    nullable = attribute.role == "date" and random.random() < 0.25
+    return ColumnSpec(name, spoken, type_name, attribute.role, values, comment, nullable)
 
 
 def _renamed(random: Random, thing: Thing) -> Thing:
@@ -183,6 +228,8 @@ def _value(random: Random, column: ColumnSpec, parent: str | None, keys: dict[st
         case "count":
             return random.randint(1, 200)
         case "date":
+            if column.nullable and random.random() < 0.5:
+                return None
             return (TODAY - timedelta(days=random.randint(0, 1500))).isoformat()
         case "code":
             return f"{invented_word(random)[:3].upper()}-{random.randint(100, 9999)}"

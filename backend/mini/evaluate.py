@@ -1,4 +1,4 @@
-"""Execution match by skill, on databases that no training run has seen.
+"""Execution match by skill, on databases and templates that no training run has seen.
 
 `python -m backend.mini.evaluate MODEL [--cases N] [--device cuda]`. Each row's questions are those of the generator
 under the held-out seed; both queries run on the sample's own database and their rows are compared as multisets. Two
@@ -18,16 +18,14 @@ from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from backend.engine import Message
+from backend.mini.answer import Answerer
 from backend.mini.database import fill, random_database
 from backend.mini.sample import Sample
 from backend.mini.skills import Skills
-from backend.mini.tokenizer import TextEncoder
 from backend.mini.training import Training
 
-ANSWER_TOKENS = 160
 _QUERY_STEPS = 2_000_000
 """SQLite's instructions that an answer may take: a join without a condition would never end."""
 _Z_95 = 1.959964
@@ -73,14 +71,17 @@ ROWS: dict[str, tuple[Callable[[Skills], Sample | None], Callable[[Sample], Samp
     "gotcha taken out": (lambda skills: skills.gotcha(), _without("gotcha")),
     "metric defined": (Skills.metric, _as_it_is),
     "metric taken out": (Skills.metric, _without("metric")),
-    "success": (lambda skills: skills.success(), _as_it_is),
+    "success": (lambda skills: skills.success(elsewhere=True), _as_it_is),
     "success among five": (lambda skills: skills.success(distractors=5), _as_it_is),
+    "success taken out": (lambda skills: skills.success(elsewhere=True), _without("success")),
     "follow-up": (Skills.follow_up, _as_it_is),
+    "rule": (Skills.rule, _as_it_is),
+    "unit": (Skills.unit, _as_it_is),
 }
 
 
 def held_out(row: str, count: int, seed: int) -> Iterator[Case]:
-    """One case a database, `count` databases that the skill lends itself to."""
+    """One case a database, `count` databases that the skill lends itself to; of templates held out from training."""
     make, change = ROWS[row]
     number = made = 0
     while made < count:
@@ -88,7 +89,7 @@ def held_out(row: str, count: int, seed: int) -> Iterator[Case]:
         number += 1
         spec = random_database(random)
         connection = fill(spec, random)
-        sample = make(Skills(spec, connection, random))
+        sample = make(Skills(spec, connection, random, held_out=True))
         if sample is None:
             connection.close()
             continue
@@ -121,42 +122,6 @@ def wilson(row: str, passed: int, total: int, runs: int) -> Row:
     middle = (rate + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * sqrt(rate * (1 - rate) / total + z * z / (4 * total * total))
     return Row(row, passed, total, round(rate, 4), round(middle - half, 4), round(middle + half, 4), runs)
-
-
-class Answerer:
-    """Greedy answers of one model folder, many prompts at a time."""
-
-    def __init__(self, folder: Path, device: str) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM
-
-        dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
-        self._encoder, self._device = TextEncoder(folder), device
-
-    def answers(self, prompts: Sequence[Sequence[Message]], batch: int) -> list[str]:
-        """In the order of the prompts. Those of like length go together, padded at the left."""
-        import torch
-
-        encoded = [self._encoder.prompt(messages) for messages in prompts]
-        order = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
-        made = [""] * len(encoded)
-        for start in range(0, len(order), batch):
-            chosen = order[start : start + batch]
-            width = max(len(encoded[index]) for index in chosen)
-            pads = [width - len(encoded[index]) for index in chosen]
-            ids = torch.tensor([[self._encoder.pad] * pad + encoded[i] for i, pad in zip(chosen, pads, strict=True)])
-            mask = torch.tensor([[0] * pad + [1] * (width - pad) for pad in pads])
-            with torch.inference_mode():
-                out = self._model.generate(
-                    input_ids=ids.to(self._device),
-                    attention_mask=mask.to(self._device),
-                    max_new_tokens=ANSWER_TOKENS,
-                    do_sample=False,
-                )
-            for index, tokens in zip(chosen, out[:, width:].tolist(), strict=True):
-                made[index] = self._encoder.decode(tokens)
-        return made
 
 
 def evaluate(

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from backend.mini.query import Filter, Query, Ref, Value
+from backend.mini.query import Filter, Measure, Query, Ref, Value
 
 _MONTHS = ("January February March April May June July August September October November December").split()
 _AGGREGATES = {
-    "sum": ("total", "sum of the", "overall", "combined"),
+    "sum": ("total", "summed", "overall", "combined"),
     "avg": ("average", "mean", "average"),
     "min": ("lowest", "smallest", "minimum"),
     "max": ("highest", "largest", "maximum"),
@@ -25,14 +25,20 @@ _ASK_COUNT = (
     "Count the {things}{rest}.",
     "Number of {things}{rest}?",
     "Give me the count of {things}{rest}.",
+    "How many {things}{rest}?",
+    "What is the total number of {things}{rest}?",
+    "Find the number of {things}{rest}.",
 )
 _ASK_VALUE = (
     "What is the {what}{rest}?",
+    "What's the {what}{rest}?",
     "Show the {what}{rest}.",
     "Give me the {what}{rest}.",
     "Tell me the {what}{rest}.",
     "I need the {what}{rest}.",
     "Find the {what}{rest}.",
+    "Calculate the {what}{rest}.",
+    "{what}{rest}?",
 )
 _ASK_LIST = (
     "List the {what}{rest}.",
@@ -41,6 +47,13 @@ _ASK_LIST = (
     "Which {what}{rest}?",
     "Give me the {what}{rest}.",
     "Return the {what}{rest}.",
+    "Find the {what}{rest}.",
+    "Show me all {what}{rest}.",
+)
+_ASK_SHARE = (
+    "What share of the {things}{rest} has {condition}?",
+    "What fraction of {things}{rest} has {condition}?",
+    "Share of {things} with {condition}{rest}?",
 )
 
 
@@ -59,14 +72,23 @@ class Phrasing:
             text = self._measured(query)
         else:
             text = self._listed(query)
-        return self._capital(text)
+        return self._written(text)
 
     def about(self, things: str, query: Query) -> str:
         """A measure of `things`, whose conditions are in their name and left unsaid."""
         assert query.measure is not None
         if query.measure.ref is None:
-            return self._capital(self._pick(*_ASK_COUNT).format(things=things, rest=""))
-        return self._capital(self._pick(*_ASK_VALUE).format(what=f"{self._measure_words(query)} of {things}", rest=""))
+            return self._written(self._pick(*_ASK_COUNT).format(things=things, rest=""))
+        return self._written(self._pick(*_ASK_VALUE).format(what=f"{self._measure_words(query)} of {things}", rest=""))
+
+    def named(self, word: str, query: Query) -> str:
+        """A measure that has a name of its own: `What is the zandor by country?`. The filters are said."""
+        rest = self._of_things(query) if query.filters else ""
+        by = f" {self._group_words(query)}" if query.group is not None else ""
+        return self._written(self._pick(*_ASK_VALUE).format(what=word, rest=rest + by))
+
+    def _of_things(self, query: Query) -> str:
+        return f" of {query.table.thing.plural}{self.filters(query)}"
 
     def instead(self, entry: Filter) -> str:
         """A follow-up that changes one condition."""
@@ -78,24 +100,63 @@ class Phrasing:
             f"Same, but with {condition}.",
         )
 
+    def also(self, entry: Filter) -> str:
+        """A follow-up that adds a condition."""
+        condition = self.condition(entry)
+        return self._pick(
+            f"Only those with {condition}.", f"Of those, only with {condition}.", f"Just with {condition}?"
+        )
+
+    def other_measure(self, query: Query) -> str:
+        """A follow-up that asks for another figure of the same rows."""
+        words = "number" if query.measure is None or query.measure.ref is None else self._measure_words(query)
+        return self._pick(f"And the {words}?", f"What about the {words}?", f"Now the {words}.")
+
+    def by_group(self, query: Query) -> str:
+        """A follow-up that splits the same figure up."""
+        words = self._group_words(query)
+        return self._pick(f"And {words}?", f"Now {words}.", f"Show that {words}.")
+
+    def figure(self, query: Query) -> str:
+        """What a measure of some rows is: `total price of orders with status open`."""
+        return f"{self._whole_measure(query)}{self.filters(query)}"
+
     def filters(self, query: Query) -> str:
         """The conditions, to stand behind the thing they are about: ` whose price is above 5 and …`."""
         own = [entry for entry in query.filters if entry.ref.table == query.table]
         others = [entry for entry in query.filters if entry.ref.table != query.table]
-        said = [self.condition(entry) for entry in own]
-        text = f" {self._pick('with', 'that have', 'having')} {' and '.join(said)}" if said else ""
+        text = self._own_conditions(own) if own else ""
         for entry in others:
-            of = self._pick("of a", "belonging to a", "for a")
-            text += f" {of} {entry.ref.table.thing.singular} with {self.condition(entry)}"
+            of = self._pick("of a", "belonging to a", "for a", "whose")
+            thing = entry.ref.table.thing.singular
+            has = " has" if of == "whose" else " with"
+            text += f" {of} {thing}{has} {self.condition(entry)}"
         return text
 
+    def _own_conditions(self, own: Sequence[Filter]) -> str:
+        """A value that only one column can hold may stand for itself: ` that are red`."""
+        bare = [entry for entry in own if _tells_its_column(entry)]
+        if len(own) == 1 and bare and self._random.random() < 0.35:
+            value = own[0].values[0]
+            return self._pick(f" that are {value}", f" in {value}", f" marked {value}", f" of {value}")
+        return (
+            f" {self._pick('with', 'that have', 'having', 'where there is')} {' and '.join(map(self.condition, own))}"
+        )
+
     def condition(self, entry: Filter) -> str:
-        spoken, value = entry.ref.column.spoken, _said(entry.values[0])
+        spoken = entry.ref.column.spoken
+        if entry.operator == "null":
+            return self._pick(f"no {spoken}", f"{spoken} missing", f"an empty {spoken}")
+        if entry.operator == "not null":
+            return self._pick(f"a {spoken} given", f"{spoken} present", f"any {spoken}")
+        value = _said(entry.values[0])
         if entry.ref.column.role == "flag":
             return f"{spoken} set" if entry.values[0] == 1 else f"{spoken} not set"
         match entry.operator:
             case "=":
-                return self._pick(f"{spoken} {value}", f"{spoken} equal to {value}", f"the {spoken} {value}")
+                return self._pick(
+                    f"{spoken} {value}", f"{spoken} equal to {value}", f"the {spoken} {value}", f"{value} as {spoken}"
+                )
             case "<>":
                 return self._pick(f"{spoken} other than {value}", f"{spoken} not {value}", f"any {spoken} but {value}")
             case ">":
@@ -123,66 +184,100 @@ class Phrasing:
                 return f"{spoken} before {value}"
 
     def _measured(self, query: Query) -> str:
-        rest, measure = self.filters(query), query.measure
+        rest, measure = self._rest(query), query.measure
         assert measure is not None
+        things = query.table.thing.plural
+        if measure.condition is not None:
+            condition = self.condition(measure.condition)
+            return self._pick(*_ASK_SHARE).format(things=things, rest=rest, condition=condition)
         if measure.ref is None:
-            return self._pick(*_ASK_COUNT).format(things=query.table.thing.plural, rest=rest)
+            return self._pick(*_ASK_COUNT).format(things=things, rest=rest)
         if measure.aggregate == "count distinct":
-            what = f"different {_plural(measure.ref.column.spoken)} of {query.table.thing.plural}"
+            what = f"{self._pick('different', 'distinct')} {_plural(measure.ref.column.spoken)} of {things}"
             return self._pick("How many {what}{rest} are there?", "Count the {what}{rest}.").format(
                 what=what, rest=rest
             )
-        return self._pick(*_ASK_VALUE).format(
-            what=f"{self._measure_words(query)} of {query.table.thing.plural}", rest=rest
-        )
+        return self._pick(*_ASK_VALUE).format(what=f"{self._measure_words(query)} of {things}", rest=rest)
 
     def _listed(self, query: Query) -> str:
-        shown = _joined([_plural(ref.column.spoken) for ref in query.shown])
-        what = f"{'different ' if query.distinct else ''}{shown} of {query.table.thing.plural}"
+        own = [_plural(ref.column.spoken) for ref in query.shown if ref.table == query.table]
+        what = f"{self._pick('different ', 'distinct ') if query.distinct else ''}{_joined(own)}"
+        what += f" of {query.table.thing.plural}"
+        for ref in query.shown:
+            if ref.table != query.table:
+                beside = self._pick("and", "together with", "with")
+                what += f" {beside} the {ref.column.spoken} of their {ref.table.thing.singular}"
+        text = self._pick(*_ASK_LIST).format(what=what, rest=self._rest(query))
+        if query.order is None:
+            return text
+        way = self._pick("descending", "from the highest down") if query.descending else self._pick("ascending", "")
+        sorted_by = self._pick("sorted by", "ordered by", "in order of")
+        return f"{text[:-1]}, {sorted_by} {query.order.column.spoken} {way}".strip()
+
+    def _rest(self, query: Query) -> str:
+        """What narrows the rows down."""
         rest = self.filters(query)
         if query.above_average is not None:
             spoken = query.above_average.column.spoken
             rest += self._pick(f" whose {spoken} is above average", f" with a {spoken} higher than the average")
         if query.without is not None:
             child = query.without.child
-            rest += self._pick(f" that no row of {child} refers to", f" without any {child}")
-        return self._pick(*_ASK_LIST).format(what=what, rest=rest)
+            rest += self._pick(f" that no row of {child} refers to", f" without any {child}", f" that have no {child}")
+        return rest
 
     def _grouped(self, query: Query) -> str:
         by = self._group_words(query)
-        text = self._pick("{what}{rest} {by}", "Show the {what}{rest} {by}.", "What is the {what}{rest} {by}?")
+        text = self._pick(
+            "{what}{rest} {by}",
+            "Show the {what}{rest} {by}.",
+            "What is the {what}{rest} {by}?",
+            "List the {what}{rest} {by}.",
+        )
         rest = self.filters(query)
         if query.having is not None:
-            by += self._pick(f", only with at least {query.having}", f", where there are {query.having} or more")
+            least = query.having
+            by += self._pick(f", only with at least {least}", f", where there are {least} or more")
         return text.format(what=self._whole_measure(query), rest=rest, by=by)
 
     def _top(self, query: Query) -> str:
         count = "" if query.top == 1 else f"{query.top} "
+        rest = self.filters(query)
         if query.group is not None:
             extreme = self._pick("highest", "largest") if query.descending else self._pick("lowest", "smallest")
             group = query.group.column.spoken if query.top == 1 else _plural(query.group.column.spoken)
             about = self._of_group(query)
-            return f"Which {count}{group}{about} {_has(query.top)} the {extreme} {self._whole_measure(query)}?"
+            if query.measure is not None and query.measure.ref is None and self._random.random() < 0.5:
+                most = "most" if query.descending else "fewest"
+                return f"Which {count}{group}{about} {_has(query.top)} the {most} {query.table.thing.plural}{rest}?"
+            return f"Which {count}{group}{about} {_has(query.top)} the {extreme} {self._whole_measure(query)}{rest}?"
         assert query.order is not None
         spoken, shown = query.order.column.spoken, query.shown[0].column.spoken
         things = query.table.thing.singular if query.top == 1 else query.table.thing.plural
         extreme = _extreme(query.order, query.descending)
         named = shown if query.top == 1 else _plural(shown)
         return self._pick(
-            f"What {_is(query.top)} the {named} of the {count}{things} with the {extreme} {spoken}?",
-            f"Show the {named} of the {count}{things} with the {extreme} {spoken}.",
+            f"What {_is(query.top)} the {named} of the {count}{things} with the {extreme} {spoken}{rest}?",
+            f"Show the {named} of the {count}{things} with the {extreme} {spoken}{rest}.",
+            f"Which {count}{things}{rest} {_has(query.top)} the {extreme} {spoken}? Give the {named}.",
         )
 
     def _whole_measure(self, query: Query) -> str:
         things = query.table.thing.plural
+        if query.measure is not None and query.measure.condition is not None:
+            return f"share of {things} with {self.condition(query.measure.condition)}"
         if query.measure is None or query.measure.ref is None:
             return f"number of {things}"
         return f"{self._measure_words(query)} of {things}"
 
     def _measure_words(self, query: Query) -> str:
         assert query.measure is not None
-        assert query.measure.ref is not None
-        return f"{self._pick(*_AGGREGATES[query.measure.aggregate])} {query.measure.ref.column.spoken}"
+        words = self._aggregate_words(query.measure)
+        if query.second is not None:
+            words += f" and {self._aggregate_words(query.second)}"
+        return f"{words} {_measured_column(query.measure)}"
+
+    def _aggregate_words(self, measure: Measure) -> str:
+        return self._pick(*_AGGREGATES[measure.aggregate])
 
     def _group_words(self, query: Query) -> str:
         assert query.group is not None
@@ -193,11 +288,27 @@ class Phrasing:
         other = query.group.table != query.table
         return f" of the {query.group.table.thing.singular}" if other else ""
 
-    def _capital(self, text: str) -> str:
+    def _written(self, text: str) -> str:
+        """With a capital and a full stop, or as people in a hurry write."""
+        if self._random.random() < 0.12:
+            return (text[0].lower() + text[1:]).rstrip(".?")
         return text[0].upper() + text[1:]
 
     def _pick(self, *choices: str) -> str:
         return self._random.choice(choices)
+
+
+def _tells_its_column(entry: Filter) -> bool:
+    column = entry.ref.column
+    if column.role != "category" or entry.operator != "=":
+        return False
+    others = [other for other in entry.ref.table.columns if other != column]
+    return all(entry.values[0] not in other.values for other in others)
+
+
+def _measured_column(measure: Measure) -> str:
+    assert measure.ref is not None
+    return measure.ref.column.spoken
 
 
 def _said(value: Value) -> str:

@@ -1,15 +1,22 @@
-"""A query as data, so that one meaning can be said in words, written as SQL, and varied. SQL is SQLite's."""
+"""A query as data, so that one meaning can be said in words, written as SQL, and varied."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Literal
 
 from backend.mini.database import ColumnSpec, Link, TableSpec
 
-Aggregate = Literal["count", "count distinct", "sum", "avg", "min", "max"]
-Operator = Literal["=", "<>", ">", "<", ">=", "<=", "between", "year", "month", "since", "before", "like", "in"]
+Aggregate = Literal["count", "count distinct", "sum", "avg", "min", "max", "share"]
+Operator = Literal[
+    "=", "<>", ">", "<", ">=", "<=", "between", "year", "month", "since", "before", "like", "in", "null", "not null"
+]
 Value = str | int | float
+
+HELD_OUT_OF = 6
+"""One pattern in so many is kept from training."""
+_BASIC = frozenset({"count", "sum", "avg", "min", "max", "show 1", "show 2", "=", "year", "group", "top", "1 joins"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,8 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """`values` are one for a comparison, two for `between`, several for `in`; year and month are ISO prefixes."""
+    """`values` are one for a comparison, two for `between`, several for `in`, none for a
+    missing value; year and month are ISO prefixes."""
 
     ref: Ref
     operator: Operator
@@ -31,22 +39,26 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is computed; `ref` is `None` for a count of rows."""
+    """What is computed; `ref` is `None` for a count of rows. A share is that of the rows that meet `condition`."""
 
     aggregate: Aggregate
     ref: Ref | None = None
+    condition: Filter | None = None
+    divisor: int | None = None
+    """Where a column is kept in a smaller unit than the one asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Either `measure` or `shown` columns. `links` join the table to its parents, in order.
+    """Either measures or `shown` columns. `links` join the table to its parents, in order.
 
-    `having` is a least count a group; `top` orders by the measure (or by `order`), `descending` or not, and limits.
-    `above_average` keeps rows whose column is above its average; `without` keeps rows that no child refers to.
+    `having` is a least count a group; `order` sorts by a column, `top` limits, by the measure where there is no
+    `order`. `above_average` keeps rows whose column is above its average; `without` keeps rows that no child refers to.
     """
 
     table: TableSpec
     measure: Measure | None = None
+    second: Measure | None = None
     shown: tuple[Ref, ...] = ()
     distinct: bool = False
     links: tuple[Link, ...] = ()
@@ -59,88 +71,49 @@ class Query:
     above_average: Ref | None = None
     without: Link | None = None
 
-
-def to_sql(query: Query, parents: dict[str, TableSpec]) -> str:
-    """`parents` maps the name of each linked table to its spec. Columns are qualified where tables are joined."""
-    qualified = bool(query.links)
-    where = [_condition(entry, qualified) for entry in query.filters]
-    if query.above_average is not None:
-        column = _column(query.above_average, qualified)
-        where.append(f"{column} > (SELECT avg({name(query.above_average.column.name)}) FROM {name(query.table.name)})")
-    if query.without is not None:
-        key = _column(Ref(query.table, query.table.key), qualified)
-        child, column = name(query.without.child), name(query.without.column)
-        where.append(f"{key} NOT IN (SELECT {column} FROM {child} WHERE {column} IS NOT NULL)")
-    parts = [f"SELECT {'DISTINCT ' if query.distinct else ''}{', '.join(_selected(query, qualified))}"]
-    parts.append(f"FROM {name(query.table.name)}")
-    for link in query.links:
-        key = parents[link.parent].key.name
-        left = f"{name(link.child)}.{name(link.column)}"
-        parts.append(f"JOIN {name(link.parent)} ON {left} = {name(link.parent)}.{name(key)}")
-    if where:
-        parts.append(f"WHERE {' AND '.join(where)}")
-    if query.group is not None:
-        parts.append(f"GROUP BY {_column(query.group, qualified)}")
-    if query.having is not None:
-        parts.append(f"HAVING count(*) >= {query.having}")
-    if query.top is not None:
-        parts.append(_order(query, qualified))
-    return " ".join(parts)
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        return tuple(measure for measure in (self.measure, self.second) if measure is not None)
 
 
-def name(identifier: str) -> str:
-    """Quoted only where SQLite's grammar needs it."""
-    return identifier if identifier.lower() not in _RESERVED else f'"{identifier}"'
+def pattern_of(query: Query) -> str:
+    """The template of a query: what is left without its names and literals."""
+    parts: list[str] = [measure.aggregate for measure in query.measures] or [f"show {len(query.shown)}"]
+    parts += [f"share {measure.condition.operator}" for measure in query.measures if measure.condition]
+    parts += [f"{len(query.links)} joins"] if query.links else []
+    parts += sorted(entry.operator for entry in query.filters)
+    flags = (
+        ("distinct", query.distinct),
+        ("group", query.group),
+        ("having", query.having),
+        ("order", query.order),
+        ("top", query.top),
+        ("above", query.above_average),
+        ("without", query.without),
+        ("of a parent", any(ref.table != query.table for ref in query.shown)),
+    )
+    return ", ".join([*parts, *(name for name, given in flags if given)])
 
 
-def literal(value: Value) -> str:
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
+def is_held_out(query: Query) -> bool:
+    """Whether training never shows the query's template; the plainest ones it has to show."""
+    pattern = pattern_of(query)
+    parts = pattern.split(", ")
+    if len(parts) == 1 or (len(parts) == 2 and _BASIC.issuperset(parts)):
+        return False
+    return int.from_bytes(sha256(pattern.encode()).digest()[:4], "big") % HELD_OUT_OF == 0
 
 
-def measure_sql(measure: Measure, qualified: bool) -> str:
-    if measure.ref is None:
-        return "count(*)"
-    column = _column(measure.ref, qualified)
-    return f"count(DISTINCT {column})" if measure.aggregate == "count distinct" else f"{measure.aggregate}({column})"
+def tables_of(query: Query) -> set[str]:
+    linked = {name for link in query.links for name in (link.child, link.parent)}
+    return {query.table.name, *linked, *([query.without.child] if query.without else [])}
 
 
-def _selected(query: Query, qualified: bool) -> list[str]:
-    selected = [_column(query.group, qualified)] if query.group is not None else []
-    if query.measure is not None:
-        return [*selected, measure_sql(query.measure, qualified)]
-    return [*selected, *(_column(ref, qualified) for ref in query.shown)]
-
-
-def _order(query: Query, qualified: bool) -> str:
-    by = _column(query.order, qualified) if query.order else measure_sql(query.measure or Measure("count"), qualified)
-    return f"ORDER BY {by}{' DESC' if query.descending else ''} LIMIT {query.top}"
-
-
-def _condition(entry: Filter, qualified: bool) -> str:
-    column, first = _column(entry.ref, qualified), literal(entry.values[0])
-    match entry.operator:
-        case "between":
-            return f"{column} BETWEEN {first} AND {literal(entry.values[1])}"
-        case "in":
-            return f"{column} IN ({', '.join(literal(value) for value in entry.values)})"
-        case "year" | "month":
-            return f"{column} LIKE '{entry.values[0]}-%'"
-        case "since":
-            return f"{column} >= {first}"
-        case "before":
-            return f"{column} < {first}"
-        case "like":
-            return f"{column} LIKE '{entry.values[0]}%'"
-        case _:
-            return f"{column} {entry.operator} {first}"
-
-
-def _column(ref: Ref, qualified: bool) -> str:
-    column = name(ref.column.name)
-    return f"{name(ref.table.name)}.{column}" if qualified else column
-
-
-_RESERVED = frozenset(
-    "order group table index case from to where select join on is in not null and or as by set all any commit "
-    "release match transaction plan references check default key values limit add alter column desc asc".split()
-)
+def refs_of(query: Query) -> list[Ref]:
+    """The columns that the question speaks of."""
+    refs = [*query.shown, *(entry.ref for entry in query.filters)]
+    refs += [measure.ref for measure in query.measures if measure.ref is not None]
+    refs += [measure.condition.ref for measure in query.measures if measure.condition is not None]
+    return list(
+        dict.fromkeys([*refs, *(ref for ref in (query.group, query.order, query.above_average) if ref is not None)])
+    )

@@ -1,4 +1,4 @@
-"""Random queries over a database: filters, aggregates, groups, joins, order and limit, dates, nesting.
+"""Random queries over a database: filters, aggregates, groups, joins, order and limit, dates, shares, nesting.
 
 Literals are taken from rows, so that a query finds something.
 """
@@ -6,36 +6,47 @@ Literals are taken from rows, so that a query finds something.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from backend.mini.database import DatabaseSpec, Link, TableSpec
-from backend.mini.query import Aggregate, Filter, Measure, Operator, Query, Ref, Value, name, to_sql
+from backend.mini.query import Aggregate, Filter, Measure, Operator, Query, Ref, Value, is_held_out
+from backend.mini.sql_writer import PLAIN, Hand, SqlWriter, name
 from backend.mini.vocabulary import Role
 
 _NUMERIC: tuple[Role, ...] = ("amount", "count", "ratio")
 _AGGREGATES: tuple[Aggregate, ...] = ("sum", "avg", "min", "max")
 TRIES = 30
+HELD_OUT_TRIES = 400
+_LINK_SHARES = (0.45, 0.4, 0.3)
+"""How often a query joins a parent, its parent, and so on."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueryMaker:
-    """Makes queries on one filled database."""
+    """Makes queries on one filled database: of the templates that are trained on, or of those held out."""
 
     spec: DatabaseSpec
     connection: sqlite3.Connection
     random: Random
+    held_out: bool = False
 
     def make(self) -> Query | None:
-        """A query that returns at least one row with a value; `None` where none is found in `TRIES`."""
-        for _ in range(TRIES):
+        """A query that returns at least one row with a value; `None` where none is found in so many tries."""
+        for _ in range(HELD_OUT_TRIES if self.held_out else TRIES):
             query = self._random_query()
-            if query is not None and self.answers(query):
+            if query is not None and self.wanted(query) and self.answers(query):
                 return query
         return None
 
-    def sql(self, query: Query) -> str:
-        return to_sql(query, {table.name: table for table in self.spec.tables})
+    def wanted(self, query: Query, *meant: Query) -> bool:
+        """Whether the template may be shown; in training, that of what the query comes to mean as well."""
+        if self.held_out:
+            return is_held_out(query)
+        return not any(map(is_held_out, (query, *meant)))
+
+    def sql(self, query: Query, hand: Hand = PLAIN) -> str:
+        return SqlWriter(query, {table.name: table for table in self.spec.tables}, hand).sql()
 
     def answers(self, query: Query) -> bool:
         rows = self.rows(query)
@@ -47,8 +58,8 @@ class QueryMaker:
     def _random_query(self) -> Query | None:
         table = self.random.choice(self.spec.tables)
         kinds = (self._count, self._count, self._aggregate, self._aggregate, self._shown, self._grouped, self._top)
-        rarer = (self._above_average, self._without, self._distinct)
-        return self.random.choice(kinds + rarer if self.random.random() < 0.5 else kinds)(table)
+        rarer = (self._above_average, self._without, self._distinct, self._share, self._sorted)
+        return self.random.choice(kinds + rarer if self.random.random() < 0.6 else kinds)(table)
 
     def _count(self, table: TableSpec) -> Query:
         links = self._links(table)
@@ -59,18 +70,48 @@ class QueryMaker:
         if not numbers:
             return None
         links = self._links(table)
-        measure = Measure(self.random.choice(_AGGREGATES), Ref(table, self.random.choice(numbers)))
-        return Query(table, measure, links=links, filters=self._filters(table, links))
+        ref = Ref(table, self.random.choice(numbers))
+        first, second = self.random.sample(_AGGREGATES, 2)
+        also = Measure(second, ref) if self.random.random() < 0.15 else None
+        return Query(table, Measure(first, ref), also, links=links, filters=self._filters(table, links))
+
+    def _share(self, table: TableSpec) -> Query | None:
+        """Which part of the rows meets a condition."""
+        condition = self.filter(table)
+        if condition is None or condition.operator in ("<>", "between"):
+            return None
+        filters = self._filters(table, ()) if self.random.random() < 0.4 else ()
+        group = self.group(table, ()) if self.random.random() < 0.2 else None
+        if any(entry.ref == condition.ref for entry in filters) or (group is not None and group == condition.ref):
+            return None
+        return Query(table, Measure("share", condition=condition), filters=filters, group=group)
 
     def _shown(self, table: TableSpec) -> Query:
         columns = [column for column in table.columns if column.role not in (None, "flag")]
-        shown = tuple(Ref(table, column) for column in self.random.sample(columns, min(len(columns), self._few())))
+        shown: tuple[Ref, ...] = tuple(
+            Ref(table, column) for column in self.random.sample(columns, min(len(columns), self._few()))
+        )
         links = self._links(table)
+        if len(links) == 1 and self.random.random() < 0.5:
+            parent = self.spec.table(links[0].parent)
+            shown += (Ref(parent, self.random.choice(parent.of_role("label", "category", "code"))),)
+            filters = self._filters(table, ()) if self.random.random() < 0.6 else ()
+            return Query(table, shown=shown, links=links, filters=filters)
         return Query(table, shown=shown, links=links, filters=self._filters(table, links, least=1))
+
+    def _sorted(self, table: TableSpec) -> Query | None:
+        """Rows in an order, without a limit."""
+        labels, ordered = table.of_role("label", "code"), table.of_role(*_NUMERIC, "date")
+        if not labels or not ordered:
+            return None
+        order, label = Ref(table, self.random.choice(ordered)), Ref(table, self.random.choice(labels))
+        shown = (label, order) if self.random.random() < 0.3 else (label,)
+        filters = self._filters(table, ()) if self.random.random() < 0.3 else ()
+        return Query(table, shown=shown, order=order, descending=self.random.random() < 0.5, filters=filters)
 
     def _grouped(self, table: TableSpec) -> Query | None:
         links = self._links(table)
-        group = self._group(table, links)
+        group = self.group(table, links)
         if group is None:
             return None
         having = self.random.randint(2, 4) if self.random.random() < 0.25 else None
@@ -83,36 +124,43 @@ class QueryMaker:
             grouped = self._grouped(table)
             if grouped is None or grouped.having is not None:
                 return None
-            return Query(
-                table, grouped.measure, links=grouped.links, group=grouped.group, top=top, descending=descending
-            )
+            return replace(grouped, top=top, descending=descending)
         labels, ordered = table.of_role("label", "code"), table.of_role(*_NUMERIC, "date")
         if not labels or not ordered:
             return None
-        shown = (Ref(table, self.random.choice(labels)),)
-        return Query(table, shown=shown, order=Ref(table, self.random.choice(ordered)), top=top, descending=descending)
+        shown, order = (Ref(table, self.random.choice(labels)),), Ref(table, self.random.choice(ordered))
+        filters = self._filters(table, ()) if self.random.random() < 0.3 else ()
+        return Query(table, shown=shown, order=order, top=top, descending=descending, filters=filters)
 
     def _above_average(self, table: TableSpec) -> Query | None:
         labels, numbers = table.of_role("label"), table.of_role(*_NUMERIC)
         if not labels or not numbers:
             return None
-        return Query(table, shown=(Ref(table, labels[0]),), above_average=Ref(table, self.random.choice(numbers)))
+        number = Ref(table, self.random.choice(numbers))
+        if self.random.random() < 0.4:
+            return Query(table, Measure("count"), above_average=number)
+        return Query(table, shown=(Ref(table, labels[0]),), above_average=number)
 
     def _without(self, table: TableSpec) -> Query | None:
         children = [link for link in self.spec.links if link.parent == table.name]
         labels = table.of_role("label")
         if not children or not labels:
             return None
-        return Query(table, shown=(Ref(table, labels[0]),), without=self.random.choice(children))
+        without = self.random.choice(children)
+        if self.random.random() < 0.4:
+            return Query(table, Measure("count"), without=without)
+        return Query(table, shown=(Ref(table, labels[0]),), without=without)
 
     def _distinct(self, table: TableSpec) -> Query | None:
         columns = table.of_role("category")
         if not columns:
             return None
         ref = Ref(table, self.random.choice(columns))
+        filters = self._filters(table, ()) if self.random.random() < 0.4 else ()
+        filters = tuple(entry for entry in filters if entry.ref != ref)
         if self.random.random() < 0.5:
-            return Query(table, Measure("count distinct", ref))
-        return Query(table, shown=(ref,), distinct=True)
+            return Query(table, Measure("count distinct", ref), filters=filters)
+        return Query(table, shown=(ref,), distinct=True, filters=filters)
 
     def measure(self, table: TableSpec) -> Measure:
         numbers = table.of_role(*_NUMERIC)
@@ -120,7 +168,7 @@ class QueryMaker:
             return Measure("count")
         return Measure(self.random.choice(_AGGREGATES), Ref(table, self.random.choice(numbers)))
 
-    def _group(self, table: TableSpec, links: tuple[Link, ...]) -> Ref | None:
+    def group(self, table: TableSpec, links: tuple[Link, ...]) -> Ref | None:
         tables = [self.spec.table(link.parent) for link in links] or [table]
         refs = [Ref(each, column) for each in tables for column in each.of_role("category", "label", "flag")]
         if not links:
@@ -128,12 +176,12 @@ class QueryMaker:
         return self.random.choice(refs) if refs else None
 
     def _links(self, table: TableSpec) -> tuple[Link, ...]:
-        """Two times of five a join with a parent, now and then one further up."""
+        """A join with a parent, now and then with one further up. No table twice."""
         chosen: list[Link] = []
         child = table.name
-        while self.random.random() < (0.4 if not chosen else 0.25):
+        for share in _LINK_SHARES:
             up = [link for link in self.spec.links if link.child == child]
-            if not up:
+            if not up or self.random.random() >= share:
                 break
             chosen.append(self.random.choice(up))
             child = chosen[-1].parent
@@ -147,6 +195,11 @@ class QueryMaker:
             tables = [self.spec.table(links[-1].parent), *tables[1:]]
         made = [self.filter(each) for each in tables]
         return tuple({entry.ref: entry for entry in made if entry is not None}.values())
+
+    def condition_like(self, entry: Filter, ref: Ref) -> Filter | None:
+        """A condition with the same operator on `ref`, or `None` where twelve tries find none."""
+        found = (self.condition(ref) for _ in range(12))
+        return next((f for f in found if f is not None and f.operator == entry.operator and f != entry), None)
 
     def filter(self, table: TableSpec) -> Filter | None:
         """A condition on any column but keys, with literals from the rows."""
@@ -165,10 +218,14 @@ class QueryMaker:
             case "amount" | "count" | "ratio":
                 number = round(float(first)) if ref.column.role != "ratio" else float(first)
                 operator: Operator = self.random.choice((">", "<", ">=", "<=", "between"))
+                if ref.column.role == "count" and self.random.random() < 0.2:
+                    operator = "="
                 if operator == "between":
                     return Filter(ref, operator, (number, number + self.random.choice((5, 10, 50, 100))))
                 return Filter(ref, operator, (number,))
             case "date":
+                if ref.column.nullable and self.random.random() < 0.5:
+                    return Filter(ref, self.random.choice(("null", "not null")), ())
                 return self._date_condition(ref, str(first))
             case "category":
                 others = sorted({str(value) for value in values})

@@ -15,7 +15,7 @@ from kb.items import Item
 from kb.objects import pack
 
 Skill = Literal[
-    "plain", "no schema", "gotcha", "metric", "success", "success among distractors", "follow-up", "conversation"
+    "plain", "gotcha", "rule", "metric", "success", "success among distractors", "follow-up", "conversation", "spider"
 ]
 
 

@@ -8,13 +8,14 @@ from kb.items import Column, Item, Relationship, Schema, item_id
 SAMPLED = 6
 
 
-def schema_item(table: TableSpec) -> Item:
+def schema_item(table: TableSpec, *, sampled: bool = True) -> Item:
     columns = tuple(
         Column(
             column.name,
             column.type,
             primary_key=column is table.key,
-            samples=column.values[:SAMPLED] if column.role == "category" else (),
+            comment=column.comment,
+            samples=column.values[:SAMPLED] if sampled and column.role == "category" else (),
         )
         for column in table.columns
     )
@@ -30,6 +31,6 @@ def relationship_item(spec: DatabaseSpec, link: Link) -> Item:
 
 def context_items(spec: DatabaseSpec, tables: set[str]) -> list[Item]:
     """The tables' items, and those of the links between them."""
-    items = [schema_item(table) for table in spec.tables if table.name in tables]
+    items = [schema_item(table, sampled=spec.sampled) for table in spec.tables if table.name in tables]
     items += [relationship_item(spec, link) for link in spec.links if {link.child, link.parent} <= tables]
     return items

@@ -10,26 +10,44 @@ import sqlite3
 from dataclasses import dataclass, replace
 from random import Random
 
+from backend.mini.counterpart import counterpart
 from backend.mini.database import ColumnSpec, DatabaseSpec
 from backend.mini.naming import invented_word
 from backend.mini.phrasing import Phrasing
-from backend.mini.query import Filter, Measure, Query, Ref
+from backend.mini.query import Filter, Measure, Query, Ref, pattern_of, refs_of, tables_of
 from backend.mini.query_maker import QueryMaker
 from backend.mini.sample import Sample, Skill, single_turn, two_turns
 from backend.mini.schema_items import context_items
-from kb.items import Entity, Gotcha, Item, Metric, Success, item_id
+from backend.mini.sql_writer import PLAIN, Hand, random_hand
+from kb.items import Entity, Gotcha, Item, Metric, Rule, Success, item_id
 
 MAX_TABLES = 5
 """What retrieval would place: the tables of the query, and some more."""
+UNITS = ((100, "cents"), (1000, "grams"), (60, "minutes"), (24, "hours"), (12, "months"))
+"""Smaller units, and how many make one of the unit asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A figure that has a name nobody can know, such as `zandor`: a measure of the rows that meet `condition`."""
+
+    word: str
+    measure: Measure
+    condition: Filter | None
+    query: Query
 
 
 @dataclass(frozen=True, slots=True)
 class Skills:
-    """Makes samples on one filled database. A method gives `None` where the database does not lend itself."""
+    """Makes samples on one filled database. A method gives `None` where the database does not lend itself.
+
+    `held_out` chooses the templates: those of training, or those that training never shows.
+    """
 
     spec: DatabaseSpec
     connection: sqlite3.Connection
     random: Random
+    held_out: bool = False
 
     def plain(self) -> Sample | None:
         query = self.maker.make()
@@ -46,7 +64,7 @@ class Skills:
             return None
         wrong, right = swap
         answer = with_column(query, wrong, right) if stated else query
-        if not self.maker.answers(answer):
+        if not self.maker.wanted(query, answer) or not self._tells(query, answer):
             return None
         items = self._context(query)
         if stated:
@@ -54,59 +72,137 @@ class Skills:
         items += self._distractors(query, self.random.choice((0, 1, 2)))
         return single_turn("gotcha", pattern_of(query), items, self.say(query), self.maker.sql(answer))
 
+    def unit(self, *, stated: bool = True) -> Sample | None:
+        """A column is kept in a smaller unit, and a gotcha says what to divide by."""
+        query = self.maker.make()
+        measure = query.measure if query is not None else None
+        if query is None or measure is None or measure.ref is None or measure.aggregate == "count distinct":
+            return None
+        divisor, unit = self.random.choice(UNITS)
+        items = self._context(query)
+        if stated:
+            items.append(self.unit_item(measure.ref, divisor, unit))
+            query = in_unit(query, measure.ref, divisor)
+        items += self._distractors(query, self.random.choice((0, 1)))
+        return single_turn("gotcha", pattern_of(query), items, self.say(query), self.maker.sql(query))
+
+    def rule(self) -> Sample | None:
+        """A rule says which rows of a table count at all."""
+        query = self.maker.make()
+        convention = self.convention(query) if query is not None else None
+        if query is None or convention is None:
+            return None
+        answer = under(query, convention)
+        if not self.maker.wanted(query, answer) or not self._tells(query, answer):
+            return None
+        items = [*self._context(query), self.rule_item(convention), *self._distractors(query, 1)]
+        return single_turn("rule", pattern_of(query), items, self.say(query), self.maker.sql(answer))
+
     def metric(self) -> Sample | None:
-        """A name that nobody can know stands for a condition that its definition spells out."""
+        """A name that nobody can know stands for a condition, or for a figure, that its definition spells out."""
+        if self.random.random() < 0.5:
+            return self._named_measure()
         table = self.random.choice(self.spec.tables)
         condition = self.maker.filter(table)
         if condition is None:
             return None
         query = Query(table, self.maker.measure(table), filters=(condition,))
-        if not self.maker.answers(query):
+        if not self.maker.wanted(query) or not self.maker.answers(query):
             return None
         word = invented_word(self.random)
         items = [*self._context(query), self.metric_item(word, condition), *self._distractors(query, 1)]
         question = Phrasing(self.random).about(f"{word} {table.thing.plural}", query)
         return single_turn("metric", pattern_of(query), items, question, self.maker.sql(query))
 
-    def success(self, *, distractors: int = 0) -> Sample | None:
-        """A confirmed answer of the same pattern shows a convention that the question does not mention."""
+    def _named_measure(self) -> Sample | None:
+        named = self.named()
+        if named is None:
+            return None
+        query = under(named.query, named.condition)
+        if not self.maker.wanted(query) or not self.maker.answers(query):
+            return None
+        items = [*self._context(query), self.named_item(named), *self._distractors(query, 1)]
+        question = Phrasing(self.random).named(named.word, named.query)
+        return single_turn("metric", pattern_of(query), items, question, self.maker.sql(query))
+
+    def success(self, *, distractors: int = 0, elsewhere: bool | None = None) -> Sample | None:
+        """A confirmed answer of the same template shows a convention that the question does not mention.
+
+        `elsewhere` asks about another table than the one of the confirmed answer; by default now this, now that.
+        """
         shown = self.maker.make()
-        asked = self.varied(shown) if shown is not None else None
-        if shown is None or asked is None or asked == shown:
+        if shown is None:
             return None
-        convention = self.convention(shown, asked)
-        if convention is None:
+        elsewhere = self.random.random() < 0.5 if elsewhere is None else elsewhere
+        asked = counterpart(self.maker, shown) if elsewhere else self.varied(shown)
+        if asked is None or asked == shown:
             return None
-        before, after = (replace(query, filters=(*query.filters, convention)) for query in (shown, asked))
-        if not self.maker.answers(after):
+        conventions = self.shared_convention(shown, asked)
+        if conventions is None:
             return None
-        items = [*self._context(shown, asked), self.success_item(self.say(shown), before)]
-        others = [self.maker.make() for _ in range(distractors)]
-        items += [self.success_item(self.say(other), other) for other in others if other is not None]
+        before, after = under(shown, conventions[0]), under(asked, conventions[1])
+        if not self.maker.wanted(asked, before, after) or not self._tells(asked, after):
+            return None
+        hand = self.hand()
+        items = [*self._context(shown, asked), self.success_item(self.say(shown), before, hand)]
+        made = [other for _ in range(distractors) if (other := self.maker.make()) is not None]
+        others = [other for other in made if pattern_of(other) != pattern_of(shown)]
+        items += [self.success_item(self.say(other), other, hand) for other in others]
         skill: Skill = "success among distractors" if distractors else "success"
-        return single_turn(skill, pattern_of(asked), items, self.say(asked), self.maker.sql(after))
+        return single_turn(skill, pattern_of(asked), items, self.say(asked), self.maker.sql(after, hand))
+
+    def _tells(self, naive: Query, answer: Query) -> bool:
+        """Whether the answer finds something, and something else than what a reader of the question alone finds."""
+        return self.maker.answers(answer) and (answer == naive or self.maker.rows(answer) != self.maker.rows(naive))
 
     def follow_up(self) -> Sample | None:
-        """A second question that says only what changes: another value of a condition."""
+        """A second question that says only what changes."""
         query = self.maker.make()
-        if query is None or not query.filters:
+        followed = self.following(query) if query is not None else None
+        if query is None or followed is None:
             return None
-        other = self.other_value(query.filters[-1])
-        after = replace(query, filters=(*query.filters[:-1], other))
-        if after == query or not self.maker.answers(after):
-            return None
-        phrasing = Phrasing(self.random)
-        turns = (phrasing.question(query), self.maker.sql(query), phrasing.instead(other))
+        question, after = followed
+        turns = (Phrasing(self.random).question(query), self.maker.sql(query), question)
         return two_turns("follow-up", pattern_of(query), [self._context(query), []], turns, self.maker.sql(after))
+
+    def following(self, query: Query) -> tuple[str, Query] | None:
+        """What is asked next, and its whole meaning: another value, one more condition, another figure, a split."""
+        phrasing = Phrasing(self.random)
+        change = self.random.choice(("value", "value", "value", "condition", "measure", "group"))
+        if change == "value" and query.filters:
+            other = self.other_value(query.filters[-1])
+            return self._sound(phrasing.instead(other), replace(query, filters=(*query.filters[:-1], other)), query)
+        if change == "condition" and query.top is None:
+            entry = self.maker.filter(query.table)
+            if entry is not None and entry.ref not in refs_of(query):
+                return self._sound(phrasing.also(entry), replace(query, filters=(*query.filters, entry)), query)
+        plain = query.measure is not None and query.measure.condition is None and query.second is None
+        if change == "measure" and plain and query.top is None:
+            after = replace(query, measure=self.maker.measure(query.table))
+            return self._sound(phrasing.other_measure(after), after, query)
+        if change == "group" and plain and query.group is None and not query.links:
+            group = self.maker.group(query.table, ())
+            if group is not None and group not in refs_of(query):
+                after = replace(query, group=group)
+                return self._sound(phrasing.by_group(after), after, query)
+        return None
+
+    def _sound(self, question: str, after: Query, before: Query) -> tuple[str, Query] | None:
+        sound = after != before and self.maker.wanted(after) and self.maker.answers(after)
+        return (question, after) if sound else None
 
     # ── the parts of a context ───────────────────────────────────────────────────────────────────────────────
 
     @property
     def maker(self) -> QueryMaker:
-        return QueryMaker(self.spec, self.connection, self.random)
+        return QueryMaker(self.spec, self.connection, self.random, self.held_out)
 
     def say(self, query: Query) -> str:
         return Phrasing(self.random).question(query)
+
+    def hand(self) -> Hand:
+        """Whose SQL the confirmed answers of one context are."""
+        return PLAIN if self.random.random() < 0.35 else random_hand(self.random)
 
     def _context(self, *queries: Query) -> list[Item]:
         needed = {name for query in queries for name in tables_of(query)}
@@ -134,6 +230,10 @@ class Skills:
                 f"Use {good}, not {bad}.",
                 f"{bad} is not maintained; {good} is the one to use.",
                 f"For the {wrong.column.spoken} of {wrong.table.thing.plural} take {good} instead of {bad}.",
+                f"{wrong.column.spoken} of {wrong.table.thing.plural}: {good} ({bad} is wrong).",
+                f"Never use {bad}; the right column is {good}.",
+                f"{good} replaced {bad}.",
+                f"{bad} is stale. Read {good}.",
             )
         )
         body = Gotcha(text, wrong=bad, right=good)
@@ -143,16 +243,55 @@ class Skills:
 
     def metric_item(self, word: str, condition: Filter) -> Item:
         thing = condition.ref.table.thing.plural
-        maker = Query(condition.ref.table, Measure("count"), filters=(condition,))
-        where = self.maker.sql(maker).partition(" WHERE ")[2]
+        where = self._where(condition)
         definition = f"{word} {thing} are {thing} with {Phrasing(self.random).condition(condition)}."
         expression = where if self.random.random() < 0.7 else ""
         return Item(
             item_id("metric", word), f"{word} {thing}", Metric(definition, expression), entities=(Entity(word),)
         )
 
-    def success_item(self, question: str, query: Query) -> Item:
-        return Item(item_id("success", question), question, Success(question, self.maker.sql(query)))
+    def unit_item(self, ref: Ref, divisor: int, unit: str) -> Item:
+        column = f"{ref.table.name}.{ref.column.name}"
+        text = self.random.choice(
+            (
+                f"{column} is in {unit}: divide by {divisor}.0.",
+                f"{column} holds {unit}; divide by {divisor}.0 for the unit that people mean.",
+                f"Divide {column} by {divisor}.0, it is kept in {unit}.",
+            )
+        )
+        return Item(item_id("gotcha", f"{column}-unit"), f"Unit of {column}", Gotcha(text), entities=(Entity(column),))
+
+    def rule_item(self, convention: Filter) -> Item:
+        table = convention.ref.table
+        where, things = self._where(convention), table.thing.plural
+        text = self.random.choice(
+            (
+                f"Only {things} with {where} count.",
+                f"{table.thing.singular.capitalize()} rows count where {where}.",
+                f"Always filter {table.name} by {where}.",
+                f"Leave out {things} unless {where}.",
+            )
+        )
+        return Item(item_id("rule", f"{table.name}-counts"), f"Which {things} count", Rule(text))
+
+    def named_item(self, named: Named) -> Item:
+        """A figure's definition, with its expression or in words alone."""
+        query = Query(named.query.table, named.measure, filters=(named.condition,) if named.condition else ())
+        phrasing = Phrasing(self.random)
+        definition = f"{named.word} is the {phrasing.figure(query)}."
+        expression = ""
+        if self.random.random() < 0.7:
+            where = f" WHERE {self._where(named.condition)}" if named.condition else ""
+            expression = self.maker.sql(query).partition(" FROM ")[0].removeprefix("SELECT ") + where
+        body = Metric(definition, expression)
+        return Item(item_id("metric", named.word), named.word, body, entities=(Entity(named.word),))
+
+    def success_item(self, question: str, query: Query, hand: Hand = PLAIN) -> Item:
+        return Item(item_id("success", question), question, Success(question, self.maker.sql(query, hand)))
+
+    def _where(self, condition: Filter) -> str:
+        query = Query(condition.ref.table, Measure("count"), filters=(condition,))
+        return self.maker.sql(query).partition(" WHERE ")[2]
 
     # ── variations ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -166,7 +305,7 @@ class Skills:
         return self.random.choice(options) if options else None
 
     def varied(self, query: Query) -> Query:
-        """A query of the same pattern: each condition with other literals, now and then on another column; or,
+        """A query of the same template: each condition with other literals, now and then on another column; or,
         where there is no condition, a measure of another column.
         """
         if query.filters:
@@ -181,59 +320,97 @@ class Skills:
         found = [f for f in (self.maker.filter(entry.ref.table) for _ in range(12)) if f is not None]
         return next((f for f in found if f.operator == entry.operator and f != entry), entry)
 
-    def convention(self, shown: Query, asked: Query) -> Filter | None:
-        """A condition that the questions do not mention: rows that count, by a flag or a category."""
-        used = {ref.column.name for query in (shown, asked) for ref in refs_of(query)}
-        free = [column for column in shown.table.of_role("flag", "category") if column.name not in used]
+    def convention(self, *queries: Query) -> Filter | None:
+        """A condition on the first query's table that no question mentions: rows that count, by a flag or so."""
+        table = queries[0].table
+        used = {ref.column.name for query in queries for ref in refs_of(query)}
+        free = [column for column in table.of_role("flag", "category") if column.name not in used]
+        free += [column for column in table.of_role("date") if column.nullable and column.name not in used]
         if not free:
             return None
         column = self.random.choice(free)
+        if column.role == "date":
+            return Filter(Ref(table, column), "null", ())
         values: list[str | int] = [0, 1] if column.role == "flag" else list(column.values)
-        return Filter(Ref(shown.table, column), "=", (self.random.choice(values),))
+        return Filter(Ref(table, column), "=", (self.random.choice(values),))
+
+    def shared_convention(self, shown: Query, asked: Query) -> tuple[Filter, Filter] | None:
+        """One condition, on the tables of both queries: where they differ, both have a column of its name."""
+        convention = self.convention(shown, asked)
+        if convention is None or shown.table == asked.table:
+            return None if convention is None else (convention, convention)
+        carried = self.carried(convention, asked)
+        return None if carried is None else (convention, carried)
+
+    def carried(self, convention: Filter, asked: Query) -> Filter | None:
+        """The convention on the table of another query, which has to have such a column and not to speak of it."""
+        name, role = convention.ref.column.name, convention.ref.column.role
+        twin = next((column for column in asked.table.columns if column.name == name), None)
+        if twin is None or twin.role != role or name in {ref.column.name for ref in refs_of(asked)}:
+            return None
+        return replace(convention, ref=Ref(asked.table, twin))
+
+    def named(self) -> Named | None:
+        """A figure of a table, most often of some of its rows, asked for as it is, by group or for a condition."""
+        table = self.random.choice(self.spec.tables)
+        measure = self.maker.measure(table)
+        condition = self.maker.filter(table) if self.random.random() < 0.75 or measure.ref is None else None
+        if condition is None and measure.ref is None:
+            return None
+        group = self.maker.group(table, ()) if self.random.random() < 0.35 else None
+        asked = self.maker.filter(table) if self.random.random() < 0.4 else None
+        used = [ref for ref in (measure.ref, condition and condition.ref, group, asked and asked.ref) if ref]
+        if len(set(used)) < len(used):
+            return None
+        query = Query(table, measure, filters=(asked,) if asked else (), group=group)
+        return Named(invented_word(self.random), measure, condition, query)
 
     def other_value(self, entry: Filter) -> Filter:
         """A condition on the same column with the same operator, or the same one where the rows hold no other."""
-        found = (self.maker.condition(entry.ref) for _ in range(12))
-        return next((f for f in found if f is not None and f.operator == entry.operator and f != entry), entry)
+        return self.maker.condition_like(entry, entry.ref) or entry
 
 
-def tables_of(query: Query) -> set[str]:
-    linked = {name for link in query.links for name in (link.child, link.parent)}
-    return {query.table.name, *linked, *([query.without.child] if query.without else [])}
+def under(query: Query, convention: Filter | None) -> Query:
+    return query if convention is None else replace(query, filters=(*query.filters, convention))
 
 
-def refs_of(query: Query) -> list[Ref]:
-    """The columns that the question speaks of."""
-    refs = [*query.shown, *(entry.ref for entry in query.filters)]
-    optional = [query.measure.ref if query.measure else None, query.group, query.order, query.above_average]
-    return list(dict.fromkeys([*refs, *(ref for ref in optional if ref is not None)]))
+def in_unit(query: Query, ref: Ref, divisor: int) -> Query:
+    """The query with every measure of the column divided."""
 
+    def divided(measure: Measure | None) -> Measure | None:
+        fits = measure is not None and measure.ref == ref and measure.aggregate in ("sum", "avg", "min", "max")
+        return replace(measure, divisor=divisor) if measure is not None and fits else measure
 
-def pattern_of(query: Query) -> str:
-    """The kind of query, without its names and literals."""
-    parts = [query.measure.aggregate if query.measure else f"show {len(query.shown)}"]
-    parts += [f"{len(query.links)} joins"] if query.links else []
-    parts += sorted(entry.operator for entry in query.filters)
-    flags = (("distinct", query.distinct), ("group", query.group), ("having", query.having), ("top", query.top))
-    parts += [name for name, given in flags if given]
-    parts += [name for name, given in (("above", query.above_average), ("without", query.without)) if given]
-    return ", ".join(parts)
+    return replace(query, measure=divided(query.measure), second=divided(query.second))
 
 
 def _same_values(left: ColumnSpec, right: ColumnSpec) -> bool:
+    if left.nullable != right.nullable:
+        return False
     return left.role != "category" or bool(set(left.values) & set(right.values))
 
 
 def with_column(query: Query, old: Ref, new: Ref) -> Query:
+    """The query with one column in another's place."""
+
     def swapped(ref: Ref | None) -> Ref | None:
         return new if ref == old else ref
 
-    measure = query.measure
+    def entry_of(entry: Filter) -> Filter:
+        return replace(entry, ref=new) if entry.ref == old else entry
+
+    def measure_of(measure: Measure | None) -> Measure | None:
+        if measure is None:
+            return None
+        condition = entry_of(measure.condition) if measure.condition else None
+        return replace(measure, ref=swapped(measure.ref), condition=condition)
+
     return replace(
         query,
-        measure=replace(measure, ref=swapped(measure.ref)) if measure else None,
+        measure=measure_of(query.measure),
+        second=measure_of(query.second),
         shown=tuple(new if ref == old else ref for ref in query.shown),
-        filters=tuple(replace(entry, ref=new) if entry.ref == old else entry for entry in query.filters),
+        filters=tuple(entry_of(entry) for entry in query.filters),
         group=swapped(query.group),
         order=swapped(query.order),
         above_average=swapped(query.above_average),

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import count, islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,6 +21,7 @@ from backend.mini.database import fill, random_database
 from backend.mini.dialogue import Dialogues, part_of
 from backend.mini.sample import Sample
 from backend.mini.skills import Skills
+from backend.mini.spider import Spider
 from backend.mini.tokenizer import TextEncoder
 from backend.mini.training import Training
 
@@ -49,7 +50,8 @@ def conversations_of(training: Training, database: int) -> Iterator[Sample]:
     spec = random_database(random)
     with closing(fill(spec, random)) as connection:
         for _ in range(DIALOGUES):
-            part = part_of(spec, random, 2 if easy else training.max_tables)
+            wide = random.random() < training.wide_share
+            part = part_of(spec, random, 2 if easy else 12 if wide else training.max_tables)
             dialogues = Dialogues(Skills(part, connection, random), turns=random.choice((1, 2, 4, 6, 8, 10)))
             made = dialogues.successes() if random.random() < 0.3 else dialogues.mixed()
             if made is not None:
@@ -60,12 +62,17 @@ def conversations_of(training: Training, database: int) -> Iterator[Sample]:
 
 def encoded_chunk(training: Training, tokenizer: Path, chunk: int) -> list[Encoded]:
     encoder = _encoder(tokenizer)
+    return [encoder.training(sample.messages, sample.answer) for sample in chunk_samples(training, chunk)]
+
+
+def chunk_samples(training: Training, chunk: int) -> Iterator[Sample]:
+    """Those of the chunk's databases, and once it is no longer easy, some that people asked."""
     first = chunk * CHUNK_DATABASES
-    return [
-        encoder.training(sample.messages, sample.answer)
-        for database in range(first, first + CHUNK_DATABASES)
-        for sample in conversations_of(training, database)
-    ]
+    for database in range(first, first + CHUNK_DATABASES):
+        yield from conversations_of(training, database)
+    if training.data and first >= training.easy_databases:
+        random = Random(f"{training.seed}/{chunk}/spider")
+        yield from _spider(training.data).samples(random, training.spider_samples)
 
 
 def batches(
@@ -113,6 +120,11 @@ def _padded(samples: list[Encoded], length: int, pad: int) -> Batch:
         ids[row, : len(tokens)] = tokens
         answers[row, : len(tokens)] = marks
     return Batch(ids, answers)
+
+
+@cache
+def _spider(folder: str) -> Spider:
+    return Spider(Path(folder))
 
 
 _ENCODERS: dict[Path, TextEncoder] = {}

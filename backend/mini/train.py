@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from backend.mini.stream import Batch, batches, conversations_of
+from backend.mini.stream import CHUNK_DATABASES, Batch, batches, chunk_samples
 from backend.mini.tokenizer import TextEncoder, train_tokenizer
 from backend.mini.training import Shape, Training
 
@@ -55,11 +55,12 @@ def build_model(shape: Shape, seed: int, *, end: int, pad: int) -> Any:
 
 def make_tokenizer(training: Training, folder: Path) -> None:
     """Trained on the first databases that are not easy, so that every skill's words are in it."""
-    databases = range(training.easy_databases, training.easy_databases + training.tokenizer_databases)
+    first = training.easy_databases // CHUNK_DATABASES
+    chunks = range(first, first + max(1, training.tokenizer_databases // CHUNK_DATABASES))
     texts = [
         "\n".join([*(f"{message['role']}\n{message['content']}" for message in sample.messages), sample.answer])
-        for database in databases
-        for sample in conversations_of(training, database)
+        for chunk in chunks
+        for sample in chunk_samples(training, chunk)
     ]
     train_tokenizer(texts, folder, training.shape.vocab_tokens)
 
@@ -218,10 +219,11 @@ def main() -> None:
     options.add_argument("--folder", type=Path, required=True)
     options.add_argument("--seconds", type=float, default=Training().seconds)
     options.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 2))
+    options.add_argument("--data", type=Path, help="Spider's folder: its training questions are mixed in")
     options.add_argument("--resume", action="store_true")
     options.add_argument("--eager", action="store_true", help="without torch.compile")
     given = options.parse_args()
-    training = replace(Training(), seconds=given.seconds)
+    training = replace(Training(), seconds=given.seconds, data=str(given.data or ""))
     given.folder.mkdir(parents=True, exist_ok=True)
     if not (given.folder / "tokenizer.json").exists():
         make_tokenizer(training, given.folder)

@@ -12,7 +12,7 @@ class Shape:
     """A Llama of tied embeddings; heads are `hidden / heads` wide."""
 
     hidden: int = 384
-    layers: int = 12
+    layers: int = 14
     heads: int = 6
     kv_heads: int = 6
     intermediate: int = 1024
@@ -27,14 +27,20 @@ class Training:
     shape: Shape = Shape()
     seed: int = 1
     held_out_seed: int = 1_000_003
+    data: str = ""
+    """The folder of Spider's training questions; without it, nothing is mixed in."""
     tokenizer_databases: int = 300
     seconds: float = 780.0
     batch_tokens: int = 65_536
-    lengths: tuple[int, ...] = (384, 640, 1024, 1536)
+    lengths: tuple[int, ...] = (384, 640, 1024, 1536, 2304, 4096)
     """Samples are padded to the next of these; a longer one is left out."""
     easy_databases: int = 6_000
     """The first databases give contexts of one or two tables: copying a name has to emerge before choosing one."""
     max_tables: int = 5
+    wide_share: float = 0.1
+    """Of conversations, on up to twelve tables."""
+    spider_samples: int = 4
+    """A chunk of databases, where Spider's training questions are at hand."""
     learning_rate: float = 1.5e-3
     final_share: float = 0.02
     """Of the peak learning rate, at the end."""

@@ -1,10 +1,12 @@
-"""Bootstrap intervals of a mean (Efron 1979, percentile method). The seed is fixed: same values, same interval."""
+"""Bootstrap intervals of a mean or median (Efron 1979, percentile method). Same values, same interval."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 RESAMPLES = 10_000
 _SEED = 7
@@ -12,10 +14,19 @@ _SEED = 7
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """The 95 % interval of the mean of independent `values`; `None` where there are none."""
+    return _interval(values, np.mean)
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The same of the median."""
+    return _interval(values, np.median)
+
+
+def _interval(values: Sequence[float], middle: Callable[[NDArray[np.float64]], Any]) -> tuple[float, float] | None:
     if not values:
         return None
     measured = np.asarray(values, dtype=np.float64)
     random = np.random.default_rng(_SEED)
-    means = [measured[random.integers(0, len(measured), len(measured))].mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(means, [0.025, 0.975])
+    middles = [float(middle(measured[random.integers(0, len(measured), len(measured))])) for _ in range(RESAMPLES)]
+    low, high = np.quantile(middles, [0.025, 0.975])
     return float(low), float(high)

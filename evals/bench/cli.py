@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from evals.bench.errors import BenchUnavailable
+from evals.bench.errors import BenchUnavailable, PlotsNotInstalled, ResultUnreadable
 from evals.bench.machine import machine_facts
 from evals.bench.report import BenchReport, print_report
 from evals.bench.row import Row
+
+if TYPE_CHECKING:
+    from backend.mini.answer_file import Decoding
+    from evals.bench.mini.benchmark import Section
 
 UNAVAILABLE = 3
 
@@ -34,11 +40,21 @@ def progress(message: str) -> None:
 
 def show(title: str, measure: Callable[[], list[Row]], *, as_json: bool) -> None:
     """Measure and print; whatever was found, the exit code is 0. Without what it needs: 3, with the reason."""
-    try:
+    with exit_unavailable():
         report = BenchReport(title, tuple(measure()), machine_facts())
+    print_out(report, as_json=as_json)
+
+
+@contextmanager
+def exit_unavailable() -> Iterator[None]:
+    try:
+        yield
     except BenchUnavailable as exc:
         click.echo(f"error: {exc}", err=True)
         sys.exit(UNAVAILABLE)
+
+
+def print_out(report: BenchReport, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
     else:
@@ -77,3 +93,92 @@ def weights(data: Path, as_json: bool, every: int, best: int) -> None:
         return [trial.to_row() for trial in search_weights(data, SentenceEmbedder(), progress, every)[:best]]
 
     show("weights", measure, as_json=as_json)
+
+
+@group.command()
+@data_option
+@json_option
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    default=Path("backend/mini/model"),
+    show_default=True,
+    help="The folder of the model to measure.",
+)
+@click.option("--cases", type=click.IntRange(min=1), default=500, show_default=True, help="Questions an ability.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(("abilities", "third-party", "curve", "speed")),
+    help="Only this section; may be given again.",
+)
+@click.option(
+    "--decoding",
+    multiple=True,
+    type=click.Choice(("greedy", "constrained")),
+    default=("greedy",),
+    show_default=True,
+    help="How answers are drawn: freely, or within the SQL grammar. May be given again.",
+)
+@click.option("--device", default="cpu", show_default=True, help="Where answers are made: cpu or cuda.")
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Prompts answered at a time, but on cpu."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many questions of each set.")
+@click.option(
+    "--answers",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Answers of an earlier run, JSON lines; what is not in it is added.",
+)
+@click.option(
+    "--prompts",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the prompts that have no answer yet here (gzip if it ends in .gz) and stop.",
+)
+def mini(
+    data: Path,
+    as_json: bool,
+    model: Path,
+    cases: int,
+    only: tuple[Section, ...],
+    decoding: tuple[Decoding, ...],
+    device: str,
+    batch: int,
+    limit: int | None,
+    answers: Path | None,
+    prompts: Path | None,
+) -> None:
+    """What the reference model does: its abilities, questions that nobody here wrote, learning curves, speed."""
+    from evals.bench.mini.benchmark import SECTIONS, MiniBenchmark, Plan
+    from kb.embedding import SentenceEmbedder
+
+    plan = Plan(model, data, only or SECTIONS, cases, decoding, device, batch, answers, limit)
+    benchmark = MiniBenchmark(plan, SentenceEmbedder(), progress)
+    with exit_unavailable():
+        if prompts is not None:
+            click.echo(f"{prompts}: {benchmark.write_prompts(prompts)} prompts")
+            return
+        measured = benchmark.measure()
+    report = BenchReport("mini", tuple(measured.rows), {**machine_facts(), **measured.facts})
+    print_out(report, as_json=as_json)
+
+
+@group.command()
+@click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("plot", type=click.Path(dir_okay=False, path_type=Path))
+def curve(result: Path, plot: Path) -> None:
+    """Draw the learning curves of RESULT, which `kvasir bench mini --json` printed, into the SVG file PLOT."""
+    from evals.bench.mini.curve import curves_of, draw
+
+    with exit_unavailable():
+        try:
+            curves = curves_of(json.loads(result.read_text(encoding="utf-8"))["rows"])
+        except (ValueError, KeyError, TypeError) as exc:
+            raise ResultUnreadable(result, f"not a result of kvasir bench mini --json ({exc!r})") from exc
+        if not curves:
+            raise ResultUnreadable(result, "it has no rows of a learning curve")
+        try:
+            draw(curves, plot)
+        except ImportError as exc:
+            raise PlotsNotInstalled(str(exc.name)) from exc
+    click.echo(f"{plot}: {len(curves)} curves")

@@ -1,8 +1,12 @@
 """Why a benchmark could not measure, as a tree.
 
-EvalError                (evals.errors)
-└── BenchUnavailable     what it measures with is not here; exit code 3
-    └── DataUnavailable  a data file is missing or is not what it should be
+EvalError                   (evals.errors)
+└── BenchUnavailable        what it measures with is not here; exit code 3
+    ├── DataUnavailable     a data file is missing or is not what it should be
+    ├── ModelUnavailable    the model to measure is not there
+    ├── AnswersUnavailable  answers that cannot be made here are not in the answers file
+    ├── ResultUnreadable    a file to draw from holds no result that can be drawn
+    └── PlotsNotInstalled   the library that draws is not there
 
 A figure that falls short of what was asked is a result, never an error.
 """
@@ -24,3 +28,30 @@ class DataUnavailable(BenchUnavailable):
         super().__init__(
             f"{path}: {problem}; set KVASIR_DATA to the folder of the benchmark data, as docs/benchmarks.md lists it"
         )
+
+
+class ModelUnavailable(BenchUnavailable):
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"{path}: {problem}; name a model folder with --model, or make one: docs/reference-model.md")
+
+
+class AnswersUnavailable(BenchUnavailable):
+    def __init__(self, decoding: str, missing: int, library: str) -> None:
+        self.decoding, self.missing, self.library = decoding, missing, library
+        super().__init__(
+            f"{missing} {decoding} answers are not in the answers file, and {library}, which they need, is not here; "
+            f"install it, or leave out --decoding {decoding}"
+        )
+
+
+class ResultUnreadable(BenchUnavailable):
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"{path}: {problem}; make one with kvasir bench mini --only curve --json > {path}")
+
+
+class PlotsNotInstalled(BenchUnavailable):
+    def __init__(self, library: str) -> None:
+        self.library = library
+        super().__init__(f"plots need {library}; install it with pip install 'kvasir[plots]'")

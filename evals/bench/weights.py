@@ -12,8 +12,8 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from evals.bench.remembering import Remembering
 from evals.bench.retrieval import hybrid, recall
 from evals.bench.row import Row
 from evals.bench.spider import TableQuestion, load_questions, load_schemas, of_databases
@@ -40,35 +40,13 @@ class Trial:
         return Row(name, self.chosen, "recall@5", self.questions, baseline={"on the checking half": self.checked})
 
 
-class _Remembering:
-    """Embeds a question once, however many weights are tried on it."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
-        self._known: dict[str, NDArray[np.float32]] = {}
-
-    @property
-    def model(self) -> str:
-        return self._embedder.model
-
-    @property
-    def dimension(self) -> int:
-        return self._embedder.dimension
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        fresh = list(dict.fromkeys(text for text in texts if text not in self._known))
-        if fresh:
-            self._known.update(zip(fresh, self._embedder.embed(fresh), strict=True))
-        return np.stack([self._known[text] for text in texts])
-
-
 def search_weights(folder: Path, embedder: Embedder, say: Callable[[str], None], every: int = 1) -> list[Trial]:
     """All trials, best first; `every` takes only each so many-th question. Raises `DataUnavailable`."""
     schemas = load_schemas(folder)
     questions = of_databases(load_questions(folder, TRAINING), schemas)[::every]
     databases = sorted({question.database for question in questions})
     halves = (databases[::2], databases[1::2])
-    remembering = _Remembering(embedder)
+    remembering = Remembering(embedder)
     trials: list[Trial] = []
     for values in product(*GRID.values()):
         weights = Weights(**dict(zip(GRID, values, strict=True)))

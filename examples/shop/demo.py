@@ -26,7 +26,7 @@ from rich.table import Table
 HOME = Path(".kvasir/demo")
 QUESTION = "How many orders placed in 2025 were cancelled?"
 PARAPHRASE = "What is the number of orders placed in 2025 that were cancelled?"
-UNCOVERED = "Which supplier has the longest lead time?"
+UNCOVERED = ("How many orders were delivered?", "How many reviews have a rating of 5?")
 PATIENCE_SECONDS = 90.0
 
 console = Console(width=min(Console().width, 120) if sys.stdout.isatty() else 110, highlight=False)
@@ -129,17 +129,26 @@ class Demo:
         self.done.append(f"answered from the confirmed success {kvasir_object['verified_by']}, without an engine")
 
     def ask_uncovered(self) -> None:
-        self._step("A question that no confirmed answer covers")
-        console.print(f"  [bold]{escape(UNCOVERED)}[/bold]")
-        response = self._client.post("/v1/chat/completions", json=_chat(UNCOVERED))
-        error = response.json().get("error", {})
-        _require(response.status_code == 503, f"expected a 503, got {response.status_code}")
-        _require(error.get("code") == "engine_not_configured", f"expected engine_not_configured, got {error}")
-        console.print(f"  {response.status_code} {error['code']}: {escape(error['message'])}", style="yellow")
-        trace = self._get(f"/v1/requests/{response.headers['x-kvasir-request-id']}")
-        _require(trace["items"], "the failed request has no trace")
-        console.print(f"  its prompt {trace['prompt_hash'][:12]} is assembled and kept; it waits for an engine")
-        self.done.append("a question that needs an engine says how to configure one")
+        """Two questions of one conversation; what the model says is shown with what the shop says to it."""
+        said: list[dict[str, str]] = []
+        for heading, question in zip(
+            ("A question that no confirmed answer covers", "And another"), UNCOVERED, strict=True
+        ):
+            self._step(heading)
+            console.print(f"  [bold]{escape(question)}[/bold]")
+            said.append({"role": "user", "content": question})
+            answer = self._post("/v1/chat/completions", {"model": "shop", "messages": said})
+            _require(answer["kvasir"]["answered_by"] == "engine", "it was not the model that answered")
+            text = answer["choices"][0]["message"]["content"]
+            said.append({"role": "assistant", "content": text})
+            _show_sql(text)
+            _show_check(answer["kvasir"])
+            _show_work(answer)
+        cached = answer["kvasir"]["cached_tokens"]
+        _require(cached, "the second prompt shares its beginning with the first, and none of it was reused")
+        self.done.append(
+            f"answered by the model that ships; {cached} tokens of the last prompt were not computed again"
+        )
 
     def show_history(self, proposal: dict[str, Any]) -> None:
         self._step("kvasir kb log --kb shop")
@@ -196,6 +205,27 @@ def _show_result(kvasir_object: dict[str, Any]) -> None:
     _require(checked and checked["status"] == "passed", f"the answer does not run: {checked}")
     rows = ", ".join(str(cell) for row in checked["rows"] for cell in row)
     console.print(f"  result  [bold]{rows}[/bold] (run read-only on the shop; by {kvasir_object['verified_by']})")
+
+
+def _show_check(kvasir_object: dict[str, Any]) -> None:
+    """Whatever came of the answer on the shop."""
+    checked = kvasir_object["verification"]
+    if checked["status"] != "passed":
+        console.print(f"  {checked['status']}: {escape(checked['message'])}", style="yellow")
+        return
+    rows = "; ".join(", ".join(str(cell) for cell in row) for row in checked["rows"])
+    console.print(
+        f"  result  [bold]{escape(rows) or 'no rows'}[/bold] (run read-only on the shop; nobody has confirmed it)"
+    )
+
+
+def _show_work(answer: dict[str, Any]) -> None:
+    kvasir_object, usage = answer["kvasir"], answer["usage"]
+    seconds = kvasir_object["timings"]["ttft_seconds"]
+    console.print(
+        f"  prompt  {usage['prompt_tokens']} tokens, of which [bold]{kvasir_object['cached_tokens']}[/bold] cached; "
+        f"first token after {seconds:.2f} s, {usage['completion_tokens']} tokens in all"
+    )
 
 
 def _side(outcome: dict[str, Any] | None) -> str:
@@ -273,7 +303,7 @@ def main() -> int:
     summary = "\n".join(f"[green]✓[/green] {escape(line)}" for line in done)
     console.print()
     console.print(Panel(summary, title=f"the whole loop, in {time.monotonic() - started:.0f} s", title_align="left"))
-    console.print("Next: [bold]make serve[/bold] to try it yourself; docs/engines.md to connect a model.")
+    console.print("Next: [bold]make serve[/bold] to try it yourself; docs/engines.md to connect a larger model.")
     return 0
 
 

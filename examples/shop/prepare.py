@@ -27,12 +27,18 @@ CONFIG = """\
 home = "state"
 port = {port}
 
+# The model that ships with Kvasir, in the gateway's own process.
+[engines.mini]
+model = "embedded/kvasir-mini"
+
 [datasources.shop]
 url = "sqlite:///shop.sqlite"
 
 [assistants.shop]
 kb = "shop"
+engine = "mini"
 datasource = "shop"
+decoding = "sql"
 verified_answers = true
 approval = "automatic"
 suite = {suite}

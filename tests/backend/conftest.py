@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,15 @@ REPOSITORY = Path(__file__).parents[2]
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = [path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / "backend").glob("*.py"))]
     return make_model_folder(tmp_path_factory.mktemp("models") / "tiny", texts, vocab_tokens=800, window_tokens=2048)
+
+
+@pytest.fixture(scope="session")
+def exact_folder(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In float32: in bfloat16 a prefix computed in another batch can round to another greedy token."""
+    folder: Path = shutil.copytree(model_folder, tmp_path_factory.mktemp("exact") / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": "float32"}))
+    return folder
 
 
 class OpenAIServer(ThreadingHTTPServer):

@@ -34,6 +34,13 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(kvasir, model_folder, 
     assert not (tmp_path / "home").exists()
 
 
+def test_the_shipped_model_is_named_without_a_path(kvasir, model_folder, monkeypatch):
+    monkeypatch.setattr("backend.model_folder.SHIPPED_FOLDER", model_folder)
+    result = kvasir("up", "--model", "kvasir-mini", "--dry-run")
+    assert f"--model {model_folder}" in result.stdout
+    assert 'model = "hosted_vllm/kvasir-mini"' in result.stdout
+
+
 def test_a_dry_run_as_json_has_the_exact_arguments(kvasir, model_folder):
     result = kvasir("up", "--model", str(model_folder), "--engine-port", "9000", "--dry-run", "--json")
     plan = json.loads(result.stdout)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from backend import client
+from backend import model_folder as folders
 from backend.client import EngineConfig, connect
-from backend.errors import ModelFolderInvalid
+from backend.errors import EngineMisconfigured, ModelFolderInvalid
 from backend.model_folder import check_model_folder
 from backend.tiny_model import make_model_folder
 
@@ -67,3 +69,44 @@ def test_the_same_texts_and_seed_make_the_same_model(tmp_path):
 def test_a_shape_that_does_not_divide_is_refused(tmp_path):
     with pytest.raises(ValueError, match="divide"):
         make_model_folder(tmp_path, ["text"], hidden=65)
+
+
+@pytest.fixture
+def shipped(model_folder, tmp_path, monkeypatch):
+    """A folder in the place of the one that ships."""
+    folder = shutil.copytree(model_folder, tmp_path / "installed" / "model")
+    for module in (folders, client):
+        monkeypatch.setattr(module, "SHIPPED_FOLDER", folder)
+    return folder
+
+
+def test_the_shipped_model_needs_no_path(shipped, model_folder):
+    assert connect(EngineConfig("mini", "embedded/kvasir-mini"))._folder == shipped
+    other = EngineConfig("mini", "embedded/kvasir-mini", path=str(model_folder))
+    assert connect(other)._folder == model_folder.resolve()
+    with pytest.raises(EngineMisconfigured, match=r"path is missing.*kvasir-mini"):
+        connect(EngineConfig("mini", "embedded/kvasir-maxi"))
+
+
+def test_an_installation_without_its_model_says_so(shipped):
+    shutil.rmtree(shipped)
+    with pytest.raises(ModelFolderInvalid, match="without its own model, kvasir-mini"):
+        connect(EngineConfig("mini", "embedded/kvasir-mini"))
+
+
+def test_the_shipped_model_is_found_by_its_name_unless_a_folder_here_has_it(shipped, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert folders.model_folder("kvasir-mini") == folders.model_folder(Path("kvasir-mini")) == shipped
+    assert check_model_folder(shipped).name == "kvasir-mini"
+    (tmp_path / "kvasir-mini").mkdir()
+    assert folders.model_folder("kvasir-mini") == tmp_path / "kvasir-mini"
+    assert folders.model_folder("some/where") == tmp_path / "some" / "where"
+
+
+def test_kvasirs_own_model_is_installed_with_it():
+    folder = check_model_folder(folders.SHIPPED_FOLDER)
+    assert (folder.name, folder.window_tokens, folder.dtype) == ("kvasir-mini", 4096, "bfloat16")
+    sizes = [path.stat().st_size for path in folder.path.glob("*.safetensors")]
+    assert sum(sizes) > 40e6
+    assert max(sizes) < 16e6
+    assert (folder.path / "README.md").is_file()

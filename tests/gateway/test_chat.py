@@ -160,7 +160,7 @@ def test_a_question_without_an_engine_says_how_to_configure_one(serve: Callable[
     response = served.ask(UNCOVERED)
     assert response.status_code == 503
     message = response.json()["error"]["message"]
-    assert "[engines.main]" in message
+    assert "[engines.mini]" in message
     assert "assistants.shop" in message
 
 

@@ -296,8 +296,8 @@ def test_a_home_that_cannot_be_made_is_told(home: Home, tmp_path: Path) -> None:
 
 def test_without_an_engine_an_uncovered_question_exits_1_and_says_how_to_add_one(home: Home) -> None:
     stderr = home.refused("ask", UNCOVERED, "--json", code=1)
-    assert "[engines.main]" in stderr
-    assert 'engine = "main" under [assistants.shop]' in stderr
+    assert "[engines.mini]" in stderr
+    assert 'engine = "mini" under [assistants.shop]' in stderr
 
 
 def test_a_question_that_failed_can_be_taught(home: Home) -> None:

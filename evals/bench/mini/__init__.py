@@ -1,0 +1,1 @@
+"""`kvasir bench mini`: what the reference model does, on its own skills and on questions that nobody here wrote."""

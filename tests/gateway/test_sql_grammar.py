@@ -1,0 +1,431 @@
+"""The SQL grammar: what it takes, what it refuses, and that whatever comes out of it is SQL over tables that exist."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlglot
+from llguidance import LLMatcher, LLTokenizer
+from sqlglot import exp
+from transformers import AutoTokenizer
+
+from backend.constraint import Constraint, Grammars
+from backend.embedded_model import EmbeddedModel, Prompt
+from backend.mini.corpus import samples_of
+from backend.mini.database import fill, random_database
+from backend.mini.schema_items import schema_item
+from backend.tiny_model import make_model_folder
+from gateway.answering import Ask, prepare
+from gateway.conversation import parse_conversation
+from gateway.errors import ConfigError
+from gateway.settings import load_settings
+from gateway.sql_grammar import grammar_of, sql_grammar
+from kb.introspect import introspect
+from kb.items import Column, Document, Item, Schema
+from kb.knowledge_base import Changes
+
+DATA = Path(os.environ.get("KVASIR_DATA", "../shared/data"))
+HELD_OUT = 1_000_003
+
+PETS = Schema("pets", tuple(Column(name, "TEXT") for name in ("pet_id", "name", "weight", "order", "Home Town")))
+OWNERS = Schema("Owners", tuple(Column(name, "TEXT") for name in ("owner_id", "pet_id", "zandistar_code")))
+BYTES = LLTokenizer("byte")
+
+
+@cache
+def compiled(grammar: str) -> LLMatcher:
+    matcher = LLMatcher(BYTES, grammar, log_level=0)
+    assert not matcher.is_error(), matcher.get_error()
+    return matcher
+
+
+def taken(grammar: str, sql: str) -> int:
+    """How many bytes of `sql` the grammar takes; one more if it may end there."""
+    matcher = compiled(grammar).deep_copy()
+    text = list(sql.encode())
+    count = matcher.try_consume_tokens(text)
+    return count + (count == len(text) and matcher.is_accepting())
+
+
+def takes(grammar: str, sql: str) -> bool:
+    return taken(grammar, sql) == len(sql.encode()) + 1
+
+
+def grammar(dialect: str | None = "sqlite") -> str:
+    made = sql_grammar([PETS, OWNERS], dialect)
+    assert made is not None
+    return made
+
+
+BOTH = r"""
+SELECT * FROM pets
+select Name, PETS.weight from PETS where weight > 10.5 and name <> 'it''s' order by weight desc limit 3
+SELECT count(*) FROM pets;
+SELECT count(DISTINCT name), max(weight) - min(weight) FROM pets
+SELECT T1.name FROM pets AS T1 JOIN owners AS T2 ON T1.pet_id = T2.pet_id
+SELECT p.* FROM pets p, owners AS OWNERSalias0 WHERE p.pet_id = OWNERSalias0.pet_id
+SELECT name FROM pets WHERE pet_id NOT IN (SELECT pet_id FROM owners WHERE zandistar_code IS NOT NULL)
+SELECT name, count(*) AS n FROM pets GROUP BY name HAVING n > 2 ORDER BY n
+SELECT a.name FROM pets AS a LEFT OUTER JOIN owners AS b USING (pet_id) WHERE b.pet_id IS NULL
+SELECT name FROM pets WHERE EXISTS (SELECT 1 FROM owners WHERE owners.pet_id = pets.pet_id)
+SELECT avg(cnt) FROM (SELECT count(*) AS cnt FROM owners GROUP BY pet_id) AS per
+WITH heavy AS (SELECT * FROM pets WHERE weight > 9), few AS (SELECT name FROM heavy) SELECT count(*) FROM few
+SELECT CASE WHEN weight BETWEEN 1 AND 5 THEN 'light' ELSE 'heavy' END, CAST(weight AS INTEGER) FROM pets
+SELECT "order", "Home Town" FROM pets WHERE pets."order" LIKE '%x'
+SELECT name FROM pets UNION ALL SELECT zandistar_code FROM owners
+SELECT rank() OVER (PARTITION BY name ORDER BY weight) FROM pets
+SELECT round(avg(weight), 2) FROM pets WHERE NOT (name = 'a' OR upper(name) = 'B')
+SELECT -weight FROM pets WHERE weight > -1
+SELECT sum(weight) FILTER (WHERE name = 'a') FROM pets
+SELECT name\nFROM pets\n  WHERE weight = (\n    SELECT max(weight) FROM pets\n  )
+SELECT (SELECT count(*) FROM pets) * 1.0 / (SELECT count(*) FROM owners)
+""".strip().splitlines()
+BOTH = [line.replace("\\n", "\n") for line in BOTH]
+
+SQLITE = """
+SELECT name FROM pets WHERE name = "Rex"
+SELECT name FROM pets LIMIT 2, 3
+SELECT strftime('%Y', name) FROM pets JOIN owners
+""".strip().splitlines()
+
+POSTGRES = """
+SELECT weight::numeric(10, 2) FROM pets WHERE name ILIKE 'r%'
+SELECT date_trunc('month', name), extract(year FROM name) FROM pets WHERE name > now() - interval '1 day'
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY weight) FROM pets
+SELECT name FROM pets WHERE weight > ALL (SELECT owner_id FROM owners)
+""".strip().splitlines()
+
+REFUSED = [
+    ("SELECT nam FROM pets", "SELECT nam"),  # a name may be begun, and an alias is as short; but it is no column
+    ("SELECT zanSpnsrar FROM owners", "SELECT zan"),
+    ("SELECT pets.owner_id FROM pets", "SELECT pets."),
+    ("SELECT name FROM pet", "SELECT name FROM pet"),
+    ("SELECT name FROM dogs", "SELECT name FROM "),
+    ("SELECT weight_kg FROM pets", "SELECT weight"),
+    ("SELECT T1.weigth FROM pets AS T1", "SELECT T1.weig"),
+    ("SELECT nameFROM pets", "SELECT name"),
+    ("SELECTname FROM pets", "SELECT"),
+    ("SELECT name FROM pets WHERE name = 'a' -- x", "SELECT name FROM pets WHERE name = 'a' -"),
+    ("SELECT weight--1 FROM pets", "SELECT weight-"),
+    ("SELECT name FROM pets; SELECT", "SELECT name FROM pets;"),
+    ("DELETE FROM pets", ""),
+    ("SELECT name FROM pets WHERE", "SELECT name FROM pets WHERE"),
+    ("SELECT name FROM pets GROUP weight", "SELECT name FROM pets GROUP "),
+    ("SELECT order FROM pets", "SELECT order"),
+    ("SELECT from.name FROM pets", "SELECT from"),
+    ("SELECT name AS select FROM pets", "SELECT name AS select"),
+    ("SELECT name", "SELECT name"),
+    ("ſELECT name FROM pets", ""),
+    ("```sql\nSELECT name FROM pets\n```", ""),
+]
+
+
+@pytest.mark.parametrize("sql", BOTH)
+def test_the_grammar_takes_what_both_dialects_share(sql: str) -> None:
+    for dialect in ("sqlite", "postgres", None):
+        assert takes(grammar(dialect), sql), sql[: taken(grammar(dialect), sql)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "dialect", "other"),
+    [*((sql, "sqlite", "postgres") for sql in SQLITE), *((sql, "postgres", "sqlite") for sql in POSTGRES)],
+)
+def test_what_one_dialect_has_alone_is_taken_there_alone(sql: str, dialect: str, other: str) -> None:
+    assert takes(grammar(dialect), sql), sql[: taken(grammar(dialect), sql)]
+    assert takes(grammar(None), sql)
+    assert not takes(grammar(other), sql)
+
+
+@pytest.mark.parametrize(("sql", "begun"), REFUSED)
+def test_a_wrong_statement_is_left_at_the_first_character_that_can_lead_nowhere(sql: str, begun: str) -> None:
+    for dialect in ("sqlite", "postgres", None):
+        assert taken(grammar(dialect), sql) <= len(begun)
+
+
+UNJOINED = """
+SELECT owner_id FROM pets
+SELECT Owners.pet_id FROM pets
+SELECT T1.zandistar_code FROM pets AS T1
+SELECT count(*) FROM pets WHERE owner_id = 1
+SELECT name AS n FROM pets WHERE zandistar_code = 'x' ORDER BY n
+SELECT name FROM pets UNION SELECT weight FROM owners
+SELECT name FROM pets GROUP BY name ORDER BY owner_id
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("sql", UNJOINED)
+def test_a_select_of_one_table_cannot_end_with_a_column_of_another(sql: str) -> None:
+    assert not takes(grammar(), sql)
+    mended = re.sub("FROM (pets|owners)(?= AS T1|)", r"FROM pets JOIN owners ON pets.pet_id = owners.pet_id", sql)
+    assert takes(grammar(), mended.replace(" AS T1", "").replace("T1.", "Owners."))
+
+
+def test_among_many_tables_those_of_one_select_are_not_told_apart() -> None:
+    made = sql_grammar([PETS, OWNERS, *(Schema(f"more{n}", (Column("id", "INT"),)) for n in range(20))], "sqlite")
+    assert made is not None
+    assert takes(made, "SELECT owner_id FROM pets")
+    assert not takes(made, "SELECT owner_ids FROM pets")
+
+
+def test_a_name_can_only_be_finished_as_it_is_written_in_the_schema() -> None:
+    matcher = compiled(grammar()).deep_copy()
+    matcher.consume_tokens(list(b"SELECT zan"))
+    mask = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8), bitorder="little")
+    assert {chr(token) for token in mask.nonzero()[0]} == {"d", "D", ".", *"0123456789"}  # or it is an alias, `zan`
+
+
+def test_the_same_names_give_the_same_text_in_any_order_and_no_schema_gives_none() -> None:
+    backwards = Schema("pets", PETS.columns[::-1])
+    assert sql_grammar([OWNERS, backwards, PETS], "sqlite") == grammar()
+    assert sql_grammar([]) is None
+    note = Item("document:a", "A", Document("Nothing of tables."))
+    assert grammar_of([note]) is None
+    assert grammar_of([note, Item("schema:pets", "Pets", PETS)], "sqlite") == sql_grammar([PETS], "sqlite")
+
+
+def test_a_table_of_a_named_database_is_taken_with_and_without_it() -> None:
+    made = sql_grammar([Schema("pets", PETS.columns, database="zoo")])
+    assert made is not None
+    assert takes(made, "SELECT name FROM zoo.pets")
+    assert takes(made, "SELECT pets.name FROM pets")
+    assert not takes(made, "SELECT name FROM zoo2.pets")
+
+
+# ── what people and the generator have written ───────────────────────────────────────────────────────────────────
+
+
+def introspected(path: Path) -> list[Schema]:
+    return [item.body for item in introspect(f"sqlite:///{path}") if isinstance(item.body, Schema)]
+
+
+def spider_schemas() -> Callable[[str], list[Schema]]:
+    listed: dict[str, list[Schema]] = {}
+    for entry in json.loads((DATA / "spider" / "tables.json").read_text()):
+        columns: list[list[Column]] = [[] for _ in entry["table_names_original"]]
+        for table, name in entry["column_names_original"]:
+            if table >= 0:
+                columns[table].append(Column(name, "TEXT"))
+        tables = zip(entry["table_names_original"], columns, strict=True)
+        listed[entry["db_id"]] = [Schema(name, tuple(its)) for name, its in tables]
+    return lambda name: listed.get(name) or introspected(DATA / "spider" / "database" / f"{name}.sqlite")
+
+
+SETS: dict[str, tuple[str, Callable[[], Callable[[str], list[Schema]]], float]] = {
+    "spider dev": ("spider/dev.jsonl", spider_schemas, 1.0),
+    "spider train1196": ("spider/train1196.jsonl", spider_schemas, 1.0),
+    "defog": ("defog/tasks.jsonl", lambda: lambda name: introspected(DATA / "defog" / "db" / f"{name}.sqlite"), 0.98),
+    "geography": (
+        "text2sql_templates/geography.jsonl",
+        lambda: lambda name: introspected(DATA / "text2sql_templates" / f"{name}.sqlite"),
+        0.99,
+    ),
+}
+"""File of questions, schemas by database, and the least share of gold statements that must be taken."""
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_gold_statements_are_taken(name: str) -> None:
+    file, schemas, least = SETS[name]
+    if not (DATA / file).exists():
+        pytest.skip(f"{DATA / file} is not there; name its folder in KVASIR_DATA")
+    records = [json.loads(line) for line in (DATA / file).read_text().splitlines()]
+    databases = {record["db_id"] for record in records}
+    of = schemas()
+    grammars = {database: sql_grammar(of(database), "sqlite") for database in databases}
+    gold = [(grammars[record["db_id"]], sql) for record in records for sql in record["gold_sql"]]
+    refused = [sql for its, sql in gold if its is None or not takes(its, sql)]
+    assert 1 - len(refused) / len(gold) >= least, "\n".join(refused)
+
+
+def test_every_answer_of_the_generator_is_taken() -> None:
+    refused = []
+    for database in range(20):
+        spec = random_database(Random(f"{HELD_OUT}/{database}"))
+        made = sql_grammar([body for table in spec.tables for body in schemas_of([schema_item(table)])], "sqlite")
+        assert made is not None
+        refused += [sample.answer for sample in samples_of(HELD_OUT, database) if not takes(made, sample.answer)]
+    assert refused == []
+
+
+def schemas_of(items: Iterable[Item]) -> list[Schema]:
+    return [item.body for item in items if isinstance(item.body, Schema)]
+
+
+# ── what comes out of it ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    texts = [sample.answer for database in range(20) for sample in samples_of(1, database)]
+    return make_model_folder(tmp_path_factory.mktemp("models") / "sql", texts, vocab_tokens=1200, window_tokens=2048)
+
+
+def liking(text: str) -> float:
+    """A walk that opens more than it closes, or begins with WITH, never ends."""
+    bare = text.strip().lower()
+    if "(" in bare or bare.startswith("w") or not text.isascii() or not text:
+        return 0.05
+    return {"from": 60.0, ")": 30.0, "": 0.3}.get(bare, 4.0 if not bare[:1].isalpha() else 1.0 / len(bare))
+
+
+def walk(constraint: Constraint, texts: list[str], end: int, random: Random, most: int) -> str | None:
+    """A random text of the grammar, with a liking for short ones; `None` if it is not done after `most` tokens."""
+    quotes = [token for token, text in enumerate(texts) if text.strip() in ("'", '"')]
+    weights = [liking(text) for text in texts]
+    said: list[int] = []
+    while len(said) < most:
+        allowed = constraint.allowed(len(texts))
+        if allowed[end] and (len(said) > most / 2 or random.random() < 0.3):
+            return "".join(texts[token] for token in said)
+        options = allowed.nonzero()[0].tolist()
+        closing = [token for token in quotes if allowed[token]]
+        if len(options) > len(texts) / 2 and closing and random.random() < 0.6:
+            options = closing
+        token = random.choices(options, [weights[token] for token in options])[0]
+        if token == end:
+            return "".join(texts[token] for token in said)
+        said.append(token)
+        constraint.advance(token)
+    return None
+
+
+@pytest.fixture(scope="module")
+def walks(model_folder: Path) -> list[tuple[sqlite3.Connection, set[str], str]]:
+    """Random statements with their database and its columns' names."""
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    texts = [tokenizer.decode([token]) for token in range(len(tokenizer))]
+    grammars = Grammars(tokenizer)
+    return list(random_statements(grammars, texts, tokenizer.eos_token_id))
+
+
+def random_statements(
+    grammars: Grammars, texts: list[str], end: int
+) -> Iterator[tuple[sqlite3.Connection, set[str], str]]:
+    for number in range(12):
+        random = Random(f"walk {number}")
+        spec = random_database(random)
+        connection = fill(spec, random)
+        columns = {column.name.lower() for table in spec.tables for column in table.columns}
+        made = sql_grammar(schemas_of(schema_item(table) for table in spec.tables), "sqlite")
+        assert made is not None
+        for _ in range(40):
+            text = walk(grammars.constraint(made), texts, end, random, 200)
+            if text is not None:
+                yield connection, columns, text
+
+
+SYNTAX = re.compile("syntax error|unrecognized token|incomplete input|no such table|one statement")
+OWN_NAMES = re.compile(r"\b(as|with)\b|from\s*\(|join\s*\(|,\s*\(", re.IGNORECASE)
+
+
+def failure(connection: sqlite3.Connection, sql: str) -> str:
+    try:
+        connection.execute(f"EXPLAIN {sql}")
+    except sqlite3.Error as exc:
+        return str(exc)
+    return ""
+
+
+def test_any_text_of_the_grammar_is_a_statement_to_sqlite(
+    walks: list[tuple[sqlite3.Connection, set[str], str]],
+) -> None:
+    failures = [(failure(connection, sql), sql) for connection, _, sql in walks if sql.lower().split()[0] != "with"]
+    assert len(failures) > 80
+    assert [entry for entry in failures if SYNTAX.search(entry[0])] == []
+
+
+def test_names_are_those_of_the_schema_where_the_statement_gives_none_of_its_own(
+    walks: list[tuple[sqlite3.Connection, set[str], str]],
+) -> None:
+    """What SQLite misses then stands behind an alias, or the table of the column is not joined."""
+    own = [(connection, columns, sql) for connection, columns, sql in walks if not OWN_NAMES.search(sql)]
+    missed = [(failure(connection, sql), columns, sql) for connection, columns, sql in own]
+    assert len(missed) > 30
+    for message, columns, sql in missed:
+        if message.startswith("no such column: "):
+            assert message.removeprefix("no such column: ").split(".")[-1].lower() in columns, sql
+            assert "." in message or len(list(sqlglot.parse_one(sql, dialect="sqlite").find_all(exp.Table))) > 1, sql
+
+
+def test_a_model_of_random_weights_answers_in_sql_or_is_cut_at_max_tokens(model_folder: Path) -> None:
+    model = EmbeddedModel(model_folder)
+    random = Random("model")
+    spec = random_database(random)
+    made = sql_grammar(schemas_of(schema_item(table) for table in spec.tables), "sqlite")
+    reasons = set()
+    with closing(fill(spec, random)) as connection:
+        for seed in range(10):
+            prompt = Prompt(({"role": "user", "content": "Hm?"},), 60, temperature=1.0, seed=seed, grammar=made)
+            pieces = list(model.generate(prompt, threading.Event()))
+            text, last = "".join(piece.text for piece in pieces), pieces[-1]
+            reasons.add(last.finish_reason)
+            assert last.completion_tokens <= 60
+            assert (last.finish_reason == "length") == (last.completion_tokens == 60 and not takes(made or "", text))
+            if last.finish_reason == "stop" and text.lower().split()[0] != "with":
+                assert not SYNTAX.search(failure(connection, text))
+    assert "length" in reasons
+
+
+# ── in the gateway ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_assistant_that_decodes_sql_sends_the_grammar_of_what_its_prompt_shows(serve: Callable[..., Any]) -> None:
+    served = serve(decoding="sql")
+    served.engine.enqueue("SELECT count(*) FROM orders")
+    response = served.ask("How many orders are there?")
+    assert response.status_code == 200, response.text
+    assert response.json()["kvasir"]["verification"]["status"] == "passed"
+    call = served.engine.calls[-1]
+    shown = set(re.findall(r"\nTable (\w+)", call.messages[0]["content"]))
+    assert "orders" in shown
+    assert takes(call.sampling.grammar, "SELECT count(*) FROM orders")
+    tables = {item.body.table for item in introspect_shop(served) if isinstance(item.body, Schema)}
+    assert shown < tables
+    for table in tables:
+        assert takes(call.sampling.grammar, f"SELECT count(*) FROM {table}") == (table in shown)
+
+
+def introspect_shop(served: Any) -> list[Item]:
+    return introspect(served.core.settings.datasources["shop"].url.get_secret_value())
+
+
+def test_an_assistant_decodes_freely_where_nothing_else_is_said(serve: Callable[..., Any]) -> None:
+    served = serve()
+    served.engine.enqueue("SELECT count(*) FROM orders")
+    served.ask("How many orders are there?")
+    assert served.engine.calls[-1].sampling.grammar is None
+
+
+def test_a_prompt_without_a_schema_is_answered_freely(serve: Callable[..., Any]) -> None:
+    served = serve(decoding="sql", branch="main")
+    base = served.core.base("default", "shop")
+    conversation = parse_conversation([{"role": "user", "content": "How many orders are there?"}])
+    with_schemas = prepare(served.core, Ask("default", "shop", conversation))
+    assert with_schemas.ask.sampling.grammar is not None
+    schemas = [item.id for item in base.snapshot("main").items.values() if item.kind in ("schema", "relationship")]
+    base.commit(Changes(remove=tuple(schemas)), author="test", message="Forget the tables", branch="main")
+    assert prepare(served.core, Ask("default", "shop", conversation)).ask.sampling.grammar is None
+
+
+def test_an_engine_that_takes_no_grammar_stops_the_start(tmp_path: Path) -> None:
+    config = tmp_path / "kvasir.toml"
+    text = '[engines.main]\nmodel = "{}/x"\npath = "x"\n'
+    text += '[assistants.shop]\nkb = "shop"\nengine = "main"\ndecoding = "sql"\n'
+    config.write_text(text.format("openai"))
+    with pytest.raises(ConfigError, match=r"assistants\.shop\.decoding: got 'sql'; engine 'main' \(openai/x\)"):
+        load_settings(config)
+    for provider in ("embedded", "hosted_vllm"):
+        config.write_text(text.format(provider))
+        assert load_settings(config).assistants["shop"].decoding == "sql"
