@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.constraint import Constraint, Grammars
+from backend.cpu_dtype import cpu_multiplies_bf16
 from backend.engine import EngineConfig
 from backend.engine_failure import PromptOverWindow, PromptRefused
 from backend.errors import ModelFolderInvalid
@@ -169,7 +170,7 @@ class EmbeddedModel:
             from backend.step_attention import use_step_attention
 
             stored_bf16 = self.folder.dtype == "bfloat16"
-            dtype = torch.bfloat16 if stored_bf16 and _cpu_multiplies_bf16() else torch.float32
+            dtype = torch.bfloat16 if stored_bf16 and cpu_multiplies_bf16() else torch.float32
             weights = self._load("the model", AutoModelForCausalLM, dtype=dtype)
             weights.eval()
             use_step_attention(weights)
@@ -248,12 +249,3 @@ class _Draw:
         if self._constraint is not None:
             self._constraint.advance(token)
         return token
-
-
-def _cpu_multiplies_bf16() -> bool:
-    """Whether bfloat16 is faster than float32 here. Without these instructions it is several times slower."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
-    except OSError:
-        return False
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from random import Random
@@ -82,13 +83,20 @@ class Habits:
     opaque: float
     everywhere: Attribute | None
     """A flag or category that nearly every table has, such as `deleted`."""
+    pieces: Sequence[str] = ()
+    """What invented words are made of; without any, of syllables and letters."""
 
 
-def random_database(random: Random) -> DatabaseSpec:
-    """Tables linked to a tree, each with three to eight columns besides its keys. No two names are alike."""
+def random_database(random: Random, pieces: Sequence[str] = ()) -> DatabaseSpec:
+    """Tables linked to a tree, each with three to eight columns besides its keys. No two names are alike.
+
+    With `pieces`, such as the tokens of a tokenizer, nearly all names are made of them.
+    """
     habits = _habits(random)
+    if pieces:
+        habits = replace(habits, invented=0.9, pieces=pieces)
     things = random.sample(THINGS, random.choice((2, 3, 3, 4, 4, 5, 6, 7, 8, 10, 12)))
-    things = [_renamed(random, thing) if random.random() < habits.invented else thing for thing in things]
+    things = [_renamed(random, thing, pieces) if random.random() < habits.invented else thing for thing in things]
     tables: list[TableSpec] = []
     links: list[Link] = []
     for thing in things:
@@ -172,7 +180,7 @@ def _attributes(random: Random, habits: Habits, thing: Thing) -> list[ColumnSpec
         by_role.setdefault(attribute.role, []).append(attribute)
     chosen = [random.choice(by_role[role]) for role in ("label", "category", random.choice(("amount", "count")))]
     chosen += random.sample(ATTRIBUTES, random.randint(0, 5))
-    renamed = [_invented(random, attribute, habits.invented / 2) for attribute in chosen]
+    renamed = [_invented(random, attribute, habits) for attribute in chosen]
     if habits.everywhere is not None and random.random() < 0.85:
         renamed.append(habits.everywhere)
     unique = list({attribute.spoken: attribute for attribute in renamed}.values())
@@ -182,17 +190,17 @@ def _attributes(random: Random, habits: Habits, thing: Thing) -> list[ColumnSpec
     ]
 
 
-def _invented(random: Random, attribute: Attribute, share: float) -> Attribute:
-    if random.random() >= share:
+def _invented(random: Random, attribute: Attribute, habits: Habits) -> Attribute:
+    if random.random() >= habits.invented / 2:
         return attribute
-    word = invented_word(random)
+    word = invented_word(random, habits.pieces)
     return replace(attribute, spoken=word if random.random() < 0.4 else f"{word} {attribute.spoken}")
 
 
 def _column(random: Random, habits: Habits, thing: Thing, attribute: Attribute, number: int) -> ColumnSpec:
     spoken, values = attribute.spoken, attribute.values
     if attribute.role == "category" and random.random() < 0.25:
-        values = tuple(invented_word(random) for _ in values)
+        values = tuple(invented_word(random, habits.pieces) for _ in values)
     elif attribute.role == "category":
         values = tuple(random.sample(values, random.randint(2, len(values))))
     said = f"is {spoken}" if attribute.role == "flag" and random.random() < 0.5 else spoken
@@ -205,9 +213,9 @@ def _column(random: Random, habits: Habits, thing: Thing, attribute: Attribute, 
     return ColumnSpec(name, spoken, type_name, attribute.role, values, comment, nullable)
 
 
-def _renamed(random: Random, thing: Thing) -> Thing:
+def _renamed(random: Random, thing: Thing, pieces: Sequence[str]) -> Thing:
     """A thing that nobody has heard of, whole or in part."""
-    word = invented_word(random)
+    word = invented_word(random, pieces)
     if random.random() < 0.5:
         return Thing(f"{word} {thing.singular}", f"{word} {thing.plural}")
     return Thing(word, f"{word}s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from string import ascii_lowercase
@@ -64,8 +65,12 @@ def random_style(random: Random) -> Style:
     return Style(case, random.random() < 0.6, prefix, short, random.random() < 0.4, random.random() < 0.12)
 
 
-def invented_word(random: Random) -> str:
-    """A word of no language, so that a name can be known from the context alone: syllables, or letters as they come."""
+def invented_word(random: Random, pieces: Sequence[str] = ()) -> str:
+    """A word of no language, so that a name can be known from the context alone: syllables, or letters as they come;
+    or one or two of `pieces`, where some are given.
+    """
+    if pieces:
+        return "".join(random.choice(pieces) for _ in range(random.choice((1, 1, 2))))
     kind = random.random()
     if kind < 0.4:
         return "".join(random.choice(SYLLABLES) for _ in range(random.choice((2, 2, 3, 3, 4))))

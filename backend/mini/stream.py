@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
@@ -43,11 +43,14 @@ class Batch:
     answers: npt.NDArray[np.bool_]
 
 
-def conversations_of(training: Training, database: int) -> Iterator[Sample]:
-    """What one database gives: conversations on parts of it, and samples of one question."""
+def conversations_of(training: Training, database: int, pieces: Sequence[str] = ()) -> Iterator[Sample]:
+    """What one database gives: conversations on parts of it, and samples of one question.
+
+    Now and then its names are made of `pieces`: the tokenizer's entries, so that none stays untrained.
+    """
     random = Random(f"{training.seed}/{database}/conversations")
     easy = database < training.easy_databases
-    spec = random_database(random)
+    spec = random_database(random, pieces if random.random() < training.piece_share else ())
     with closing(fill(spec, random)) as connection:
         for _ in range(DIALOGUES):
             wide = random.random() < training.wide_share
@@ -62,14 +65,15 @@ def conversations_of(training: Training, database: int) -> Iterator[Sample]:
 
 def encoded_chunk(training: Training, tokenizer: Path, chunk: int) -> list[Encoded]:
     encoder = _encoder(tokenizer)
-    return [encoder.training(sample.messages, sample.answer) for sample in chunk_samples(training, chunk)]
+    pieces = encoder.pieces
+    return [encoder.training(sample.messages, sample.answer) for sample in chunk_samples(training, chunk, pieces)]
 
 
-def chunk_samples(training: Training, chunk: int) -> Iterator[Sample]:
+def chunk_samples(training: Training, chunk: int, pieces: Sequence[str] = ()) -> Iterator[Sample]:
     """Those of the chunk's databases, and once it is no longer easy, some that people asked."""
     first = chunk * CHUNK_DATABASES
     for database in range(first, first + CHUNK_DATABASES):
-        yield from conversations_of(training, database)
+        yield from conversations_of(training, database, pieces)
     if training.data and first >= training.easy_databases:
         random = Random(f"{training.seed}/{chunk}/spider")
         yield from _spider(training.data).samples(random, training.spider_samples)

@@ -62,6 +62,8 @@ class TextEncoder:
         self._core: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
         special: dict[str, int] = self._core.get_vocab()
         self.end, self.pad = special[END], special[PAD]
+        self.pieces = tuple(sorted({entry.lower() for entry in special if entry.isascii() and entry.isalpha()}))
+        """The entries that are words or parts of words, in lower case."""
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self._core.encode(text, add_special_tokens=False).ids

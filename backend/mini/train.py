@@ -158,6 +158,13 @@ class Trainer:
         os.replace(self.folder / "checkpoint.new", self.folder / "checkpoint.pt")
         export(self.model, self.folder, self.folder / "model")
 
+    def start_from(self, folder: Path) -> None:
+        """The weights of a model folder; the optimiser and the text begin anew, past the easy databases."""
+        from transformers import LlamaForCausalLM
+
+        self.model.load_state_dict(LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict())
+        self.chunk = self.training.easy_databases // CHUNK_DATABASES
+
     def resume(self) -> None:
         state = torch.load(self.folder / "checkpoint.pt", map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
@@ -194,11 +201,15 @@ def export(model: Any, tokenizer: Path, folder: Path) -> None:
     copy = LlamaForCausalLM(model.config)
     copy.load_state_dict(model.state_dict())
     copy.to(torch.bfloat16).save_pretrained(new, max_shard_size="15MB")
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"):
-        if (tokenizer / name).exists():
-            shutil.copy(tokenizer / name, new / name)
+    copy_tokenizer(tokenizer, new)
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"):
+        if (source / name).exists():
+            shutil.copy(source / name, target / name)
 
 
 def ahead(source: Iterator[tuple[Batch, int]], count: int = 8) -> Iterator[tuple[Batch, int]]:
@@ -220,16 +231,31 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=Training().seconds)
     options.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     options.add_argument("--data", type=Path, help="Spider's folder: its training questions are mixed in")
+    options.add_argument("--weights", type=Path, help="a model folder to go on from, with its tokenizer")
+    options.add_argument("--learning-rate", type=float, default=Training().learning_rate)
+    options.add_argument("--batch-tokens", type=int, default=Training().batch_tokens)
+    options.add_argument("--piece-share", type=float, default=Training().piece_share)
     options.add_argument("--resume", action="store_true")
     options.add_argument("--eager", action="store_true", help="without torch.compile")
     given = options.parse_args()
-    training = replace(Training(), seconds=given.seconds, data=str(given.data or ""))
+    training = replace(
+        Training(),
+        seconds=given.seconds,
+        data=str(given.data or ""),
+        learning_rate=given.learning_rate,
+        batch_tokens=given.batch_tokens,
+        piece_share=given.piece_share,
+    )
     given.folder.mkdir(parents=True, exist_ok=True)
+    if given.weights:
+        copy_tokenizer(given.weights, given.folder)
     if not (given.folder / "tokenizer.json").exists():
         make_tokenizer(training, given.folder)
     torch.set_float32_matmul_precision("high")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     trainer = Trainer(given.folder, training, device=device, compiled=device == "cuda" and not given.eager)
+    if given.weights:
+        trainer.start_from(given.weights)
     if given.resume:
         trainer.resume()
     trainer.run(ahead(batches(training, given.folder, processes=given.processes, first_chunk=trainer.chunk)))

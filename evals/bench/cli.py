@@ -121,9 +121,7 @@ def weights(data: Path, as_json: bool, every: int, best: int) -> None:
     help="How answers are drawn: freely, or within the SQL grammar. May be given again.",
 )
 @click.option("--device", default="cpu", show_default=True, help="Where answers are made: cpu or cuda.")
-@click.option(
-    "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Prompts answered at a time, but on cpu."
-)
+@click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Prompts answered at a time.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many questions of each set.")
 @click.option(
     "--answers",

@@ -6,6 +6,7 @@ import gzip
 import json
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from backend.embedded_model import EmbeddedModel
+from backend.embedded_model import Prompt as EmbeddedPrompt
 from backend.mini import answer as answer_module
 from backend.mini.answer import Answerer
 from backend.mini.answer_file import (
@@ -35,13 +38,12 @@ from backend.mini.training import Shape, Training
 from evals.bench.bootstrap import median_interval
 from evals.bench.cli import group
 from evals.bench.errors import AnswersUnavailable, BenchUnavailable, DataUnavailable, ModelUnavailable
-from evals.bench.mini import benchmark, embedded_answerer, speed
+from evals.bench.mini import benchmark, speed
 from evals.bench.mini.abilities import ABILITIES, ability_prompts, ability_rows, is_valid
 from evals.bench.mini.answer_book import AnswerBook
 from evals.bench.mini.benchmark import MiniBenchmark, Plan
 from evals.bench.mini.curve import curves_of, draw, point_name
 from evals.bench.mini.defog_set import defog_set
-from evals.bench.mini.embedded_answerer import EmbeddedAnswerer
 from evals.bench.mini.execution import Judged, frozen, is_ordered, judge_by_rows
 from evals.bench.mini.prompts import Task, tasks_of
 from evals.bench.mini.question_set import Group, Question, QuestionSet, Step
@@ -157,7 +159,7 @@ class Scripted:
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Prompt], str | None]], Scripted]:
     def use(text_of: Callable[[Prompt], str | None]) -> Scripted:
         answerer = Scripted(text_of)
-        monkeypatch.setattr("evals.bench.mini.answer_book.EmbeddedAnswerer", lambda *_: answerer)
+        monkeypatch.setattr("evals.bench.mini.answer_book.Answerer", lambda *_: answerer)
         return answerer
 
     return use
@@ -187,20 +189,19 @@ def test_answers_do_not_depend_on_the_batch(model: Path, monkeypatch: pytest.Mon
 
 
 def test_the_embedded_engine_answers_as_a_batch_does(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (answer_module, embedded_answerer):
-        monkeypatch.setattr(module, "ANSWER_TOKENS", 12)
-        monkeypatch.setattr(module, "dtype_on", lambda _: "float32")
-    monkeypatch.setattr("backend.embedded_model._cpu_multiplies_bf16", lambda: False)
-    long = "order " * 4_200
-    prompts = [prompt("count"), prompt("count orders by state of each customer"), prompt("sum"), prompt(long)]
+    monkeypatch.setattr(answer_module, "ANSWER_TOKENS", 12)
+    monkeypatch.setattr(answer_module, "dtype_on", lambda _: "float32")
+    monkeypatch.setattr("backend.embedded_model.cpu_multiplies_bf16", lambda: False)
+    prompts = [prompt("count"), prompt("count orders by state of each customer"), prompt("sum"), prompt("a " * 4_200)]
     batch = dict(Answerer(model, "cpu").made(prompts, 3))
-    alone = dict(EmbeddedAnswerer(model, "greedy").made(prompts, 1))
-    assert [alone[place].text for place in range(4)] == [batch[place].text for place in range(4)]
-    assert [made.prompt_tokens for _, made in sorted(alone.items())] == [
-        made.prompt_tokens for _, made in sorted(batch.items())
-    ]
+    engine = EmbeddedModel(model)
+    for place in range(3):
+        asked = EmbeddedPrompt(tuple(prompts[place].messages), max_tokens=12)
+        pieces = list(engine.generate(asked, threading.Event()))
+        assert "".join(piece.text for piece in pieces) == batch[place].text
+        assert engine.count_tokens(prompts[place].messages) == batch[place].prompt_tokens
     assert batch[3].text is None
-    limited = EmbeddedAnswerer(model, "constrained").made([prompt("how many", zebra=["stripes"])], 1)
+    limited = Answerer(model, "cpu", "constrained").made([prompt("how many", zebra=["stripes"])], 1)
     assert (next(limited)[1].text or "").strip().lower().startswith(("select", "with"))
 
 

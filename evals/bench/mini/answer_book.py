@@ -13,7 +13,6 @@ from pathlib import Path
 from backend.mini.answer import Answerer, Answers, answer_lines
 from backend.mini.answer_file import Answered, Decoding, Prompt, append_answers, model_digest, read_answers
 from evals.bench.errors import AnswersUnavailable, ModelUnavailable
-from evals.bench.mini.embedded_answerer import EmbeddedAnswerer
 
 _GRAMMAR_LIBRARY = "llguidance"
 
@@ -51,11 +50,6 @@ class AnswerBook:
             raise AnswersUnavailable(decoding, len(prompts), _GRAMMAR_LIBRARY)
         self._say(f"{len(prompts)} {decoding} answers to make on {self._device}")
         if decoding not in self._answerers:
-            self._answerers[decoding] = self._answerer(decoding)
+            self._answerers[decoding] = Answerer(self._folder, self._device, decoding)
         lines = answer_lines(self._answerers[decoding], self.model, prompts, self._batch)
         return append_answers(self._file, lines) if self._file else lines
-
-    def _answerer(self, decoding: Decoding) -> Answers:
-        if self._device == "cpu":
-            return EmbeddedAnswerer(self._folder, decoding)
-        return Answerer(self._folder, self._device, decoding)
