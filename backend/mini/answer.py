@@ -34,6 +34,9 @@ ANSWER_TOKENS = 512
 LEAST_ANSWER_TOKENS = 64
 """Room that a prompt must leave in the window, as the gateway demands it."""
 
+BATCH_TOKENS = 200_000
+"""Of prompts that are answered together: some 4 GB of KV."""
+
 _Tables = Mapping[str, Sequence[str]]
 
 
@@ -97,8 +100,9 @@ class Answerer:
         fitting = [place for place in order if len(encoded[place]) + LEAST_ANSWER_TOKENS <= WINDOW_TOKENS]
         for place in order[: len(order) - len(fitting)]:
             yield place, Made(None, len(encoded[place]), 0)
-        for start in range(0, len(fitting), batch):
-            chosen = fitting[start : start + batch]
+        while fitting:
+            rows = max(1, min(batch, BATCH_TOKENS // len(encoded[fitting[0]])))
+            chosen, fitting = fitting[:rows], fitting[rows:]
             tokens = self._generate([encoded[place] for place in chosen], [prompts[place].tables for place in chosen])
             for place, new in zip(chosen, tokens, strict=True):
                 text = None if new is None else self._encoder.decode(new)

@@ -44,6 +44,7 @@ class TableSpec:
     name: str
     thing: Thing
     columns: tuple[ColumnSpec, ...]
+    comment: str = ""
 
     @property
     def key(self) -> ColumnSpec:
@@ -114,7 +115,8 @@ def random_database(random: Random, pieces: Sequence[str] = ()) -> DatabaseSpec:
         # Shortened, two names may be one (`total`, `title`): the first keeps it.
         distinct = {column.name.lower(): column for column in reversed(columns)}.values()
         if name.lower() not in {table.name.lower() for table in tables}:
-            tables.append(TableSpec(name, thing, tuple(column for column in columns if column in distinct)))
+            comment = f"one row for each {thing.singular}" if random.random() < 0.06 else ""
+            tables.append(TableSpec(name, thing, tuple(column for column in columns if column in distinct), comment))
             links += linked
     return DatabaseSpec(tuple(random.sample(tables, len(tables))), tuple(links), random.random() < 0.75)
 
@@ -124,7 +126,7 @@ def _habits(random: Random) -> Habits:
     return Habits(
         style=random_style(random),
         invented=random.choice((0.0, 0.1, 0.3, 0.9)),
-        opaque=random.choice((0.0, 0.0, 0.0, 0.0, 0.0, 0.05, 0.3)),
+        opaque=random.choice((0.0, 0.0, 0.0, 0.05, 0.3)),
         everywhere=random.choice(everywhere) if random.random() < 0.5 else None,
     )
 

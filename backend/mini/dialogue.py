@@ -13,6 +13,7 @@ from random import Random
 from backend.mini.counterpart import counterpart
 from backend.mini.database import DatabaseSpec, TableSpec
 from backend.mini.naming import invented_word
+from backend.mini.notes import Notes
 from backend.mini.phrasing import Phrasing
 from backend.mini.query import Filter, Query, Ref, pattern_of, refs_of
 from backend.mini.sample import Sample, many_turns
@@ -220,10 +221,11 @@ class Dialogues:
                 made.units.append((measure.ref, divisor))
                 made.items.append(skills.unit_item(measure.ref, divisor, unit))
         if random.random() < 0.25:
-            convention = skills.convention(Query(random.choice(skills.spec.tables)))
-            if convention is not None and take(convention.ref):
-                made.rules.append(convention)
-                made.items.append(skills.rule_item(convention))
+            conventions = skills.conventions(Query(random.choice(skills.spec.tables)))
+            if conventions and take(*(convention.ref for convention in conventions)):
+                made.rules += conventions
+                made.items.append(skills.rule_item(conventions))
+        made.items += Notes(skills.spec, random).some()
         return made
 
     def _sample(self, items: list[Item], turns: list[Turn]) -> Sample | None:

@@ -135,13 +135,27 @@ class Phrasing:
 
     def _own_conditions(self, own: Sequence[Filter]) -> str:
         """A value that only one column can hold may stand for itself: ` that are red`."""
-        bare = [entry for entry in own if _tells_its_column(entry)]
-        if len(own) == 1 and bare and self._random.random() < 0.35:
-            value = own[0].values[0]
-            return self._pick(f" that are {value}", f" in {value}", f" marked {value}", f" of {value}")
+        if len(own) == 1 and self._random.random() < 0.35:
+            bare = self._bare(own[0])
+            if bare:
+                return bare
         return (
             f" {self._pick('with', 'that have', 'having', 'where there is')} {' and '.join(map(self.condition, own))}"
         )
+
+    def _bare(self, entry: Filter) -> str:
+        """A condition that does not name its column as such, or nothing: ` that are red`, ` paid in 2025`."""
+        spoken = entry.ref.column.spoken
+        if _tells_its_column(entry):
+            value = entry.values[0]
+            return self._pick(f" that are {value}", f" in {value}", f" marked {value}", f" that were {value}")
+        if entry.ref.column.role == "flag":
+            return self._pick(" that are ", " which are ") + (spoken if entry.values[0] == 1 else f"not {spoken}")
+        done, _, ending = spoken.rpartition(" ")
+        if entry.ref.column.role == "date" and ending in ("on", "at") and entry.operator not in ("null", "not null"):
+            when = self.condition(entry).removeprefix(f"{spoken} ")
+            return self._pick(f" {done} {when}", f" that were {done} {when}")
+        return ""
 
     def condition(self, entry: Filter) -> str:
         spoken = entry.ref.column.spoken

@@ -18,7 +18,7 @@ _NUMERIC: tuple[Role, ...] = ("amount", "count", "ratio")
 _AGGREGATES: tuple[Aggregate, ...] = ("sum", "avg", "min", "max")
 TRIES = 30
 HELD_OUT_TRIES = 400
-_LINK_SHARES = (0.45, 0.4, 0.3)
+_LINK_SHARES = (0.5, 0.5, 0.35)
 """How often a query joins a parent, its parent, and so on."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from backend.engine import Message
@@ -61,6 +61,12 @@ def many_turns(skill: Skill, pattern: str, items: Sequence[Item], turns: Sequenc
         said += [{"role": "user", "content": question}, {"role": "assistant", "content": answered}]
     placed = [items, *([] for _ in turns[1:])]
     return Sample(skill, pattern, _assembled(parse_conversation(said[:-1]), placed), turns[-1][1])
+
+
+def under_instructions(sample: Sample, instructions: str) -> Sample:
+    """The sample as an assistant with other instructions would see it."""
+    said = sample.messages[0]["content"].replace(DEFAULT_INSTRUCTIONS, instructions, 1)
+    return replace(sample, messages=(Message(role="system", content=said), *sample.messages[1:]))
 
 
 def _assembled(conversation: Conversation, items: Sequence[Sequence[Item]]) -> tuple[Message, ...]:

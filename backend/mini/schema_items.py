@@ -19,7 +19,9 @@ def schema_item(table: TableSpec, *, sampled: bool = True) -> Item:
         )
         for column in table.columns
     )
-    return Item(item_id("schema", table.name), f"Table {table.name}", Schema(table.name, columns))
+    return Item(
+        item_id("schema", table.name), f"Table {table.name}", Schema(table.name, columns, comment=table.comment)
+    )
 
 
 def relationship_item(spec: DatabaseSpec, link: Link) -> Item:

@@ -7,12 +7,14 @@ name means nothing without its definition. So nothing can be answered from memor
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from backend.mini.counterpart import counterpart
 from backend.mini.database import ColumnSpec, DatabaseSpec
 from backend.mini.naming import invented_word
+from backend.mini.notes import Notes
 from backend.mini.phrasing import Phrasing
 from backend.mini.query import Filter, Measure, Query, Ref, pattern_of, refs_of, tables_of
 from backend.mini.query_maker import QueryMaker
@@ -81,7 +83,7 @@ class Skills:
         divisor, unit = self.random.choice(UNITS)
         items = self._context(query)
         if stated:
-            items.append(self.unit_item(measure.ref, divisor, unit))
+            items.append(self.unit_item(measure.ref, divisor, unit, self._other_amount(measure.ref)))
             query = in_unit(query, measure.ref, divisor)
         items += self._distractors(query, self.random.choice((0, 1)))
         return single_turn("gotcha", pattern_of(query), items, self.say(query), self.maker.sql(query))
@@ -89,13 +91,13 @@ class Skills:
     def rule(self) -> Sample | None:
         """A rule says which rows of a table count at all."""
         query = self.maker.make()
-        convention = self.convention(query) if query is not None else None
-        if query is None or convention is None:
+        conventions = self.conventions(query) if query is not None else ()
+        if query is None or not conventions:
             return None
-        answer = under(query, convention)
+        answer = under(query, *conventions)
         if not self.maker.wanted(query, answer) or not self._tells(query, answer):
             return None
-        items = [*self._context(query), self.rule_item(convention), *self._distractors(query, 1)]
+        items = [*self._context(query), self.rule_item(conventions), *self._distractors(query, 1)]
         return single_turn("rule", pattern_of(query), items, self.say(query), self.maker.sql(answer))
 
     def metric(self) -> Sample | None:
@@ -221,7 +223,7 @@ class Skills:
             if len(free) >= 2:
                 wrong, right = self.random.sample(free, 2)
                 made.append(self.gotcha_item(Ref(table, wrong), Ref(table, right)))
-        return list({item.id: item for item in made}.values())
+        return [*{item.id: item for item in made}.values(), *Notes(self.spec, self.random).some()]
 
     def gotcha_item(self, wrong: Ref, right: Ref) -> Item:
         bad, good = f"{wrong.table.name}.{wrong.column.name}", f"{right.table.name}.{right.column.name}"
@@ -250,8 +252,9 @@ class Skills:
             item_id("metric", word), f"{word} {thing}", Metric(definition, expression), entities=(Entity(word),)
         )
 
-    def unit_item(self, ref: Ref, divisor: int, unit: str) -> Item:
-        column = f"{ref.table.name}.{ref.column.name}"
+    def unit_item(self, ref: Ref, divisor: int, unit: str, other: Ref | None = None) -> Item:
+        """`other` is a column that needs no division, and may be said to."""
+        column = _qualified(ref)
         text = self.random.choice(
             (
                 f"{column} is in {unit}: divide by {divisor}.0.",
@@ -259,15 +262,21 @@ class Skills:
                 f"Divide {column} by {divisor}.0, it is kept in {unit}.",
             )
         )
+        if other is not None and self.random.random() < 0.4:
+            text += f" {_qualified(other)} is in the larger unit already."
         return Item(item_id("gotcha", f"{column}-unit"), f"Unit of {column}", Gotcha(text), entities=(Entity(column),))
 
-    def rule_item(self, convention: Filter) -> Item:
-        table = convention.ref.table
-        where, things = self._where(convention), table.thing.plural
+    def rule_item(self, conventions: Sequence[Filter]) -> Item:
+        """Which rows of one table count; all the conditions hold."""
+        table = conventions[0].ref.table
+        hand = Hand(qualified=self.random.random() < 0.5)
+        where = self.random.choice((" AND ", " and ")).join(self._where(entry, hand) for entry in conventions)
+        thing, things = table.thing.singular, table.thing.plural
         text = self.random.choice(
             (
                 f"Only {things} with {where} count.",
-                f"{table.thing.singular.capitalize()} rows count where {where}.",
+                f"A {thing} counts where {where}.",
+                f"{thing.capitalize()} rows count where {where}.",
                 f"Always filter {table.name} by {where}.",
                 f"Leave out {things} unless {where}.",
             )
@@ -281,17 +290,22 @@ class Skills:
         definition = f"{named.word} is the {phrasing.figure(query)}."
         expression = ""
         if self.random.random() < 0.7:
-            where = f" WHERE {self._where(named.condition)}" if named.condition else ""
-            expression = self.maker.sql(query).partition(" FROM ")[0].removeprefix("SELECT ") + where
+            hand = Hand(qualified=self.random.random() < 0.4, capital_functions=self.random.random() < 0.5)
+            where = f" WHERE {self._where(named.condition, hand)}" if named.condition else ""
+            expression = self.maker.sql(query, hand).partition(" FROM ")[0].removeprefix("SELECT ") + where
         body = Metric(definition, expression)
         return Item(item_id("metric", named.word), named.word, body, entities=(Entity(named.word),))
 
     def success_item(self, question: str, query: Query, hand: Hand = PLAIN) -> Item:
         return Item(item_id("success", question), question, Success(question, self.maker.sql(query, hand)))
 
-    def _where(self, condition: Filter) -> str:
+    def _where(self, condition: Filter, hand: Hand = PLAIN) -> str:
         query = Query(condition.ref.table, Measure("count"), filters=(condition,))
-        return self.maker.sql(query).partition(" WHERE ")[2]
+        return self.maker.sql(query, hand).partition(" WHERE ")[2]
+
+    def _other_amount(self, ref: Ref) -> Ref | None:
+        columns = [column for column in ref.table.of_role("amount", "count") if column != ref.column]
+        return Ref(ref.table, self.random.choice(columns)) if columns else None
 
     # ── variations ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -334,6 +348,11 @@ class Skills:
         values: list[str | int] = [0, 1] if column.role == "flag" else list(column.values)
         return Filter(Ref(table, column), "=", (self.random.choice(values),))
 
+    def conventions(self, query: Query) -> tuple[Filter, ...]:
+        """One or two conditions on the query's table that the question does not mention."""
+        found = [self.convention(query) for _ in range(self.random.choice((1, 1, 2)))]
+        return tuple({entry.ref: entry for entry in found if entry is not None}.values())
+
     def shared_convention(self, shown: Query, asked: Query) -> tuple[Filter, Filter] | None:
         """One condition, on the tables of both queries: where they differ, both have a column of its name."""
         convention = self.convention(shown, asked)
@@ -370,8 +389,13 @@ class Skills:
         return self.maker.condition_like(entry, entry.ref) or entry
 
 
-def under(query: Query, convention: Filter | None) -> Query:
-    return query if convention is None else replace(query, filters=(*query.filters, convention))
+def under(query: Query, *conventions: Filter | None) -> Query:
+    added = tuple(convention for convention in conventions if convention is not None)
+    return replace(query, filters=(*query.filters, *added))
+
+
+def _qualified(ref: Ref) -> str:
+    return f"{ref.table.name}.{ref.column.name}"
 
 
 def in_unit(query: Query, ref: Ref, divisor: int) -> Query:

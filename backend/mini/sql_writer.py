@@ -30,6 +30,8 @@ class Hand:
     spaced: bool = False
     nested: bool = False
     semicolon: bool = False
+    qualified: bool = False
+    """Columns say their table even where there is only one."""
     count_key: bool = False
     """Rows are counted by their key instead of `*`."""
 
@@ -50,6 +52,7 @@ def random_hand(random: Random) -> Hand:
         spaced=sometimes(0.2),
         nested=sometimes(0.4),
         semicolon=sometimes(0.3),
+        qualified=sometimes(0.15),
         count_key=sometimes(0.15),
     )
 
@@ -62,7 +65,7 @@ class SqlWriter:
         self._names: dict[str, str] = {}
         for place, table in enumerate([query.table.name, *(link.parent for link in query.links)], start=1):
             self._names.setdefault(table, self._alias(table, place))
-        self._qualified = bool(query.links) or hand.aliases == "alias0"
+        self._qualified = bool(query.links) or hand.qualified or hand.aliases == "alias0"
 
     def sql(self) -> str:
         query = self._query

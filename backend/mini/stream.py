@@ -19,7 +19,8 @@ import numpy.typing as npt
 from backend.mini.corpus import samples_of
 from backend.mini.database import fill, random_database
 from backend.mini.dialogue import Dialogues, part_of
-from backend.mini.sample import Sample
+from backend.mini.notes import INSTRUCTIONS
+from backend.mini.sample import Sample, under_instructions
 from backend.mini.skills import Skills
 from backend.mini.spider import Spider
 from backend.mini.tokenizer import TextEncoder
@@ -65,18 +66,25 @@ def conversations_of(training: Training, database: int, pieces: Sequence[str] = 
 
 def encoded_chunk(training: Training, tokenizer: Path, chunk: int) -> list[Encoded]:
     encoder = _encoder(tokenizer)
-    pieces = encoder.pieces
-    return [encoder.training(sample.messages, sample.answer) for sample in chunk_samples(training, chunk, pieces)]
+    return [
+        encoder.training(sample.messages, sample.answer)
+        for samples in database_samples(training, chunk, encoder.pieces)
+        for sample in samples
+    ]
 
 
-def chunk_samples(training: Training, chunk: int, pieces: Sequence[str] = ()) -> Iterator[Sample]:
-    """Those of the chunk's databases, and once it is no longer easy, some that people asked."""
+def database_samples(training: Training, chunk: int, pieces: Sequence[str] = ()) -> Iterator[list[Sample]]:
+    """Those of each of the chunk's databases, and once it is no longer easy, some that people asked."""
     first = chunk * CHUNK_DATABASES
     for database in range(first, first + CHUNK_DATABASES):
-        yield from conversations_of(training, database, pieces)
+        random = Random(f"{training.seed}/{database}/instructions")
+        yield [
+            under_instructions(sample, random.choice(INSTRUCTIONS)) if random.random() < 0.5 else sample
+            for sample in conversations_of(training, database, pieces)
+        ]
     if training.data and first >= training.easy_databases:
         random = Random(f"{training.seed}/{chunk}/spider")
-        yield from _spider(training.data).samples(random, training.spider_samples)
+        yield from ([sample] for sample in _spider(training.data).samples(random, training.spider_samples))
 
 
 def batches(

@@ -17,32 +17,40 @@ from backend.engine import Message
 from backend.tiny_model import CHAT_TEMPLATE, END, PAD, START
 
 VOCAB_TOKENS = 8192
+"""At most."""
 WINDOW_TOKENS = 4096
 
 _PIECES = r"[0-9]|_|\.|\p{Lu}?\p{Ll}+|\p{Lu}+(?!\p{Ll})|\p{L}|\s*[^\s\p{L}\p{N}_.]+\s*|\s+"
 """Punctuation takes the space around it along (` = `, `, `), or half of all tokens would be spaces."""
 
 
-def train_tokenizer(texts: Iterable[str], folder: Path, vocab_tokens: int = VOCAB_TOKENS) -> None:
-    """Write a folder that `transformers` and vLLM load. The same texts give the same tokenizer."""
+def train_tokenizer(
+    texts: Iterable[str], folder: Path, vocab_tokens: int = VOCAB_TOKENS, *, least_texts: int = 1
+) -> None:
+    """Write a folder that `transformers` and vLLM load. The same texts give the same tokenizer.
+
+    A text is a database's, and what counts is in how many of them a piece stands, `least_texts` at least: an invented
+    name stands a hundred times in one and never again, and a token that training hardly shows is one that no model
+    can copy.
+    """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     core = Tokenizer(models.BPE())
+    split = pre_tokenizers.Split(Regex(_PIECES), "isolated")
     core.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     core.decoder = decoders.ByteLevel()
+    pieces = (sorted({piece for piece, _ in split.pre_tokenize_str(text)}) for text in texts)
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_tokens,
+        min_frequency=least_texts,
         special_tokens=[PAD, START, END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    core.train_from_iterator(texts, trainer)
+    core.train_from_iterator(pieces, trainer)
     PreTrainedTokenizerFast(
         tokenizer_object=core,
         eos_token=END,
@@ -61,7 +69,7 @@ class TextEncoder:
 
         self._core: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
         special: dict[str, int] = self._core.get_vocab()
-        self.end, self.pad = special[END], special[PAD]
+        self.end, self.pad, self.size = special[END], special[PAD], len(special)
         self.pieces = tuple(sorted({entry.lower() for entry in special if entry.isascii() and entry.isalpha()}))
         """The entries that are words or parts of words, in lower case."""
 

@@ -13,8 +13,10 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from math import cos, pi
+from multiprocessing import get_context
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -23,7 +25,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from backend.mini.stream import CHUNK_DATABASES, Batch, batches, chunk_samples
+from backend.mini.sample import Sample
+from backend.mini.stream import CHUNK_DATABASES, Batch, batches, database_samples
 from backend.mini.tokenizer import TextEncoder, train_tokenizer
 from backend.mini.training import Shape, Training
 
@@ -53,16 +56,22 @@ def build_model(shape: Shape, seed: int, *, end: int, pad: int) -> Any:
     return LlamaForCausalLM(config)
 
 
-def make_tokenizer(training: Training, folder: Path) -> None:
+def make_tokenizer(training: Training, folder: Path, processes: int = 1) -> None:
     """Trained on the first databases that are not easy, so that every skill's words are in it."""
     first = training.easy_databases // CHUNK_DATABASES
     chunks = range(first, first + max(1, training.tokenizer_databases // CHUNK_DATABASES))
-    texts = [
-        "\n".join([*(f"{message['role']}\n{message['content']}" for message in sample.messages), sample.answer])
-        for chunk in chunks
-        for sample in chunk_samples(training, chunk)
-    ]
-    train_tokenizer(texts, folder, training.shape.vocab_tokens)
+    with get_context("spawn").Pool(processes) as pool:
+        texts = [text for made in pool.map(partial(_database_texts, training), chunks) for text in made]
+    train_tokenizer(texts, folder, training.shape.vocab_tokens, least_texts=training.tokenizer_least)
+
+
+def _database_texts(training: Training, chunk: int) -> list[str]:
+    """All that is said about each database of a chunk."""
+    return ["\n".join(map(_text, samples)) for samples in database_samples(training, chunk)]
+
+
+def _text(sample: Sample) -> str:
+    return "\n".join([*(f"{message['role']}\n{message['content']}" for message in sample.messages), sample.answer])
 
 
 class Trainer:
@@ -71,7 +80,8 @@ class Trainer:
     def __init__(self, folder: Path, training: Training, *, device: str, compiled: bool = False) -> None:
         self.folder, self.training, self.device = folder, training, torch.device(device)
         encoder = TextEncoder(folder)
-        self.model = build_model(training.shape, training.seed, end=encoder.end, pad=encoder.pad).to(self.device)
+        shape = replace(training.shape, vocab_tokens=-(-encoder.size // 64) * 64)
+        self.model = build_model(shape, training.seed, end=encoder.end, pad=encoder.pad).to(self.device)
         self._pad = encoder.pad
         if compiled:
             for layer in self.model.model.layers:
@@ -250,7 +260,7 @@ def main() -> None:
     if given.weights:
         copy_tokenizer(given.weights, given.folder)
     if not (given.folder / "tokenizer.json").exists():
-        make_tokenizer(training, given.folder)
+        make_tokenizer(training, given.folder, given.processes)
     torch.set_float32_matmul_precision("high")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     trainer = Trainer(given.folder, training, device=device, compiled=device == "cuda" and not given.eager)

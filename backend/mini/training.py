@@ -17,6 +17,7 @@ class Shape:
     kv_heads: int = 6
     intermediate: int = 1024
     vocab_tokens: int = VOCAB_TOKENS
+    """At most: a model has as many as its tokenizer, to the next multiple of 64."""
     window_tokens: int = WINDOW_TOKENS
 
 
@@ -29,7 +30,9 @@ class Training:
     held_out_seed: int = 1_000_003
     data: str = ""
     """The folder of Spider's training questions; without it, nothing is mixed in."""
-    tokenizer_databases: int = 300
+    tokenizer_databases: int = 1_200
+    tokenizer_least: int = 40
+    """In how many of them a piece has to stand to become a token."""
     seconds: float = 780.0
     batch_tokens: int = 65_536
     lengths: tuple[int, ...] = (384, 640, 1024, 1536, 2304, 4096)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from backend.mini.corpus import samples_of, write_corpus
+from backend.mini.counterpart import counterpart
 from backend.mini.database import DatabaseSpec, fill, random_database
+from backend.mini.query import Query, pattern_of
 from backend.mini.query_maker import QueryMaker
 from backend.mini.sample import Sample
 from backend.mini.skills import Skills
+from backend.mini.sql_writer import PLAIN, Hand, random_hand
 
 SEED = 5
 DATABASES = range(25)
@@ -41,7 +47,7 @@ def test_every_answer_runs_on_its_database_and_returns_a_value(samples: dict[int
 
 def test_every_skill_is_there(samples: dict[int, list[Sample]]) -> None:
     skills = {sample.skill for made in samples.values() for sample in made}
-    assert skills == {"plain", "gotcha", "metric", "success", "success among distractors", "follow-up"}
+    assert skills == {"plain", "gotcha", "rule", "metric", "success", "success among distractors", "follow-up"}
 
 
 def test_the_tables_of_an_answer_are_in_its_context(samples: dict[int, list[Sample]]) -> None:
@@ -107,7 +113,7 @@ def test_a_metrics_name_is_explained_nowhere_but_in_its_definition() -> None:
     for sample in made:
         system, question = sample.messages[0]["content"], sample.messages[-1]["content"]
         name = system.partition('<metric id="metric:')[2].partition('"')[0]
-        assert name in question
+        assert name in question.lower()
         assert name not in sample.answer
 
 
@@ -119,3 +125,68 @@ def test_a_query_says_the_same_sql_each_time() -> None:
         query = maker.make()
         assert query is not None
         assert maker.sql(query) == maker.sql(query)
+
+
+@pytest.fixture
+def maker() -> Iterator[QueryMaker]:
+    random = Random(8)
+    spec = random_database(random)
+    with closing(fill(spec, random)) as connection:
+        yield QueryMaker(spec, connection, random)
+
+
+def made_by(maker: QueryMaker, count: int) -> list[Query]:
+    return [query for _ in range(count) if (query := maker.make()) is not None]
+
+
+def test_a_query_means_the_same_in_every_hand(maker: QueryMaker) -> None:
+    written = set()
+    for query in made_by(maker, 60):
+        expected = Counter(maker.connection.execute(maker.sql(query, PLAIN)).fetchall())
+        for _ in range(5):
+            hand = random_hand(maker.random)
+            sql = maker.sql(query, replace(hand, nested=False))
+            written.add(sql)
+            assert Counter(maker.connection.execute(sql).fetchall()) == expected, sql
+    assert len(written) > 150
+
+
+def test_the_extreme_of_a_column_can_be_found_by_a_subquery(maker: QueryMaker) -> None:
+    nested = [sql for query in made_by(maker, 200) if " = (SELECT m" in (sql := maker.sql(query, Hand(nested=True)))]
+    assert nested
+    for sql in nested:
+        assert maker.connection.execute(sql).fetchall()
+
+
+def test_training_and_held_out_queries_share_no_template(maker: QueryMaker) -> None:
+    trained = {pattern_of(query) for query in made_by(maker, 300)}
+    held_out = {pattern_of(query) for query in made_by(replace(maker, held_out=True), 100)}
+    assert len(trained) > 60
+    assert len(held_out) > 15
+    assert not trained & held_out
+
+
+def test_no_answer_of_the_training_text_has_a_held_out_template() -> None:
+    """Of those that can be told: the answer is the plain hand's SQL of a query that is held out."""
+    for number in range(30):
+        random = Random(f"templates {number}")
+        spec = random_database(random)
+        with closing(fill(spec, random)) as connection:
+            held_out = QueryMaker(spec, connection, random, held_out=True)
+            kept = {held_out.sql(query) for query in made_by(held_out, 40)}
+        assert not kept & {sample.answer for sample in samples_of(SEED, number)}
+
+
+def test_a_counterpart_has_the_same_template_on_another_table(maker: QueryMaker) -> None:
+    pairs = [(query, other) for query in made_by(maker, 80) if (other := counterpart(maker, query)) is not None]
+    assert len(pairs) > 20
+    for query, other in pairs:
+        assert pattern_of(other) == pattern_of(query)
+        assert other.table != query.table
+        assert maker.answers(other)
+
+
+def test_where_pieces_are_given_nearly_all_names_are_made_of_them() -> None:
+    spec = random_database(Random(2), pieces=("zub", "quoll"))
+    spoken = [word for table in spec.tables for word in table.thing.singular.split()]
+    assert sum("zub" in word or "quoll" in word for word in spoken) >= len(spec.tables) / 2

@@ -14,13 +14,14 @@ import torch
 from backend.mini.evaluate import ROWS, Case, evaluate, held_out, is_right, wilson
 from backend.mini.sample import Sample
 from backend.mini.stream import Batch, batches, conversations_of
-from backend.mini.tokenizer import TextEncoder
+from backend.mini.tokenizer import TextEncoder, train_tokenizer
 from backend.mini.train import Trainer, make_tokenizer
 from backend.mini.training import Shape, Training
 
 TINY = Training(
     shape=Shape(hidden=64, layers=2, heads=2, kv_heads=2, intermediate=128, vocab_tokens=1500),
-    tokenizer_databases=4,
+    tokenizer_databases=12,
+    tokenizer_least=2,
     easy_databases=12,
     batch_tokens=8192,
     warmup_steps=2,
@@ -84,6 +85,33 @@ def test_training_text_is_what_the_chat_template_writes(tokenizer: Path) -> None
         assert marks[len(prompt) :].all()
         answers = [message["content"] for message in sample.messages if message["role"] == "assistant"]
         assert encoder.decode(ids[marks].tolist()) == "".join([*answers, sample.answer])
+
+
+def test_a_name_of_one_database_becomes_no_token(tmp_path: Path) -> None:
+    texts = ["quollzub " * 200, "price of price", "price and of", "the price of"]
+    train_tokenizer(texts, tmp_path, 400, least_texts=2)
+    encoder = TextEncoder(tmp_path)
+    assert len(encoder.encode("price")) == 1
+    assert len(encoder.encode("quollzub")) > 3
+
+
+def test_a_model_has_as_many_tokens_as_its_tokenizer(tmp_path: Path, tokenizer: Path) -> None:
+    trainer = trainer_in(tmp_path, tokenizer)
+    size = TextEncoder(tokenizer).size
+    assert size <= trainer.model.config.vocab_size < size + 64
+    assert trainer.model.config.vocab_size % 64 == 0
+
+
+def test_training_goes_on_from_the_weights_of_a_model_folder(tmp_path: Path, tokenizer: Path, batch: Batch) -> None:
+    (tmp_path / "first").mkdir()
+    first = trainer_in(tmp_path / "first", tokenizer)
+    first.run(repeat((batch, 3), 10), max_steps=2)
+    (tmp_path / "second").mkdir()
+    second = trainer_in(tmp_path / "second", tokenizer)
+    second.start_from(tmp_path / "first" / "model")
+    assert (second.steps, second.tokens) == (0, 0)
+    stored, started = first.model.state_dict(), second.model.state_dict()
+    assert all(torch.equal(started[name], stored[name].to(torch.bfloat16).float()) for name in stored)
 
 
 def test_batches_are_the_same_whatever_the_number_of_processes(tokenizer: Path, batch: Batch) -> None:
