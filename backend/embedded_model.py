@@ -82,8 +82,7 @@ class EmbeddedModel:
     def generate(self, prompt: Prompt, cancelled: threading.Event) -> Iterator[Piece]:
         """Pieces of the answer to `prompt`.
 
-        Raises `PromptRefused`, `GrammarUnusable`, or `Abandoned` once
-        `cancelled` is set.
+        Raises `PromptRefused`, `GrammarUnusable`, or `Abandoned` once `cancelled` is set.
         """
         from backend.continuation import Continuation
 

@@ -78,6 +78,15 @@ class Spider:
             _database(schema, asked[schema["db_id"]]) for schema in schemas if schema["db_id"] in asked
         )
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of its questions and names, in lower case."""
+        said = [question.text for database in self.databases for question in database.questions]
+        tables = [table for database in self.databases for table in database.tables]
+        named = [table.spoken for table in tables]
+        named += [column.spoken for table in tables for column in table.columns]
+        return tuple(sorted({word.lower() for text in (*said, *named) for word in re.findall(r"[A-Za-z]{3,}", text)}))
+
     def samples(self, random: Random, count: int) -> Iterator[Sample]:
         for _ in range(count):
             yield _Drawing(random.choice(self.databases), random).sample()

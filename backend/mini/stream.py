@@ -68,7 +68,7 @@ def encoded_chunk(training: Training, tokenizer: Path, chunk: int) -> list[Encod
     encoder = _encoder(tokenizer)
     return [
         encoder.training(sample.messages, sample.answer)
-        for samples in database_samples(training, chunk, encoder.pieces)
+        for samples in database_samples(training, chunk, _pieces(training, tokenizer))
         for sample in samples
     ]
 
@@ -119,6 +119,12 @@ def _chunks(
             following = next(numbers)
             waiting.append((following, pool.apply_async(make, (following,))))
             yield chunk, made.get()
+
+
+@cache
+def _pieces(training: Training, tokenizer: Path) -> tuple[str, ...]:
+    """What names are made of now and then: the tokenizer's entries, and words that people use."""
+    return (*_encoder(tokenizer).pieces, *(_spider(training.data).words if training.data else ()))
 
 
 def _quiet() -> None:

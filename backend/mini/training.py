@@ -42,8 +42,9 @@ class Training:
     max_tables: int = 5
     wide_share: float = 0.1
     """Of conversations, on up to twelve tables."""
-    piece_share: float = 0.2
-    """Of databases, whose names are made of the tokenizer's entries: a token that is never copied cannot be."""
+    piece_share: float = 0.35
+    """Of databases, whose names are made of the tokenizer's entries and of Spider's words: a token that is never copied
+    in training cannot be copied at all."""
     spider_samples: int = 4
     """A chunk of databases, where Spider's training questions are at hand."""
     learning_rate: float = 1.5e-3

@@ -100,3 +100,8 @@ def test_a_literal_is_the_same_in_question_and_query(spider: Spider) -> None:
 
 def test_the_same_seed_draws_the_same_samples(spider: Spider) -> None:
     assert list(spider.samples(Random(4), 5)) == list(spider.samples(Random(4), 5))
+
+
+def test_its_words_are_those_of_questions_and_names(spider: Spider) -> None:
+    assert {"heavier", "weigh", "keepers", "kept"} <= set(spider.words)
+    assert "by" not in spider.words
