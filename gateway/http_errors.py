@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from backend import errors as backend
 from gateway import errors as gateway
+from gateway.conflict_view import conflicts_view
 from kb import errors as kb
 
 logger = logging.getLogger("kvasir.http")
@@ -31,6 +32,7 @@ class HttpError:
     message: str
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
         return {
@@ -39,6 +41,7 @@ class HttpError:
                 "type": self.type,
                 "param": self.param and _encodable(self.param),
                 "code": self.code,
+                **self.details,
             },
         }
 
@@ -75,6 +78,7 @@ _STATUS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (backend.ModelFolderInvalid, 503, _SERVER, "misconfigured"),
     (backend.BackendError, 502, _SERVER, "engine_failed"),
     (kb.NotFound, 404, _INVALID, "not_found"),
+    (kb.MergeConflicts, 409, _INVALID, "merge_conflicts"),
     (kb.Conflict, 409, _INVALID, "conflict"),
     (kb.RefMoved, 409, _INVALID, "branch_moved"),
     (kb.NotADescendant, 409, _INVALID, "branch_moved"),
@@ -133,7 +137,10 @@ def response(request: Request, error: HttpError) -> JSONResponse:
 
 
 async def _handle(request: Request, exc: Exception) -> JSONResponse:
-    return response(request, http_error(exc))
+    error = http_error(exc)
+    if isinstance(exc, kb.MergeConflicts):
+        error = replace(error, details=conflicts_view(exc))
+    return response(request, error)
 
 
 async def _handle_unexpected(request: Request, exc: Exception) -> JSONResponse:

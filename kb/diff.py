@@ -36,8 +36,8 @@ class ItemChange:
     @property
     def fields(self) -> tuple[FieldChange, ...]:
         """The fields that differ; all of them for an added or removed item."""
-        old = dict(_flat(item_to_dict(self.old))) if self.old else {}
-        new = dict(_flat(item_to_dict(self.new))) if self.new else {}
+        old = fields_of(self.old) if self.old else {}
+        new = fields_of(self.new) if self.new else {}
         paths = [*old, *(path for path in new if path not in old)]
         return tuple(
             FieldChange(path, old.get(path), new.get(path)) for path in paths if old.get(path) != new.get(path)
@@ -51,6 +51,11 @@ class Diff:
     old: str
     new: str
     changes: tuple[ItemChange, ...]
+
+
+def fields_of(item: Item) -> dict[str, Any]:
+    """Every single value of an item by its dotted path, in the item's order."""
+    return dict(_flat(item_to_dict(item)))
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,11 +7,14 @@ KnowledgeError
 │   ├── BaseNotFound
 │   ├── BranchNotFound
 │   ├── CommitNotFound       no commit, branch or tag of that name
-│   └── ItemNotFound
+│   ├── ItemNotFound
+│   └── FieldNotFound
 ├── AmbiguousCommit          an abbreviated commit id that fits several
 ├── AlreadyExists            a base or branch of that name exists
 ├── NothingToCommit          the change leaves every item as it is
 ├── Conflict                 the change touches items that changed meanwhile
+├── MergeConflicts           both sides of a merge or cherry-pick changed the same; holds them as data
+├── NotInConflict            a resolution for what is in no conflict
 ├── NotADescendant           a fast-forward to a commit that does not stand on the branch's head
 ├── RefMoved                 a branch was moved by another writer (stores raise it; `KnowledgeBase` retries)
 ├── ObjectCorrupt            stored bytes do not hash to their name, or are missing
@@ -24,6 +27,10 @@ KnowledgeError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kb.item_merge import MergeConflict
 
 
 class KnowledgeError(Exception):
@@ -84,6 +91,12 @@ class ItemNotFound(NotFound):
         )
 
 
+class FieldNotFound(NotFound):
+    def __init__(self, item: str, field: str, known: Sequence[str]) -> None:
+        self.item, self.field = item, field
+        super().__init__(f"item '{item}' has no field '{field}'; it has {', '.join(known)}")
+
+
 class AmbiguousCommit(KnowledgeError):
     def __init__(self, base: str, prefix: str, matches: Sequence[str]) -> None:
         self.base, self.prefix, self.matches = base, prefix, tuple(matches)
@@ -113,6 +126,30 @@ class Conflict(KnowledgeError):
         )
 
 
+class MergeConflicts(KnowledgeError):
+    """`ours` and `theirs` are the ids of the commits that were merged. Nothing was changed."""
+
+    def __init__(
+        self, base: str, doing: str, branch: str, ours: str, theirs: str, conflicts: Sequence[MergeConflict]
+    ) -> None:
+        self.base, self.branch, self.ours, self.theirs = base, branch, ours, theirs
+        self.conflicts = tuple(conflicts)
+        count = len(self.conflicts)
+        listed = "; ".join(conflict.summary for conflict in self.conflicts[:5]) + (" …" if count > 5 else "")
+        super().__init__(
+            f"cannot {doing} {theirs[:12]} {'into' if doing == 'merge' else 'onto'} '{branch}' of '{base}': {count} "
+            f"{'conflict' if count == 1 else 'conflicts'}: {listed}. Nothing was changed; "
+            "do it again with a resolution for each: ours, theirs, base, or a whole item"
+        )
+
+
+class NotInConflict(KnowledgeError):
+    def __init__(self, key: str, known: Sequence[str]) -> None:
+        self.key = key
+        listed = f"in conflict are: {', '.join(known)}" if known else "nothing is in conflict"
+        super().__init__(f"'{key}' is resolved but in no conflict ({listed}); leave that resolution out")
+
+
 class NotADescendant(KnowledgeError):
     def __init__(self, base: str, branch: str, head: str, target: str) -> None:
         self.base, self.branch, self.head, self.target = base, branch, head, target
@@ -130,8 +167,11 @@ class RefMoved(KnowledgeError):
 
 class ObjectCorrupt(KnowledgeError):
     def __init__(self, base: str, object_id: str, problem: str) -> None:
-        self.base, self.object_id = base, object_id
-        super().__init__(f"object {object_id} of '{base}' {problem}; restore it from a backup or an export")
+        self.base, self.object_id, self.problem = base, object_id, problem
+        super().__init__(
+            f"object {object_id} of '{base}' {problem}; restore it from a backup or an export "
+            f"('kvasir kb verify --kb {base}' lists all that is broken)"
+        )
 
 
 class FolderInvalid(KnowledgeError):

@@ -18,6 +18,7 @@ import yaml
 
 from kb.errors import FolderInvalid
 
+MAX_DEPTH = 100
 _LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _YAML = "tag:yaml.org,2002:"
 _GUESSED = {_YAML + tag for tag in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge")}
@@ -110,6 +111,7 @@ def load(file: str, text: str, first_line: int, types: Mapping[str, Any]) -> Fro
     that are missing are left out.
     """
     try:
+        _refuse_depth(file, text, first_line)
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.reader.ReaderError as exc:
         line = first_line + text.count("\n", 0, exc.position)
@@ -125,6 +127,16 @@ def load(file: str, text: str, first_line: int, types: Mapping[str, Any]) -> Fro
         return FrontMatter({}, {})
     reader = _Reader(file, first_line)
     return FrontMatter(reader.mapping(node, types, ""), reader.lines)
+
+
+def _refuse_depth(file: str, text: str, first_line: int) -> None:
+    """Composing nodes is recursive C code, which a deeply nested file overruns."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            line = first_line + event.start_mark.line if event.start_mark else first_line
+            raise FolderInvalid(file, line, None, f"is nested over {MAX_DEPTH} deep")
 
 
 @dataclass(slots=True)

@@ -7,10 +7,11 @@ any read can name any commit. A writer that finds the branch moved rebases itsel
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from kb.ancestry import is_ancestor
 from kb.codec import decode_item, encode_item
 from kb.diff import Diff, ItemChange
 from kb.errors import (
@@ -82,7 +83,7 @@ class KnowledgeBase:
             if store.refs(BaseId(tenant, name)):
                 raise
         base = cls(store, tenant, name)
-        writer = TreeWriter(base._tree_reader())
+        writer = TreeWriter(base.tree_node)
         root = writer.build({})
         try:
             base._write_commit(writer.written, root, (), MAIN, None, author, "Start the knowledge base", {})
@@ -132,16 +133,13 @@ class KnowledgeBase:
         return commits
 
     def is_ancestor(self, commit_id: str, revision: str) -> bool:
-        """Whether a commit is `revision` or stands behind it, along first parents."""
-        commit: Commit | None = self.resolve(revision)
-        while commit is not None and commit.id != commit_id:
-            commit = self.commit_at(commit.parent) if commit.parent else None
-        return commit is not None
+        """Whether a commit is `revision` or stands behind it, over all parents."""
+        return is_ancestor(commit_id, self.resolve(revision).id, self.commit_at)
 
     def snapshot(self, revision: str = MAIN) -> Snapshot:
         """All items at a commit, by id."""
         commit = self.resolve(revision)
-        hashes = dict(sorted(tree_entries(commit.tree, self._tree_reader()).items()))
+        hashes = dict(sorted(tree_entries(commit.tree, self.tree_node).items()))
         objects = self._objects(set(hashes.values()), "item")
         items = {item: decode_item(objects[item_hash]) for item, item_hash in hashes.items()}
         return Snapshot(commit, hashes, items)
@@ -157,10 +155,18 @@ class KnowledgeBase:
         """Items by the hash a trace or session recorded, whatever the commit."""
         return {key: decode_item(data) for key, data in self._objects(set(hashes), "item").items()}
 
+    def tree_node(self, node: str) -> bytes:
+        """The content of a node of a commit's tree, as the functions of `kb/tree.py` read it."""
+        return unpack(self.name, node, "tree", self._object(node))
+
+    def tree_nodes(self, nodes: Collection[str]) -> dict[str, bytes]:
+        """The same of several at once, by node."""
+        return self._objects(nodes, "tree")
+
     def diff(self, old: str, new: str) -> Diff:
         """Item by item what differs from commit `old` to commit `new`."""
         before, after = self.resolve(old), self.resolve(new)
-        deltas = tree_diff(before.tree, after.tree, self._tree_reader())
+        deltas = tree_diff(before.tree, after.tree, self.tree_nodes)
         items = self.items_by_hash(h for delta in deltas for h in (delta.old, delta.new) if h)
         changes = tuple(
             ItemChange(delta.item, delta.old and items[delta.old], delta.new and items[delta.new])  # type: ignore[arg-type]
@@ -190,17 +196,45 @@ class KnowledgeBase:
             raise BranchNotFound(self.name, branch)
         known = onto or head
         while True:
-            self._refuse_conflicts(known, head, changes, branch)
-            parent = self.commit_at(head)
-            written, root = self._tree_after(parent, changes)
-            if root == parent.tree:
-                raise NothingToCommit(self.name, branch)
+            self.refuse_conflicts(known, head, changes.ids, branch)
             try:
-                return self._write_commit(written, root, (head,), branch, head, author, message, evidence or {})
+                return self.commit_on(
+                    (head,), changes, author=author, message=message, branch=branch, evidence=evidence
+                )
             except RefMoved as moved:
                 if moved.found is None:
                     raise BranchNotFound(self.name, branch) from moved
                 known, head = head, moved.found
+
+    def commit_on(
+        self,
+        parents: tuple[str, ...],
+        changes: Changes,
+        *,
+        author: str,
+        message: str,
+        branch: str,
+        evidence: Mapping[str, str] | None = None,
+    ) -> Commit:
+        """Commit what `changes` makes of the first parent, which must be the branch's head: raises `RefMoved`.
+
+        More than one parent makes a merge, which is recorded even where it changes nothing; else that is
+        `NothingToCommit`.
+        """
+        first = self.commit_at(parents[0])
+        written, root = self._tree_after(first, changes)
+        if root == first.tree and len(parents) == 1:
+            raise NothingToCommit(self.name, branch)
+        return self._write_commit(written, root, parents, branch, first.id, author, message, evidence or {})
+
+    def refuse_conflicts(self, known: str, head: str, item_ids: Collection[str], branch: str) -> None:
+        """Raise `Conflict` where one of the items changed from commit `known` to `head`."""
+        if known == head:
+            return
+        deltas = tree_diff(self.commit_at(known).tree, self.commit_at(head).tree, self.tree_nodes)
+        moved = {delta.item for delta in deltas} & set(item_ids)
+        if moved:
+            raise Conflict(self.name, branch, sorted(moved), "commit")
 
     def branch(self, name: str, at: str = MAIN) -> Commit:
         """Make a branch; nothing is copied. Raises `AlreadyExists`, `InvalidName`."""
@@ -222,7 +256,7 @@ class KnowledgeBase:
         target = self.resolve(to)
         if not self.is_ancestor(expected, target.id):
             raise NotADescendant(self.name, branch, expected, target.id)
-        self.store.write(self.id, {}, [RefMove(f"heads/{branch}", expected, target.id)])
+        self._point(f"heads/{branch}", expected, target.id)
 
     def reset_branch(self, branch: str, to: str) -> None:
         """Point a work branch (a proposal's) at a commit, making it where it does not exist. Never for `main`."""
@@ -230,7 +264,7 @@ class KnowledgeBase:
         _check_ref_name("branch", branch)
         head, target = self.branches().get(branch), self.resolve(to).id
         if head != target:
-            self.store.write(self.id, {}, [RefMove(f"heads/{branch}", head, target)])
+            self._point(f"heads/{branch}", head, target)
 
     def revert(self, revision: str, *, author: str, branch: str = MAIN) -> Commit:
         """Commit the inverse of a commit. Raises `Conflict` where a later commit changed the same items."""
@@ -251,15 +285,8 @@ class KnowledgeBase:
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _refuse_conflicts(self, known: str, head: str, changes: Changes, branch: str) -> None:
-        if known == head:
-            return
-        moved = {delta.id for delta in self.diff(known, head).changes} & changes.ids
-        if moved:
-            raise Conflict(self.name, branch, sorted(moved), "commit")
-
     def _tree_after(self, parent: Commit, changes: Changes) -> tuple[dict[str, bytes], str]:
-        writer = TreeWriter(self._tree_reader())
+        writer = TreeWriter(self.tree_node)
         entries: dict[str, str | None] = dict.fromkeys(changes.remove)
         objects: dict[str, bytes] = {}
         for item in changes.put:
@@ -291,17 +318,24 @@ class KnowledgeBase:
             evidence=evidence,
         )
         move = RefMove(f"heads/{branch}", expected, commit.id)
-        self.store.write(self.id, {**objects, commit.id: data}, [move])
+        self.store.write(self.id, {**objects, commit.id: data}, [move], present=parents)
         return commit
 
     def _make_ref(self, what: str, ref: str, name: str, at: str) -> Commit:
         _check_ref_name(what, name)
         commit = self.resolve(at)
         try:
-            self.store.write(self.id, {}, [RefMove(ref, None, commit.id)])
+            self._point(ref, None, commit.id)
         except RefMoved as exc:
             raise AlreadyExists(what, name) from exc
         return commit
+
+    def _point(self, ref: str, expected: str | None, commit_id: str) -> None:
+        try:
+            self.store.write(self.id, {}, [RefMove(ref, expected, commit_id)], present=[commit_id])
+        except ObjectCorrupt as exc:
+            # No branch held it, and a gc has come between its reading and this.
+            raise CommitNotFound(self.name, commit_id) from exc
 
     def _names(self, prefix: str) -> dict[str, str]:
         refs = self.store.refs(self.id)
@@ -326,10 +360,7 @@ class KnowledgeBase:
         return self.commit_at(commits[0])
 
     def _hash_of(self, item_id: str, commit: Commit) -> str | None:
-        return tree_get(commit.tree, item_id, self._tree_reader())
-
-    def _tree_reader(self) -> Callable[[str], bytes]:
-        return lambda node: unpack(self.name, node, "tree", self._object(node))
+        return tree_get(commit.tree, item_id, self.tree_node)
 
     def _objects(self, object_ids: Iterable[str], tag: Tag) -> dict[str, bytes]:
         wanted: Sequence[str] = sorted(object_ids)

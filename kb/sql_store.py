@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 
 import numpy as np
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, LargeBinary, cast, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from kb import tables
 from kb.database import insert_missing, transaction
-from kb.errors import AlreadyExists, BaseNotFound, RefMoved
-from kb.store import FIND_MAX, BaseId, RefMove, Vector
+from kb.errors import AlreadyExists, BaseNotFound, ObjectCorrupt, RefMoved
+from kb.store import FIND_MAX, BaseId, Delete, RefMove, StoredObject, Vector
 
 BATCH = 500
 """Bound parameters a statement may carry; SQLite's oldest limit is 999."""
+
+PAGE = 10_000
+"""Objects that `SqlStore.objects` reads at once."""
+
+_WRITERS = 0x6B767772
+"""The first key of the advisory lock that writers share and `gc` takes alone; the second is the base's id."""
 
 
 class SqlStore:
     """Uses `engine`, whose tables `migrations/` has made; the caller closes it."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, *, now: Callable[[], float] = time.time) -> None:
+        self._engine, self._now = engine, now
 
     def create_base(self, base: BaseId) -> None:
         try:
@@ -36,13 +44,26 @@ class SqlStore:
         with self._engine.connect() as connection:
             return list(connection.scalars(query))
 
-    def write(self, base: BaseId, objects: Mapping[str, bytes], moves: Sequence[RefMove] = ()) -> None:
+    def write(
+        self,
+        base: BaseId,
+        objects: Mapping[str, bytes],
+        moves: Sequence[RefMove] = (),
+        *,
+        present: Collection[str] = (),
+    ) -> None:
         with transaction(self._engine) as connection:
             base_id = self._base_id(connection, base)
-            rows = [{"base_id": base_id, "object_id": key, "data": data} for key, data in objects.items()]
-            insert_missing(connection, tables.objects, rows)
+            _lock_writers(connection, base_id, alone=False)
+            self._require(connection, base, base_id, present)
+            # First, so that a writer that lost the race does no more work under the lock.
             for move in moves:
                 self._move(connection, base, base_id, move)
+            now = self._now()
+            rows = [
+                {"base_id": base_id, "object_id": key, "data": data, "written_at": now} for key, data in objects.items()
+            ]
+            insert_missing(connection, tables.objects, rows)
 
     def read(self, base: BaseId, object_ids: Collection[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
@@ -50,7 +71,8 @@ class SqlStore:
         with self._engine.connect() as connection:
             base_id = self._base_id(connection, base)
             for batch in _batches(object_ids):
-                query = select(columns.object_id, columns.data).where(
+                # The cast makes bytes of what someone wrote into a SQLite file by hand, so that it is told as damage.
+                query = select(columns.object_id, cast(columns.data, LargeBinary).label("data")).where(
                     columns.base_id == base_id, columns.object_id.in_(batch)
                 )
                 found.update((row.object_id, bytes(row.data)) for row in connection.execute(query))
@@ -70,6 +92,35 @@ class SqlStore:
                 .limit(FIND_MAX)
             )
             return list(connection.scalars(query))
+
+    def objects(self, base: BaseId, *, written_after: float | None = None) -> Iterator[StoredObject]:
+        columns = tables.objects.c
+        with self._engine.connect() as connection:
+            query = select(columns.object_id, func.length(columns.data), columns.written_at)
+            query = query.where(columns.base_id == self._base_id(connection, base))
+            if written_after is not None:
+                query = query.where(columns.written_at > written_after)
+            # Paged by id, so that no cursor stays open while the caller works.
+            after = ""
+            while rows := connection.execute(
+                query.where(columns.object_id > after).order_by(columns.object_id).limit(PAGE)
+            ).all():
+                yield from (StoredObject(*row) for row in rows)
+                after = rows[-1][0]
+
+    @contextmanager
+    def writers_held(self, base: BaseId) -> Iterator[Delete]:
+        columns = tables.objects.c
+        with transaction(self._engine) as connection:
+            base_id = self._base_id(connection, base)
+            _lock_writers(connection, base_id, alone=True)
+
+            def remove(object_ids: Collection[str]) -> None:
+                for batch in _batches(object_ids):
+                    doomed = (columns.base_id == base_id) & columns.object_id.in_(batch)
+                    connection.execute(delete(tables.objects).where(doomed))
+
+            yield remove
 
     def refs(self, base: BaseId) -> dict[str, str]:
         columns = tables.refs.c
@@ -105,6 +156,13 @@ class SqlStore:
             raise BaseNotFound(base.name)
         return base_id
 
+    def _require(self, connection: Connection, base: BaseId, base_id: int, present: Collection[str]) -> None:
+        columns = tables.objects.c
+        for batch in _batches(present):
+            query = select(columns.object_id).where(columns.base_id == base_id, columns.object_id.in_(batch))
+            for missing in sorted(set(batch) - set(connection.scalars(query))):
+                raise ObjectCorrupt(base.name, missing, "is missing")
+
     def _move(self, connection: Connection, base: BaseId, base_id: int, move: RefMove) -> None:
         columns = tables.refs.c
         this_ref = (columns.base_id == base_id) & (columns.ref == move.ref)
@@ -122,6 +180,16 @@ class SqlStore:
         if moved != 1:
             found = connection.scalar(select(columns.commit_id).where(this_ref))
             raise RefMoved(base.name, move.ref, move.expected, found)
+
+
+def _lock_writers(connection: Connection, base_id: int, *, alone: bool) -> None:
+    """Keep `gc` and the writers of a base apart until the transaction ends; SQLite's write lock does it by itself.
+
+    Advisory, because PostgreSQL queues it fairly: shared row locks that overlap would keep `gc` waiting for ever.
+    """
+    if connection.dialect.name == "postgresql":
+        lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+        connection.execute(text(f"SELECT {lock}(:kind, :base)"), {"kind": _WRITERS, "base": base_id})
 
 
 def _batches(values: Collection[str]) -> Iterator[list[str]]:

@@ -1,13 +1,15 @@
 """The store contract: what keeps objects, refs and vectors. `memory_store` and `sql_store` implement it.
 
 Thread safety: every method may be called from any thread; `write` is atomic: all of it is kept or none.
-Ownership: a store keeps and returns its own copies. Objects are never changed or deleted.
+Ownership: a store keeps and returns its own copies. Objects are never changed, and deleted only by `gc`, which holds
+off the writers of the base for as long as it deletes.
 One contract suite, `tests/kb/test_store_contract.py`, runs on every implementation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +42,19 @@ class RefMove:
     new: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """`size` is in bytes; `written_at` in seconds since 1970, when the object was first written."""
+
+    id: str
+    size: int
+    written_at: float
+
+
+Delete = Callable[[Collection[str]], None]
+"""Deletes objects of one base."""
+
+
 class Store(Protocol):
     def create_base(self, base: BaseId) -> None:
         """Make an empty base. Raises `AlreadyExists`."""
@@ -47,10 +62,18 @@ class Store(Protocol):
     def bases(self, tenant: str) -> list[str]:
         """Names of the tenant's bases, sorted."""
 
-    def write(self, base: BaseId, objects: Mapping[str, bytes], moves: Sequence[RefMove] = ()) -> None:
+    def write(
+        self,
+        base: BaseId,
+        objects: Mapping[str, bytes],
+        moves: Sequence[RefMove] = (),
+        *,
+        present: Collection[str] = (),
+    ) -> None:
         """Add objects (those that exist already are left as they are) and move refs, in one transaction.
 
-        Raises `RefMoved` where a ref is not at its `expected`, `BaseNotFound` for an unknown base.
+        Raises `RefMoved` where a ref is not at its `expected`, `BaseNotFound` for an unknown base, `ObjectCorrupt`
+        where an object that must be `present` is not there (any more).
         """
 
     def read(self, base: BaseId, object_ids: Collection[str]) -> dict[str, bytes]:
@@ -58,6 +81,12 @@ class Store(Protocol):
 
     def find(self, base: BaseId, prefix: str) -> list[str]:
         """Ids of objects that start with `prefix`, sorted, the first `FIND_MAX`."""
+
+    def objects(self, base: BaseId, *, written_after: float | None = None) -> Iterator[StoredObject]:
+        """The base's objects, or those written after a time, in no order. Their bytes are not read."""
+
+    def writers_held(self, base: BaseId) -> AbstractContextManager[Delete]:
+        """While it is open no `write` to the base ends; what was deleted is gone when it closes without an error."""
 
     def refs(self, base: BaseId) -> dict[str, str]:
         """Ref → commit id. Raises `BaseNotFound`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import Column, Float, ForeignKey, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
 
 metadata = MetaData(
     naming_convention={
@@ -28,6 +28,7 @@ objects = Table(
     Column("base_id", Integer, ForeignKey("kb_bases.id"), primary_key=True),
     Column("object_id", String(64), primary_key=True),
     Column("data", LargeBinary, nullable=False),
+    Column("written_at", Float, nullable=False),
 )
 
 refs = Table(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kb.codec import canonical_json
 from kb.objects import pack
@@ -20,6 +21,10 @@ LEAF_MAX = 32
 Entries = Mapping[str, str]
 Reader = Callable[[str], bytes]
 """Gives the content (untagged bytes) of a tree object."""
+ReadMany = Callable[[Collection[str]], Mapping[str, bytes]]
+"""The same of several at once, by node."""
+Pair = tuple[str | None, str | None]
+"""Two nodes at one place; `None` is absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,32 +124,42 @@ def tree_get(root: str, item: str, read: Reader) -> str | None:
         root, depth = child[0], depth + 1
 
 
-def tree_diff(old: str, new: str, read: Reader) -> list[TreeDelta]:
-    """The entries that differ, by item id. Reads only nodes whose hashes differ."""
-    return sorted(_diff(old, new, read), key=lambda delta: delta.item)
+def tree_diff(old: str, new: str, read: ReadMany) -> list[TreeDelta]:
+    """The entries that differ, by item id. Reads only nodes whose hashes differ, a level of the tree at a time."""
+    deltas: list[TreeDelta] = []
+    pairs: list[Pair] = [(old, new)]
+    while pairs := [pair for pair in pairs if pair[0] != pair[1]]:
+        contents = {node: json.loads(data) for node, data in read({n for pair in pairs for n in pair if n}).items()}
+        deeper: list[Pair] = []
+        for left, right in pairs:
+            before, after = (contents[node] if node else {"entries": {}} for node in (left, right))
+            if "children" in before and "children" in after:
+                deeper += _children(before["children"], after["children"])
+            else:
+                deltas += _changed(_below(before, read), _below(after, read))
+        pairs = deeper
+    return sorted(deltas, key=lambda delta: delta.item)
 
 
-def _diff(old: str | None, new: str | None, read: Reader) -> Iterator[TreeDelta]:
-    if old == new:
-        return
-    before, after = _content(old, read), _content(new, read)
-    if "children" in before and "children" in after:
-        for slot in sorted(before["children"].keys() | after["children"].keys()):
-            left, right = before["children"].get(slot), after["children"].get(slot)
-            yield from _diff(left[0] if left else None, right[0] if right else None, read)
-        return
-    left_entries = tree_entries(old, read) if old else {}
-    right_entries = tree_entries(new, read) if new else {}
-    for item in left_entries.keys() | right_entries.keys():
-        if left_entries.get(item) != right_entries.get(item):
-            yield TreeDelta(item, left_entries.get(item), right_entries.get(item))
+def _children(before: Mapping[str, list[str]], after: Mapping[str, list[str]]) -> Iterator[Pair]:
+    for slot in sorted(before.keys() | after.keys()):
+        left, right = before.get(slot), after.get(slot)
+        yield left[0] if left else None, right[0] if right else None
 
 
-def _content(node: str | None, read: Reader) -> dict[str, dict[str, list[str]]]:
-    if node is None:
-        return {"entries": {}}
-    content: dict[str, dict[str, list[str]]] = json.loads(read(node))
-    return content
+def _below(content: Mapping[str, Any], read: ReadMany) -> Entries:
+    """All entries of a node, however deep."""
+    if "entries" in content:
+        entries: Entries = content["entries"]
+        return entries
+    inner = read([node for node, _ in content["children"].values()])
+    return {item: value for data in inner.values() for item, value in _below(json.loads(data), read).items()}
+
+
+def _changed(before: Entries, after: Entries) -> Iterator[TreeDelta]:
+    for item in before.keys() | after.keys():
+        if before.get(item) != after.get(item):
+            yield TreeDelta(item, before.get(item), after.get(item))
 
 
 def _applied(entries: dict[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:

@@ -45,7 +45,7 @@ class Training:
     piece_share: float = 0.35
     """Of databases, whose names are made of the tokenizer's entries and of Spider's words: a token that is never copied
     in training cannot be copied at all."""
-    spider_samples: int = 4
+    spider_samples: int = 8
     """A chunk of databases, where Spider's training questions are at hand."""
     learning_rate: float = 1.5e-3
     final_share: float = 0.02

@@ -162,9 +162,21 @@ def mini(
 
 
 @group.command()
+@json_option
+@click.option("--items", type=click.IntRange(min=1000), default=100_000, show_default=True, help="In the large base.")
+@click.option("--commits", type=click.IntRange(min=20), default=1_000, show_default=True, help="Of one item each.")
+def kb(as_json: bool, items: int, commits: int) -> None:
+    """Version control as a base grows: commits, diffs, storage, ten processes that commit at once."""
+    from evals.bench.kb.versions import version_rows
+
+    show("kb", lambda: version_rows(progress, large=items, commits=commits), as_json=as_json)
+
+
+@group.command()
 @click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("plot", type=click.Path(dir_okay=False, path_type=Path))
-def curve(result: Path, plot: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
+def curve(result: Path, plot: Path, as_json: bool) -> None:
     """Draw the learning curves of RESULT, which `kvasir bench mini --json` printed, into the SVG file PLOT."""
     from evals.bench.mini.curve import curves_of, draw
 
@@ -179,4 +191,4 @@ def curve(result: Path, plot: Path) -> None:
             draw(curves, plot)
         except ImportError as exc:
             raise PlotsNotInstalled(str(exc.name)) from exc
-    click.echo(f"{plot}: {len(curves)} curves")
+    click.echo(json.dumps({"plot": str(plot), "curves": len(curves)}) if as_json else f"{plot}: {len(curves)} curves")

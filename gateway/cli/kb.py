@@ -1,4 +1,4 @@
-"""`kvasir kb`: look into a knowledge base. The commands that change one are in `kb_changes.py`."""
+"""`kvasir kb`: look into a knowledge base. The commands that change or check one are in the files `kb_*.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gateway.cli import kb_changes
+from gateway.cli import kb_blame, kb_care, kb_changes, kb_merge
 from gateway.cli.session import Session, base_option, command_options
 from gateway.errors import BadRequest
 from kb.codec import item_to_dict
@@ -28,7 +28,7 @@ def group() -> None:
     """Read and change versioned knowledge."""
 
 
-for _command in kb_changes.COMMANDS:
+for _command in (*kb_changes.COMMANDS, *kb_merge.COMMANDS, *kb_blame.COMMANDS, *kb_care.COMMANDS):
     group.add_command(_command)
 
 
@@ -139,7 +139,7 @@ def export(session: Session, base_name: str, folder: Path, revision: str) -> Non
 @click.argument("name", required=False)
 @base_option
 @click.option("--at", "revision", default=MAIN, show_default=True, help="Where the new branch starts.")
-@click.option("--delete", is_flag=True, help="Delete the branch; its commits stay readable by id.")
+@click.option("--delete", is_flag=True, help="Delete the branch; its commits stay readable by id until 'gc'.")
 @command_options
 def branch(session: Session, base_name: str, name: str | None, revision: str, delete: bool) -> None:
     """List branches, or make (or delete) the branch NAME."""

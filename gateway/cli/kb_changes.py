@@ -12,6 +12,7 @@ import click
 from gateway.cli.session import Session, base_option, command_options, user_name
 from gateway.errors import BadRequest
 from kb.errors import BaseNotFound, NothingToCommit
+from kb.importers import FORMAT_NAMES
 from kb.knowledge_base import MAIN, Changes, KnowledgeBase, Snapshot
 from kb.sql_store import SqlStore
 
@@ -51,23 +52,64 @@ def introspect(
 
 
 @click.command("import")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("path", type=click.Path(path_type=Path))
 @base_option
 @branch_option
-@click.option("--prune", is_flag=True, help="Remove items of the base that the folder does not have.")
+@click.option(
+    "--from",
+    "format_",
+    type=click.Choice(["kvasir", *FORMAT_NAMES]),
+    default="kvasir",
+    show_default=True,
+    help="What PATH holds: a folder of 'kvasir kb export', or another tool's files.",
+)
+@click.option("--dialect", default="", help="SQL dialect of another tool's files, by sqlglot's name [as they say].")
+@click.option("--prune", is_flag=True, help="Remove items of the base that the folder does not have (kvasir only).")
 @command_options
-def import_(session: Session, base_name: str, branch: str, folder: Path, prune: bool) -> None:
-    """Commit what a knowledge FOLDER (see 'kvasir kb export') says."""
+def import_(session: Session, base_name: str, branch: str, path: Path, format_: str, dialect: str, prune: bool) -> None:
+    """Commit what the knowledge folder PATH says, or with --from what another tool's file or folder says."""
     from kb.folder import changes_from_folder, import_folder
 
-    items = import_folder(folder)
+    if format_ != "kvasir":
+        if prune:
+            raise BadRequest("--prune goes with Kvasir's own folders; leave it out: other files never remove items")
+        _import_other(session, base_name, branch, path, format_, dialect)
+        return
+    if dialect:
+        raise BadRequest("--dialect goes with --from; leave it out")
+    items = import_folder(path)
     _commit(
         session,
         base_name,
         branch,
         lambda snapshot: changes_from_folder(snapshot, items, prune=prune),
-        f"Import {folder.name}: {len(items)} items",
+        f"Import {path.name}: {len(items)} items",
     )
+
+
+def _import_other(session: Session, base_name: str, branch: str, path: Path, format_: str, dialect: str) -> None:
+    from kb.importers.changes import changes_from_import
+    from kb.importers.formats import import_as
+
+    imported = import_as(format_, path, _head(session, base_name, branch), dialect)
+    warnings = list(imported.warnings)
+
+    def changes(snapshot: Snapshot) -> Changes:
+        wanted, kept = changes_from_import(snapshot, imported)
+        warnings.extend(kept)
+        return wanted
+
+    message = f"Import {path.resolve().name} ({format_}): {len(imported.items)} items"
+    _commit(session, base_name, branch, changes, message, warnings)
+
+
+def _head(session: Session, base_name: str, branch: str) -> Snapshot | None:
+    """What the branch holds; `None` where the import will make the base."""
+    try:
+        with session.base(base_name) as base:
+            return base.snapshot(branch)
+    except BaseNotFound:
+        return None
 
 
 @click.command()
@@ -86,21 +128,32 @@ COMMANDS = (introspect, import_, revert)
 
 
 def _commit(
-    session: Session, base_name: str, branch: str, changes: Callable[[Snapshot], Changes], message: str
+    session: Session,
+    base_name: str,
+    branch: str,
+    changes: Callable[[Snapshot], Changes],
+    message: str,
+    warnings: list[str] | None = None,
 ) -> None:
-    """One commit of what differs from the branch's head; makes the base where it does not exist."""
+    """One commit of what differs from the branch's head; makes the base where it does not exist.
+
+    `warnings`, which `changes` may add to, are part of the result where they are given.
+    """
     author = user_name()
     with _base_or_new(session, base_name, branch, author) as base:
         snapshot = base.snapshot(branch)
         wanted = changes(snapshot)
+        told = {} if warnings is None else {"warnings": warnings}
+        for warning in warnings or ():
+            session.progress(f"warning: {warning}")
         try:
             commit = base.commit(wanted, author=author, message=message, branch=branch, onto=snapshot.commit.id)
         except NothingToCommit:
-            data = {"knowledge_base": base_name, "commit": snapshot.commit.id, "put": 0, "removed": 0}
+            data = {"knowledge_base": base_name, "commit": snapshot.commit.id, "put": 0, "removed": 0, **told}
             session.show(data, lambda: click.echo(f"nothing differs; {base_name} stays at {snapshot.commit.short_id}"))
             return
     put, removed = len(wanted.put), len(wanted.remove)
-    data = {"knowledge_base": base_name, "commit": commit.id, "put": put, "removed": removed}
+    data = {"knowledge_base": base_name, "commit": commit.id, "put": put, "removed": removed, **told}
     session.show(data, lambda: click.echo(f"{commit.short_id} {message} ({put} put, {removed} removed)"))
 
 

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("base_id", sa.Integer(), nullable=False),
         sa.Column("object_id", sa.String(length=64), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("written_at", sa.Float(), nullable=False),
         sa.ForeignKeyConstraint(["base_id"], ["kb_bases.id"], name=op.f("fk_kb_objects_base_id")),
         sa.PrimaryKeyConstraint("base_id", "object_id", name=op.f("pk_kb_objects")),
     )

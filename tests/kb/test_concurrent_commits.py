@@ -18,6 +18,7 @@ from kb.knowledge_base import Changes, KnowledgeBase
 from kb.memory_store import MemoryStore
 from kb.objects import Commit
 from kb.sql_store import SqlStore
+from kb.verify import verify
 
 MakeRule = Callable[..., Item]
 
@@ -49,10 +50,10 @@ class Interrupted(MemoryStore):
 
     interruptions: list[Callable[[], object]]
 
-    def write(self, base, objects, moves=()):  # type: ignore[no-untyped-def]
+    def write(self, base, objects, moves=(), *, present=()):  # type: ignore[no-untyped-def]
         if moves and self.interruptions:
             self.interruptions.pop(0)()
-        super().write(base, objects, moves)
+        super().write(base, objects, moves, present=present)
 
 
 @pytest.fixture
@@ -101,51 +102,58 @@ def test_threads_that_commit_at_once_lose_nothing(base: KnowledgeBase, rule: Mak
     assert len(base.log()) == 41
 
 
-WRITER = """
+WRITERS = """
+import multiprocessing
 import sys
 from kb.database import open_database
 from kb.items import Item, Rule
 from kb.knowledge_base import Changes, KnowledgeBase
 from kb.sql_store import SqlStore
 
-url, who = sys.argv[1:]
-base = KnowledgeBase(SqlStore(open_database(url)), "acme", "sales")
-sys.stdin.readline()
-for step in range(10):
-    item = Item(f"rule:{who}.{step}", "A rule", Rule("text"))
-    base.commit(Changes((item,)), author=who, message=f"Step {step}")
+url, writers, steps = sys.argv[1:]
+
+def work(who, start):
+    base = KnowledgeBase(SqlStore(open_database(url)), "acme", "sales")
+    start.wait()
+    for step in range(int(steps)):
+        item = Item(f"rule:{who}.{step}", "A rule", Rule("text"))
+        base.commit(Changes((item,)), author=who, message=f"Step {step}")
+
+# Forked, so that the libraries are imported once and not by each.
+context = multiprocessing.get_context("fork")
+start = context.Barrier(int(writers))
+processes = [context.Process(target=work, args=(f"w{number}", start)) for number in range(int(writers))]
+for process in processes:
+    process.start()
+for process in processes:
+    process.join()
+sys.exit(sum(process.exitcode != 0 for process in processes))
 """
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_processes_that_commit_at_once_lose_nothing(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(("kind", "steps"), [("sqlite", 100), ("postgres", 10)])
+def test_ten_processes_that_commit_at_once_lose_nothing(
+    kind: str, steps: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     sqlite = f"sqlite:///{tmp_path}/state.sqlite"
     url: str = sqlite if kind == "sqlite" else request.getfixturevalue("fresh_postgres")
     engine = open_database(url)
     upgrade(engine)
     base = KnowledgeBase.create(SqlStore(engine), "acme", "sales", author="ann")
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, url, f"w{number}"],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environ,
-        )
-        for number in range(4)
-    ]
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    complaints = [writer.communicate()[1] for writer in writers]
-    assert [writer.returncode for writer in writers] == [0, 0, 0, 0], complaints
-    expected = sorted(f"rule:w{number}.{step}" for number in range(4) for step in range(10))
+    command = [sys.executable, "-c", WRITERS, url, "10", str(steps)]
+    ended = subprocess.run(command, env=environ, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    expected = sorted(f"rule:w{number}.{step}" for number in range(10) for step in range(steps))
     assert list(base.snapshot().items) == expected
     log = base.log()
-    assert len(log) == 41
-    for number in range(4):
-        steps = [commit.message for commit in log if commit.author == f"w{number}"]
-        assert steps == [f"Step {step}" for step in reversed(range(10))]
+    assert len(log) == 10 * steps + 1
+    for number in range(10):
+        told = [commit.message for commit in log if commit.author == f"w{number}"]
+        assert told == [f"Step {step}" for step in reversed(range(steps))]
+    found = verify(base)
+    assert found.clean
+    assert found.checked["commit"] == len(log)
+    # A writer that lost the race left nothing behind.
+    assert sum(found.checked.values()) == len(list(base.store.objects(base.id)))
     engine.dispose()

@@ -264,3 +264,10 @@ def test_a_mistake_in_a_file_is_named_with_line_and_field(
     assert (caught.value.line, caught.value.field) == (line, field)
     assert problem.lower() in caught.value.problem.lower()
     assert str(caught.value).startswith(f"rule/a.md:{line}")
+
+
+@pytest.mark.parametrize("opened", ["[", "{a: "])
+def test_deep_nesting_is_refused_before_it_overruns_the_stack(opened: str) -> None:
+    text = f"---\nid: rule:x\ntitle: X\nentities: {opened * 100_000}\n---\n\nText.\n"
+    with pytest.raises(FolderInvalid, match=r"nested over 100 deep"):
+        read_item("x.md", "rule", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from kb.database import open_database, upgrade
-from kb.errors import AlreadyExists, BaseNotFound, RefMoved
+from kb.errors import AlreadyExists, BaseNotFound, ObjectCorrupt, RefMoved
 from kb.memory_store import MemoryStore
 from kb.sql_store import SqlStore
 from kb.store import BaseId, RefMove, Store
@@ -76,6 +77,8 @@ def test_an_unknown_base_is_refused_everywhere(sales: Store) -> None:
         lambda: sales.read(unknown, []),
         lambda: sales.find(unknown, "ab"),
         lambda: sales.refs(unknown),
+        lambda: list(sales.objects(unknown)),
+        lambda: sales.writers_held(unknown).__enter__(),
     ]
     for call in calls:
         with pytest.raises(BaseNotFound):
@@ -234,6 +237,63 @@ def test_reads_go_on_while_others_write(sales: Store) -> None:
 
     in_threads(4, work)
     assert sales.refs(SALES) == {"heads/main": "20"}
+
+
+def test_objects_are_listed_with_their_size_and_the_time_they_were_first_written(sales: Store) -> None:
+    before = time.time()
+    sales.write(SALES, {"a" * 64: b"four", "b" * 64: b""})
+    between = time.time()
+    time.sleep(0.01)
+    sales.write(SALES, {"a" * 64: b"four", "c" * 64: b"12345"})
+    listed = {each.id: each for each in sales.objects(SALES)}
+    assert {key: each.size for key, each in listed.items()} == {"a" * 64: 4, "b" * 64: 0, "c" * 64: 5}
+    assert before <= listed["a" * 64].written_at <= between < listed["c" * 64].written_at <= time.time()
+    assert [each.id for each in sales.objects(SALES, written_after=between)] == ["c" * 64]
+
+
+def test_a_write_that_needs_what_is_not_there_keeps_nothing(sales: Store) -> None:
+    sales.write(SALES, {"a" * 64: b"here"})
+    sales.write(SALES, {}, [RefMove("heads/main", None, "x")], present=["a" * 64])
+    with pytest.raises(ObjectCorrupt, match="is missing") as caught:
+        sales.write(SALES, {"c" * 64: b"new"}, [RefMove("heads/main", "x", "y")], present=["a" * 64, "b" * 64])
+    assert caught.value.object_id == "b" * 64
+    assert sales.refs(SALES) == {"heads/main": "x"}
+    assert sales.read(SALES, ["c" * 64]) == {}
+
+
+def test_writers_wait_while_they_are_held_and_readers_do_not(sales: Store) -> None:
+    objects = some_objects(1200)
+    sales.write(SALES, objects)
+    ended: list[float] = []
+
+    def write() -> None:
+        sales.write(SALES, {"a" * 64: b"new"})
+        ended.append(time.monotonic())
+
+    writer = threading.Thread(target=write)
+    with sales.writers_held(SALES) as delete:
+        writer.start()
+        delete(list(objects)[:1100])
+        assert len(sales.read(SALES, [*objects])) in (100, 1200)
+        time.sleep(0.2)
+        released = time.monotonic()
+    writer.join()
+    assert ended[0] >= released
+    assert sales.read(SALES, [*objects, "a" * 64]).keys() == {*list(objects)[1100:], "a" * 64}
+
+
+def test_a_deletion_that_fails_deletes_nothing(sales: Store) -> None:
+    objects = some_objects(3)
+    sales.write(SALES, objects)
+
+    def fail() -> None:
+        with sales.writers_held(SALES) as delete:
+            delete(list(objects))
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert sales.read(SALES, objects) == objects
 
 
 def test_vectors_come_back_bit_for_bit_by_model(store: Store) -> None:

@@ -1,0 +1,1 @@
+"""What the knowledge base's version control costs as it grows."""

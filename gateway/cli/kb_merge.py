@@ -1,0 +1,145 @@
+"""`kvasir kb merge` and `kvasir kb cherry-pick`: exit code 1 with the conflicts listed, where any is left."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from gateway.cli.session import Session, base_option, command_options, user_name
+from gateway.conflict_view import conflict_lines, conflicts_view
+from gateway.errors import BadRequest
+from kb.errors import MergeConflicts
+from kb.item_merge import Resolution, Side
+from kb.items import KINDS, Item
+from kb.knowledge_base import MAIN
+
+R = TypeVar("R")
+
+
+def resolution_options(command: Callable[..., R]) -> Callable[..., R]:
+    """--ours, --theirs, --base, --resolve and --onto."""
+    key = "ITEM[:FIELD]"
+    for option in (
+        click.option("--onto", metavar="COMMIT", help="The head that the resolutions were made for (see 'ours')."),
+        click.option("--resolve", multiple=True, metavar="ITEM=FILE", help="Take the item from a file, as exported."),
+        click.option("--base", "take_base", multiple=True, metavar=key, help="Take it as it was before both."),
+        click.option("--theirs", multiple=True, metavar=key, help="Take it as the other side has it."),
+        click.option("--ours", multiple=True, metavar=key, help="Take it as the branch has it."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("revision")
+@base_option
+@click.option("--into", default=MAIN, show_default=True, help="The branch to merge into.")
+@click.option("--no-ff", is_flag=True, help="Make a merge commit even where the branch could just move on.")
+@click.option("-m", "--message", help="Of the merge commit.")
+@resolution_options
+@command_options
+def merge(
+    session: Session,
+    base_name: str,
+    revision: str,
+    into: str,
+    no_ff: bool,
+    message: str | None,
+    onto: str | None,
+    **sides: tuple[str, ...],
+) -> None:
+    """Merge REVISION (a branch, tag or commit) into a branch, field by field."""
+    from kb.merge import merge as merge_commits
+
+    resolutions = _resolutions(**sides)
+    with session.base(base_name) as base, _conflicts_told(session):
+        merged = merge_commits(
+            base,
+            revision,
+            into=into,
+            author=user_name(),
+            message=message,
+            no_ff=no_ff,
+            resolutions=resolutions,
+            onto=onto,
+        )
+    commit = merged.commit
+    told = {
+        "up-to-date": f"already up to date at {commit.short_id}",
+        "fast-forward": f"{commit.short_id} fast-forward of {into}",
+        "merged": f"{commit.short_id} {commit.message}",
+    }[merged.outcome]
+    session.show(asdict(merged), lambda: click.echo(told))
+
+
+@click.command("cherry-pick")
+@click.argument("revision")
+@base_option
+@click.option("--branch", default=MAIN, show_default=True, help="The branch to commit on.")
+@resolution_options
+@command_options
+def cherry_pick(
+    session: Session, base_name: str, revision: str, branch: str, onto: str | None, **sides: tuple[str, ...]
+) -> None:
+    """Commit on a branch what the commit REVISION changed."""
+    from kb.cherry_pick import cherry_pick as pick
+
+    resolutions = _resolutions(**sides)
+    with session.base(base_name) as base, _conflicts_told(session):
+        commit = pick(base, revision, branch=branch, author=user_name(), resolutions=resolutions, onto=onto)
+    session.show(asdict(commit), lambda: click.echo(f"{commit.short_id} {commit.message}"))
+
+
+def _resolutions(
+    ours: tuple[str, ...], theirs: tuple[str, ...], take_base: tuple[str, ...], resolve: tuple[str, ...]
+) -> dict[str, Resolution]:
+    sides: tuple[tuple[Side, tuple[str, ...]], ...] = (("ours", ours), ("theirs", theirs), ("base", take_base))
+    given: list[tuple[str, Resolution]] = [(key, side) for side, keys in sides for key in keys]
+    given += [_item_given(each) for each in resolve]
+    twice = sorted({key for key, _ in given if sum(key == other for other, _ in given) > 1})
+    if twice:
+        raise BadRequest(f"'{twice[0]}' is resolved twice; give one of --ours, --theirs, --base, --resolve for it")
+    return dict(given)
+
+
+def _item_given(text: str) -> tuple[str, Item]:
+    from kb.item_file import read_item
+
+    # The name of an item may hold a '=', and so may that of a file: the file that is there decides.
+    splits = [(text[:at], text[at + 1 :]) for at, character in enumerate(text) if character == "="]
+    key, file = next((split for split in splits if Path(split[1]).is_file()), (splits or [("", "")])[0])
+    kind = next((kind for kind in KINDS if key.startswith(f"{kind}:")), None)
+    if kind is None:
+        raise BadRequest(
+            f"--resolve {text}: expected is ITEM=FILE, such as metric:revenue=revenue.md, "
+            "with a file as 'kvasir kb show ITEM' prints it"
+        )
+    try:
+        content = Path(file).read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise BadRequest(f"--resolve {text}: {file} cannot be read: {exc}") from exc
+    return key, read_item(file, kind, content)
+
+
+@contextmanager
+def _conflicts_told(session: Session) -> Iterator[None]:
+    try:
+        yield
+    except MergeConflicts as exc:
+        lines = conflict_lines(exc.conflicts)
+        session.show({"outcome": "conflicts", **conflicts_view(exc)}, lambda: click.echo("\n".join(lines)))
+        count = len(exc.conflicts)
+        session.progress(
+            f"{count} {'conflict' if count == 1 else 'conflicts'}; nothing was changed. Settle each with --ours, "
+            f"--theirs, --base or --resolve, and name what they were made for: --onto {exc.ours[:12]}"
+        )
+        sys.exit(1)
+
+
+COMMANDS = (merge, cherry_pick)
