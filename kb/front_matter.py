@@ -17,8 +17,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from kb.errors import FolderInvalid
+from kb.yaml_marks import MAX_DEPTH, wrong_line
 
-MAX_DEPTH = 100
 _LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _YAML = "tag:yaml.org,2002:"
 _GUESSED = {_YAML + tag for tag in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge")}
@@ -117,11 +117,7 @@ def load(file: str, text: str, first_line: int, types: Mapping[str, Any]) -> Fro
         line = first_line + text.count("\n", 0, exc.position)
         raise FolderInvalid(file, line, None, "holds a character that YAML does not allow") from exc
     except yaml.MarkedYAMLError as exc:
-        mark = exc.problem_mark or exc.context_mark
-        if exc.context_mark and mark and mark.line >= text.count("\n"):
-            # Something was left open until the end; where it was opened says more.
-            mark = exc.context_mark
-        line = first_line + mark.line if mark else first_line
+        line = first_line + (wrong_line(exc, text) or 0)
         raise FolderInvalid(file, line, None, f"is not YAML: {exc.problem or exc.context}") from exc
     if node is None:
         return FrontMatter({}, {})

@@ -15,9 +15,9 @@ import yaml
 from kb.importers.errors import SourceInvalid
 from kb.importers.record import Record
 from kb.importers.source import read_text
+from kb.yaml_marks import MAX_DEPTH, wrong_line
 
 _LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-MAX_DEPTH = 100
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 
@@ -33,11 +33,8 @@ def parse_yaml(file: str, text: str, first_line: int = 1) -> Record:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as exc:
-        mark = exc.problem_mark or exc.context_mark
-        if exc.context_mark and mark and mark.line >= text.count("\n"):
-            # Something was left open until the end; where it was opened says more.
-            mark = exc.context_mark
-        line = first_line + mark.line if mark else None
+        at = wrong_line(exc, text)
+        line = None if at is None else first_line + at
         raise SourceInvalid(file, f"is not YAML: {exc.problem or exc.context}", line=line) from exc
     except yaml.YAMLError as exc:
         raise SourceInvalid(file, "holds a character that YAML does not allow") from exc
