@@ -88,12 +88,13 @@ def database_samples(training: Training, chunk: int, pieces: Sequence[str] = ())
 
 
 def batches(
-    training: Training, tokenizer: Path, *, processes: int, first_chunk: int = 0
+    training: Training, tokenizer: Path, *, processes: int, chunks: Iterator[int] | None = None
 ) -> Iterator[tuple[Batch, int]]:
-    """Endless batches of about `batch_tokens`, each of one length, with the chunk that it came from."""
+    """Batches of about `batch_tokens`, each of one length, with the chunk that it came from; endless unless `chunks`
+    ends."""
     waiting: dict[int, list[Encoded]] = {length: [] for length in training.lengths}
     pad = _encoder(tokenizer).pad
-    for chunk, made in _chunks(training, tokenizer, processes, first_chunk):
+    for chunk, made in _chunks(training, tokenizer, processes, count() if chunks is None else chunks):
         for sample in made:
             length = next((length for length in training.lengths if len(sample[0]) <= length), None)
             if length is None:
@@ -105,19 +106,18 @@ def batches(
 
 
 def _chunks(
-    training: Training, tokenizer: Path, processes: int, first_chunk: int
+    training: Training, tokenizer: Path, processes: int, chunks: Iterator[int]
 ) -> Iterator[tuple[int, list[Encoded]]]:
     make = partial(encoded_chunk, training, tokenizer)
     if processes == 0:
-        for chunk in count(first_chunk):
+        for chunk in chunks:
             yield chunk, make(chunk)
+        return
     with get_context("spawn").Pool(processes, _quiet) as pool:
-        numbers = count(first_chunk)
-        waiting = deque((n, pool.apply_async(make, (n,))) for n in islice(numbers, processes * WAITING_CHUNKS))
-        while True:
+        waiting = deque((n, pool.apply_async(make, (n,))) for n in islice(chunks, processes * WAITING_CHUNKS))
+        while waiting:
             chunk, made = waiting.popleft()
-            following = next(numbers)
-            waiting.append((following, pool.apply_async(make, (following,))))
+            waiting.extend((n, pool.apply_async(make, (n,))) for n in islice(chunks, 1))
             yield chunk, made.get()
 
 

@@ -1,7 +1,8 @@
 """Trains kvasir-mini from an empty folder: `python -m backend.mini.train --folder DIR [--seconds N] [--resume]`.
 
-The folder gets the tokenizer, `log.jsonl`, `checkpoint.pt` and, whenever a checkpoint is written, `model/`: the
-weights in bfloat16 as transformers and vLLM load them.
+It uses every GPU of the machine, one process each, or else the CPU. The folder gets the tokenizer, `log.jsonl`,
+`checkpoint.pt` and, whenever a checkpoint is written, `model/`: the weights in bfloat16 as transformers and vLLM load
+them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 from math import cos, pi
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,9 +23,12 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
+from backend.mini.muon import Muon
+from backend.mini.replica import Replica, on_each
 from backend.mini.sample import Sample
 from backend.mini.stream import CHUNK_DATABASES, Batch, batches, database_samples
 from backend.mini.tokenizer import TextEncoder, train_tokenizer
@@ -75,10 +79,13 @@ def _text(sample: Sample) -> str:
 
 
 class Trainer:
-    """A run in `folder`: its model, optimiser and place in the data."""
+    """A run in `folder`: its model, optimisers and place in the data. Of several replicas, the first one writes."""
 
-    def __init__(self, folder: Path, training: Training, *, device: str, compiled: bool = False) -> None:
+    def __init__(
+        self, folder: Path, training: Training, *, device: str, compiled: bool = False, replica: Replica | None = None
+    ) -> None:
         self.folder, self.training, self.device = folder, training, torch.device(device)
+        self._replica = replica or Replica()
         encoder = TextEncoder(folder)
         shape = replace(training.shape, vocab_tokens=-(-encoder.size // 64) * 64)
         self.model = build_model(shape, training.seed, end=encoder.end, pad=encoder.pad).to(self.device)
@@ -86,11 +93,15 @@ class Trainer:
         if compiled:
             for layer in self.model.model.layers:
                 layer.compile(dynamic=False)
-        matrices = [weight for weight in self.model.parameters() if weight.dim() >= 2]
-        others = [weight for weight in self.model.parameters() if weight.dim() < 2]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": training.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=training.learning_rate,
+        matrices = [weight for weight in self.model.model.layers.parameters() if weight.dim() == 2]
+        inside = set(matrices)
+        others = [weight for weight in self.model.parameters() if weight not in inside]
+        self.muon = Muon(matrices, momentum=training.momentum, weight_decay=training.weight_decay)
+        self.adamw = torch.optim.AdamW(
+            [
+                {"params": [weight for weight in others if weight.dim() == 2], "weight_decay": training.weight_decay},
+                {"params": [weight for weight in others if weight.dim() < 2], "weight_decay": 0.0},
+            ],
             betas=(0.9, 0.95),
             fused=self.device.type == "cuda",
         )
@@ -118,18 +129,30 @@ class Trainer:
         return (losses * weights).sum() / weights.sum(), answer_loss
 
     def step(self, batch: Batch, spent: float) -> tuple[torch.Tensor, float]:
-        """One update at the share `spent` of the budget; gives the answers' loss and the learning rate."""
-        rate = self._learning_rate(spent)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        """One update at the share `spent` of the budget; gives the answers' loss and AdamW's learning rate."""
+        share = self._learning_share(spent)
         loss, answer_loss = self.loss(batch)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self._replica.average_gradients(self.model.parameters())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.training.clip)
-        self.optimizer.step()
+        rate = self.training.learning_rate * share
+        for group in self.adamw.param_groups:
+            group["lr"] = rate
+        self.adamw.step()
+        self.muon.step(self.training.matrix_learning_rate * share)
         self.steps += 1
-        self.tokens += batch.ids.size
+        self.tokens += batch.ids.size * self._replica.count
         return answer_loss, rate
+
+    def warm_up(self) -> None:
+        """Compile for every length of batch now, since later each replica would wait for the others' compilers."""
+        training = self.training
+        for length in training.lengths:
+            rows = max(1, training.batch_tokens // length)
+            ids = np.full((rows, length), self._pad + 1, dtype=np.uint16)
+            self.loss(Batch(ids, np.ones((rows, length), dtype=np.bool_)))[0].backward()  # type: ignore[no-untyped-call]
+        self.model.zero_grad(set_to_none=True)
 
     def run(self, source: Iterator[tuple[Batch, int]], *, max_steps: int | None = None) -> None:
         """Train until the budget of seconds, or of steps, is spent; then write the last checkpoint."""
@@ -139,6 +162,7 @@ class Trainer:
         noted_tokens = self.tokens
         for batch, chunk in source:
             spent = self.seconds / self.training.seconds if max_steps is None else self.steps / max_steps
+            spent = self._replica.of_first(spent)
             if spent >= 1:
                 break
             answer_loss, rate = self.step(batch, spent)
@@ -159,9 +183,12 @@ class Trainer:
 
     def save(self) -> None:
         """Replace the checkpoint, then the folder that a server loads; a reader never sees half of either."""
+        if not self._replica.first:
+            return
         state = {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "adamw": self.adamw.state_dict(),
+            "muon": self.muon.state(),
             "place": {"steps": self.steps, "tokens": self.tokens, "chunk": self.chunk, "seconds": self.seconds},
         }
         torch.save(state, self.folder / "checkpoint.new")
@@ -178,17 +205,22 @@ class Trainer:
     def resume(self) -> None:
         state = torch.load(self.folder / "checkpoint.pt", map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.adamw.load_state_dict(state["adamw"])
+        self.muon.load(state["muon"])
         place = state["place"]
         self.steps, self.tokens, self.chunk = place["steps"], place["tokens"], place["chunk"] + 1
         self.seconds = place["seconds"]
 
-    def _learning_rate(self, spent: float) -> float:
+    def _learning_share(self, spent: float) -> float:
+        """Of the peak learning rates."""
         warm = min(1.0, (self.steps + 1) / self.training.warmup_steps)
         low = self.training.final_share
-        return self.training.learning_rate * warm * (low + (1 - low) * (1 + cos(pi * min(1.0, spent))) / 2)
+        return warm * (low + (1 - low) * (1 + cos(pi * min(1.0, spent))) / 2)
 
     def _log(self, answer_loss: float, rate: float, speed: float) -> None:
+        """The loss is that of the first replica's text."""
+        if not self._replica.first:
+            return
         entry = {
             "step": self.steps,
             "tokens": self.tokens,
@@ -235,40 +267,46 @@ def ahead(source: Iterator[tuple[Batch, int]], count: int = 8) -> Iterator[tuple
         yield queue.get()
 
 
+def work(replica: Replica, *, training: Training, folder: Path, processes: int, given: argparse.Namespace) -> None:
+    """One replica's part of a run; `processes` make its text."""
+    torch.set_float32_matmul_precision("high")
+    cuda = torch.cuda.is_available()
+    device = f"cuda:{replica.rank}" if cuda else "cpu"
+    if cuda:
+        torch.cuda.set_device(replica.rank)
+    replica.join("nccl" if cuda else "gloo")
+    trainer = Trainer(folder, training, device=device, compiled=cuda and not given.eager, replica=replica)
+    if given.weights:
+        trainer.start_from(given.weights)
+    if given.resume:
+        trainer.resume()
+    places = count(trainer.chunk + replica.rank, replica.count)
+    source = ahead(batches(training, folder, processes=processes, chunks=places))
+    if cuda:
+        trainer.warm_up()
+    trainer.run(source)
+    replica.leave()
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description="Train kvasir-mini.")
     options.add_argument("--folder", type=Path, required=True)
     options.add_argument("--seconds", type=float, default=Training().seconds)
-    options.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 2))
+    options.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 2), help="that make text")
+    options.add_argument("--replicas", type=int, default=max(1, torch.cuda.device_count()), help="a GPU each")
     options.add_argument("--data", type=Path, help="Spider's folder: its training questions are mixed in")
     options.add_argument("--weights", type=Path, help="a model folder to go on from, with its tokenizer")
-    options.add_argument("--learning-rate", type=float, default=Training().learning_rate)
-    options.add_argument("--batch-tokens", type=int, default=Training().batch_tokens)
-    options.add_argument("--piece-share", type=float, default=Training().piece_share)
     options.add_argument("--resume", action="store_true")
     options.add_argument("--eager", action="store_true", help="without torch.compile")
     given = options.parse_args()
-    training = replace(
-        Training(),
-        seconds=given.seconds,
-        data=str(given.data or ""),
-        learning_rate=given.learning_rate,
-        batch_tokens=given.batch_tokens,
-        piece_share=given.piece_share,
-    )
+    training = replace(Training(), seconds=given.seconds, data=str(given.data or ""))
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.weights:
         copy_tokenizer(given.weights, given.folder)
     if not (given.folder / "tokenizer.json").exists():
         make_tokenizer(training, given.folder, given.processes)
-    torch.set_float32_matmul_precision("high")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    trainer = Trainer(given.folder, training, device=device, compiled=device == "cuda" and not given.eager)
-    if given.weights:
-        trainer.start_from(given.weights)
-    if given.resume:
-        trainer.resume()
-    trainer.run(ahead(batches(training, given.folder, processes=given.processes, first_chunk=trainer.chunk)))
+    processes = max(1, given.processes // given.replicas)
+    on_each(given.replicas, partial(work, training=training, folder=given.folder, processes=processes, given=given))
 
 
 if __name__ == "__main__":

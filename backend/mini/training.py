@@ -48,8 +48,12 @@ class Training:
     spider_samples: int = 8
     """A chunk of databases, where Spider's training questions are at hand."""
     learning_rate: float = 1.5e-3
+    """AdamW's, for embeddings and norms."""
+    matrix_learning_rate: float = 3e-3
+    """Muon's, for the matrices of the layers."""
+    momentum: float = 0.95
     final_share: float = 0.02
-    """Of the peak learning rate, at the end."""
+    """Of the peak learning rates, at the end."""
     warmup_steps: int = 200
     weight_decay: float = 0.1
     clip: float = 1.0

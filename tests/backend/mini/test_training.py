@@ -26,6 +26,7 @@ TINY = Training(
     batch_tokens=8192,
     warmup_steps=2,
     learning_rate=5e-3,
+    matrix_learning_rate=5e-3,
     context_share=0.0,
 )
 
@@ -143,6 +144,22 @@ def test_what_is_saved_gives_the_same_logits_and_resumes(tmp_path: Path, tokeniz
     assert (resumed.steps, resumed.tokens, resumed.chunk) == (2, 2 * batch.ids.size, 4)
     resumed.run(repeat((batch, 4), 10), max_steps=3)
     assert resumed.steps == 3
+
+
+def test_a_run_that_is_resumed_goes_on_with_the_momentum_it_had(tmp_path: Path, tokenizer: Path, batch: Batch) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.mkdir()
+    cut.mkdir()
+    steady = trainer_in(whole, tokenizer)
+    trainer_in(cut, tokenizer).run(repeat((batch, 3), 10), max_steps=2)
+    resumed = trainer_in(cut, tokenizer)
+    resumed.resume()
+    for step in range(4):
+        steady.step(batch, 0.1 if step > 1 else step / 2)
+    for _ in range(2):
+        resumed.step(batch, 0.1)
+    for one, other in zip(steady.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_a_run_logs_its_tokens_and_loss(tmp_path: Path, tokenizer: Path, batch: Batch) -> None:
