@@ -330,7 +330,7 @@ def _said(value: Value) -> str:
 
 
 def _plural(spoken: str) -> str:
-    if spoken.endswith("y") and spoken[-2] not in "aeiou":
+    if spoken.endswith("y") and spoken[-2:-1] not in tuple("aeiou"):
         return spoken[:-1] + "ies"
     return (
         spoken

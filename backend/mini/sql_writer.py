@@ -240,5 +240,7 @@ _RESERVED = frozenset(
     "do no row view temp into union exists between like then else when using cross left inner outer natural having "
     "distinct offset glob raise rename replace with without over window range rows filter each fail action of "
     "isnull abort after before begin cast conflict constraint database detach drop except full ignore insert "
-    "instead pragma primary query right rollback trigger unique update vacuum virtual test".split()
+    "instead pragma primary query right rollback trigger unique update vacuum virtual test intersect notnull collate "
+    "autoincrement create current_date current_time current_timestamp deferrable delete escape foreign nothing "
+    "returning true false".split()
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -78,9 +79,15 @@ def database_samples(training: Training, chunk: int, pieces: Sequence[str] = ())
     first = chunk * CHUNK_DATABASES
     for database in range(first, first + CHUNK_DATABASES):
         random = Random(f"{training.seed}/{database}/instructions")
+        try:
+            made = list(conversations_of(training, database, pieces))
+        except Exception as exc:  # noqa: BLE001 - a worker's outermost edge.
+            # One of some hundred thousand databases, with a name that nobody foresaw, must not end the run.
+            print(f"database {database} left out: {exc!r}", file=sys.stderr)  # noqa: T201
+            continue
         yield [
             under_instructions(sample, random.choice(INSTRUCTIONS)) if random.random() < 0.5 else sample
-            for sample in conversations_of(training, database, pieces)
+            for sample in made
         ]
     if training.data and first >= training.easy_databases:
         random = Random(f"{training.seed}/{chunk}/spider")

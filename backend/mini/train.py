@@ -254,17 +254,23 @@ def copy_tokenizer(source: Path, target: Path) -> None:
             shutil.copy(source / name, target / name)
 
 
-def ahead(source: Iterator[tuple[Batch, int]], count: int = 8) -> Iterator[tuple[Batch, int]]:
-    """The same batches, made by a thread while the device works."""
-    queue: Queue[tuple[Batch, int]] = Queue(count)
+def ahead(source: Iterator[tuple[Batch, int]], waiting: int = 8) -> Iterator[tuple[Batch, int]]:
+    """The same batches, made by a thread while the device works. What `source` raises is raised here."""
+    queue: Queue[tuple[Batch, int] | Exception | None] = Queue(waiting)
 
     def put() -> None:
-        for entry in source:
-            queue.put(entry)
+        try:
+            for entry in source:
+                queue.put(entry)
+            queue.put(None)
+        except Exception as exc:  # noqa: BLE001 - a thread's outermost edge; who waits raises it again
+            queue.put(exc)
 
     Thread(target=put, daemon=True).start()
-    while True:
-        yield queue.get()
+    while (entry := queue.get()) is not None:
+        if isinstance(entry, Exception):
+            raise entry
+        yield entry
 
 
 def work(replica: Replica, *, training: Training, folder: Path, processes: int, given: argparse.Namespace) -> None:
