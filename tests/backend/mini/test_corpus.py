@@ -191,3 +191,17 @@ def test_where_pieces_are_given_nearly_all_names_are_made_of_them() -> None:
     spec = random_database(Random(2), pieces=("zub", "quoll"))
     spoken = [word for table in spec.tables for word in table.thing.singular.split()]
     assert sum("zub" in word or "quoll" in word for word in spoken) >= len(spec.tables) / 2
+
+
+def test_names_that_are_words_of_sql_or_single_letters_still_give_samples() -> None:
+    words = "intersect returning create true current_date select order s y to as null values union".split()
+    for number in range(6):
+        random = Random(f"{SEED}/words/{number}")
+        spec = random_database(random, words)
+        with closing(fill(spec, random)) as connection:
+            skills = Skills(spec, connection, random)
+            made = [skills.plain() for _ in range(12)]
+            assert any(made)
+            for sample in made:
+                if sample is not None:
+                    assert connection.execute(sample.answer).fetchall()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from backend.engine import Message
 from backend.mini.evaluate import ROWS, Case, evaluate, held_out, is_right, wilson
 from backend.mini.sample import Sample
-from backend.mini.stream import Batch, batches, conversations_of
+from backend.mini.stream import Batch, batches, conversations_of, database_samples
 from backend.mini.tokenizer import TextEncoder, train_tokenizer
-from backend.mini.train import Trainer, make_tokenizer
+from backend.mini.train import Trainer, ahead, make_tokenizer
 from backend.mini.training import Shape, Training
 
 TINY = Training(
@@ -119,6 +121,38 @@ def test_batches_are_the_same_whatever_the_number_of_processes(tokenizer: Path, 
     made, _ = next(batches(TINY, tokenizer, processes=1))
     assert (made.ids == batch.ids).all()
     assert (made.answers == batch.answers).all()
+
+
+def test_batches_made_ahead_end_as_their_source_does(batch: Batch) -> None:
+    def broken() -> Iterator[tuple[Batch, int]]:
+        yield batch, 1
+        raise OSError("the disk is full")
+
+    assert [chunk for _, chunk in ahead(iter([(batch, 1), (batch, 2)]))] == [1, 2]
+    source = ahead(broken())
+    assert next(source) == (batch, 1)
+    with pytest.raises(OSError, match="the disk is full"):
+        next(source)
+
+
+def test_replicas_share_the_chunks_between_them(tokenizer: Path) -> None:
+    seen = [[chunk for _, chunk in batches(TINY, tokenizer, processes=0, chunks=iter(own))] for own in ((1, 3), (2, 4))]
+    assert set(seen[0]) <= {1, 3}
+    assert set(seen[1]) <= {2, 4}
+    assert all(seen)
+
+
+def test_a_database_that_sqlite_does_not_take_is_left_out_and_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(training: Training, database: int, pieces: object) -> Iterator[Sample]:
+        if database == 13:
+            raise sqlite3.OperationalError("reserved name")
+        yield Sample("plain", "show 1", (Message(role="system", content=""),), "SELECT 1")
+
+    monkeypatch.setattr("backend.mini.stream.conversations_of", failing)
+    assert len(list(database_samples(TINY, 1))) == 11
+    assert "database 13 left out: OperationalError('reserved name')" in capsys.readouterr().err
 
 
 def test_a_small_model_learns_a_few_samples(tmp_path: Path, tokenizer: Path, batch: Batch) -> None:
