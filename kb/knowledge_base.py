@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from kb.ancestry import is_ancestor
+from kb.changes import Changes as Changes
+from kb.changes import Snapshot as Snapshot
 from kb.codec import decode_item, encode_item
 from kb.diff import Diff, ItemChange
 from kb.errors import (
@@ -21,43 +23,25 @@ from kb.errors import (
     BranchNotFound,
     CommitNotFound,
     Conflict,
-    InvalidName,
     ItemNotFound,
     NotADescendant,
     NothingToCommit,
     ObjectCorrupt,
     RefMoved,
+    TagNotFound,
 )
 from kb.items import Item
 from kb.objects import Commit, Tag, is_intact, pack, pack_commit, unpack, unpack_commit
+from kb.quarantine import settled
+from kb.ref_names import COMMIT_DIGITS, check_base_name, check_ref_name
 from kb.store import FIND_MAX, BaseId, RefMove, Store
 from kb.tree import TreeWriter, tree_diff, tree_entries, tree_get
 
 MAIN = "main"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}\Z")
 _REVISION = re.compile(r"(?P<name>.+?)(?P<steps>(~\d{0,9}|\^)*)\Z")
-_HEX = re.compile(r"[0-9a-f]{4,64}\Z")
 
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a commit changes: items to put (added or replaced, by id) and ids to remove."""
-
-    put: tuple[Item, ...] = ()
-    remove: tuple[str, ...] = ()
-
-    @property
-    def ids(self) -> set[str]:
-        return {item.id for item in self.put} | set(self.remove)
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All items of one commit. `hashes` maps item id → item hash."""
-
-    commit: Commit
-    hashes: Mapping[str, str]
-    items: Mapping[str, Item] = field(repr=False)
+FEW = 64
+"""Up to so many items are looked for in a tree one by one; for more, all of it is read."""
 
 
 class KnowledgeBase:
@@ -74,8 +58,7 @@ class KnowledgeBase:
     @classmethod
     def create(cls, store: Store, tenant: str, name: str, *, author: str) -> KnowledgeBase:
         """Make a base with an empty first commit on `main`. Raises `AlreadyExists`, `InvalidName`."""
-        if not _NAME.match(name) or "/" in name:
-            raise InvalidName("knowledge base", name)
+        check_base_name(name)
         try:
             store.create_base(BaseId(tenant, name))
         except AlreadyExists:
@@ -117,6 +100,13 @@ class KnowledgeBase:
                 commit = self.commit_at(commit.parent)
         return commit
 
+    def head(self, branch: str = MAIN) -> Commit:
+        """Raises `BranchNotFound`."""
+        commit_id = self.branches().get(branch)
+        if commit_id is None:
+            raise BranchNotFound(self.name, branch)
+        return self.commit_at(commit_id)
+
     def commit_at(self, commit_id: str) -> Commit:
         """The commit of a full id."""
         return unpack_commit(self.name, commit_id, self._object(commit_id))
@@ -144,6 +134,13 @@ class KnowledgeBase:
         items = {item: decode_item(objects[item_hash]) for item, item_hash in hashes.items()}
         return Snapshot(commit, hashes, items)
 
+    def schemas(self, commit: Commit) -> dict[str, Item]:
+        """The schema items of a commit, by id; no other item is read."""
+        hashes = tree_entries(commit.tree, self.tree_node)
+        hashes = {item: item_hash for item, item_hash in hashes.items() if item.startswith("schema:")}
+        items = self.items_by_hash(hashes.values())
+        return {item: items[item_hash] for item, item_hash in hashes.items()}
+
     def item(self, item_id: str, revision: str = MAIN) -> Item:
         commit = self.resolve(revision)
         item_hash = self._hash_of(item_id, commit)
@@ -153,7 +150,20 @@ class KnowledgeBase:
 
     def items_by_hash(self, hashes: Iterable[str]) -> dict[str, Item]:
         """Items by the hash a trace or session recorded, whatever the commit."""
-        return {key: decode_item(data) for key, data in self._objects(set(hashes), "item").items()}
+        return {key: decode_item(data) for key, data in self.item_bytes(hashes).items()}
+
+    def item_bytes(self, hashes: Iterable[str]) -> dict[str, bytes]:
+        """The same as canonical JSON, for who looks into many and needs few."""
+        return self._objects(set(hashes), "item")
+
+    def hashes_of(self, item_ids: Collection[str], commit: Commit) -> dict[str, str]:
+        """Item id → item hash at a commit; ids that are not there are left out."""
+        if len(item_ids) > FEW:
+            entries = tree_entries(commit.tree, self.tree_node)
+            return {item: entries[item] for item in item_ids if item in entries}
+        read = lru_cache(self.tree_node)
+        found = {item: tree_get(commit.tree, item, read) for item in item_ids}
+        return {item: item_hash for item, item_hash in found.items() if item_hash is not None}
 
     def tree_node(self, node: str) -> bytes:
         """The content of a node of a commit's tree, as the functions of `kb/tree.py` read it."""
@@ -187,19 +197,18 @@ class KnowledgeBase:
         onto: str | None = None,
     ) -> Commit:
         """Commit on a branch's head. If `onto` names the commit the changes were made for, an item that changed
-        between it and the head is a `Conflict`; so is one another writer changes while this runs.
+        between it and the head is a `Conflict`; so is one another writer changes while this runs. What the schema
+        loses quarantines who reads it, in the same commit (`kb/quarantine.py`).
 
         Raises `NothingToCommit` where no item would change.
         """
-        head = self.branches().get(branch)
-        if head is None:
-            raise BranchNotFound(self.name, branch)
-        known = onto or head
+        head = self.head(branch).id
+        known = made_for = onto or head
         while True:
             self.refuse_conflicts(known, head, changes.ids, branch)
             try:
                 return self.commit_on(
-                    (head,), changes, author=author, message=message, branch=branch, evidence=evidence
+                    (head,), changes, author=author, message=message, branch=branch, evidence=evidence, known=made_for
                 )
             except RefMoved as moved:
                 if moved.found is None:
@@ -215,17 +224,20 @@ class KnowledgeBase:
         message: str,
         branch: str,
         evidence: Mapping[str, str] | None = None,
+        known: str | None = None,
     ) -> Commit:
         """Commit what `changes` makes of the first parent, which must be the branch's head: raises `RefMoved`.
 
         More than one parent makes a merge, which is recorded even where it changes nothing; else that is
-        `NothingToCommit`.
+        `NothingToCommit`. `known` is the commit against whose schema the items were written, if not that parent.
         """
         first = self.commit_at(parents[0])
-        written, root = self._tree_after(first, changes)
+        step = settled(self, first, changes, self.commit_at(known) if known else first)
+        written, root = self._tree_after(first, step.changes)
         if root == first.tree and len(parents) == 1:
             raise NothingToCommit(self.name, branch)
-        return self._write_commit(written, root, parents, branch, first.id, author, message, evidence or {})
+        told = {**(evidence or {}), **step.evidence}
+        return self._write_commit(written, root, parents, branch, first.id, author, message, told)
 
     def refuse_conflicts(self, known: str, head: str, item_ids: Collection[str], branch: str) -> None:
         """Raise `Conflict` where one of the items changed from commit `known` to `head`."""
@@ -244,10 +256,18 @@ class KnowledgeBase:
         return self._make_ref("tag", f"tags/{name}", name, at)
 
     def delete_branch(self, name: str) -> None:
+        """Its commits stay readable by their ids until a `gc`. Raises `BranchNotFound`, for `main` as well."""
         head = self.branches().get(name)
         if head is None or name == MAIN:
             raise BranchNotFound(self.name, name)
         self.store.write(self.id, {}, [RefMove(f"heads/{name}", head, None)])
+
+    def delete_tag(self, name: str) -> None:
+        """Raises `TagNotFound`."""
+        commit = self.tags().get(name)
+        if commit is None:
+            raise TagNotFound(self.name, name)
+        self.store.write(self.id, {}, [RefMove(f"tags/{name}", commit, None)])
 
     def fast_forward(self, branch: str, to: str, *, expected: str) -> None:
         """Move a branch from commit `expected` to `to`. Raises `RefMoved` if the branch has moved on, `NotADescendant`
@@ -261,7 +281,7 @@ class KnowledgeBase:
     def reset_branch(self, branch: str, to: str) -> None:
         """Point a work branch (a proposal's) at a commit, making it where it does not exist. Never for `main`."""
         assert branch != MAIN, "main only moves forward"
-        _check_ref_name("branch", branch)
+        check_ref_name("branch", branch)
         head, target = self.branches().get(branch), self.resolve(to).id
         if head != target:
             self._point(f"heads/{branch}", head, target)
@@ -322,7 +342,7 @@ class KnowledgeBase:
         return commit
 
     def _make_ref(self, what: str, ref: str, name: str, at: str) -> Commit:
-        _check_ref_name(what, name)
+        check_ref_name(what, name)
         commit = self.resolve(at)
         try:
             self._point(ref, None, commit.id)
@@ -347,7 +367,7 @@ class KnowledgeBase:
         for ref in (f"heads/{wanted}", f"tags/{wanted}"):
             if ref in refs:
                 return self.commit_at(refs[ref])
-        if not _HEX.match(name):
+        if not COMMIT_DIGITS.match(name):
             raise CommitNotFound(self.name, name)
         found = self.store.find(self.id, name)
         objects = self.store.read(self.id, found)
@@ -376,9 +396,3 @@ class KnowledgeBase:
         if not is_intact(object_id, data):
             raise ObjectCorrupt(self.name, object_id, "does not hash to its name")
         return data
-
-
-def _check_ref_name(what: str, name: str) -> None:
-    # What reads as an abbreviated commit id would hide that commit.
-    if not _NAME.match(name) or _HEX.match(name) or name == "HEAD":
-        raise InvalidName(what, name)

@@ -18,6 +18,8 @@ from kb.items import (
     Entity,
     Gotcha,
     Item,
+    Loss,
+    LostColumn,
     Metric,
     Preference,
     Provenance,
@@ -67,7 +69,10 @@ bodies = st.one_of(
     st.builds(Preference, any_text, any_text),
 )
 _items = st.builds(
-    lambda name, body, **head: Item(id=f"{body.kind}:{name}", body=body, **head),
+    # Of an item in use, a commit would take away what it says to have lost.
+    lambda name, body, status, lost, **head: Item(
+        id=f"{body.kind}:{name}", body=body, status=status, lost=() if status == "active" else lost, **head
+    ),
     names,
     bodies,
     title=any_text.filter(str.strip),
@@ -77,6 +82,16 @@ _items = st.builds(
     schema_fingerprint=any_text,
     usage=st.sampled_from(get_args(Usage)),
     status=st.sampled_from(get_args(Status)),
+    lost=st.lists(
+        st.builds(
+            LostColumn,
+            any_text.map(lambda text: f"of no table.{text}"),
+            any_text,
+            st.sampled_from(get_args(Loss)),
+            any_text,
+        ),
+        max_size=2,
+    ).map(tuple),
     supersedes=texts,
     provenance=st.none() | st.builds(Provenance, any_text, any_text, any_text, any_text, any_text),
 )
