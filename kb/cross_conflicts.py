@@ -92,20 +92,21 @@ class SideChange:
 
 def metrics_defined_twice(ours: SideChange, theirs: SideChange) -> Iterator[MetricDefinedTwice]:
     """Pairs of metrics that share a name and are no pair in the base already."""
-    mine = [item for item in ours.written() if isinstance(item.body, Metric)]
-    for item in theirs.written():
-        if not isinstance(item.body, Metric):
-            continue
-        for other in mine:
-            shared = _names(other).keys() & _names(item).keys()
-            apart = other.id != item.id and other.id not in theirs.new and item.id not in ours.new
-            if (
-                shared
-                and apart
-                and _computed(other) != _computed(item)
-                and not _pair_of_base(ours, theirs, other, item)
-            ):
-                yield MetricDefinedTwice(other, item, _names(item)[min(shared)])
+    mine, others = ([item for item in side.written() if isinstance(item.body, Metric)] for side in (ours, theirs))
+    both = {item.id for item in mine} & {item.id for item in others}
+    called: dict[str, list[Item]] = {}
+    for item in mine:
+        for name in _names(item):
+            called.setdefault(name, []).append(item)
+    for item in others:
+        found = {
+            other.id: (other, name) for name in sorted(_names(item), reverse=True) for other in called.get(name, ())
+        }
+        for other, name in found.values():
+            # What both sides wrote is merged field by field, and a pair of it is one that a side made by itself.
+            new = both.isdisjoint({item.id, other.id}) and not _pair_of_base(ours, theirs, other, item)
+            if new and _computed(other) != _computed(item):
+                yield MetricDefinedTwice(other, item, _names(item)[name])
 
 
 def schemas_removed(changed: SideChange, removing: SideChange) -> Iterator[SchemaRemoved]:

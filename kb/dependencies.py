@@ -60,6 +60,27 @@ def misstated(item: Item, tables: Tables) -> tuple[str, ...] | None:
     return None if said == reads.columns else tuple(sorted(spelled[name] for name in reads.columns))
 
 
+def doubts(items: Iterable[Item], tables: Tables) -> list[str]:
+    """What a person who wrote items should know: a `depends_on` that their SQL contradicts, columns that are not
+    there.
+    """
+    known = {table.lower(): {name.lower() for name in names} for table, names in tables.items()}
+    told: list[str] = []
+    for item in items:
+        said = ", ".join(item.depends_on)
+        found = misstated(item, tables) if said else None
+        if found is not None:
+            told.append(
+                f"{item.id}: depends_on says {said}, its SQL reads {', '.join(found) or 'no column'}; that counts"
+            )
+        if item.status in ("active", "proposed"):
+            pairs = [name.rpartition(".")[::2] for name in sorted(dependencies(item, tables).columns)]
+            missing = [f"{table}.{column}" for table, column in pairs if column not in known.get(table, {column})]
+            if missing:
+                told.append(f"{item.id}: it reads {', '.join(missing)}, which no table of the base has")
+    return told
+
+
 def tables_of(items: Iterable[Item]) -> dict[str, tuple[str, ...]]:
     """Columns by table, of the schema items among `items`; those of all databases where several have the table."""
     tables: dict[str, tuple[str, ...]] = {}

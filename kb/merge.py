@@ -43,11 +43,14 @@ _DISPUTED = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """`commit` is the branch's head now; `base` the nearest common ancestor, `None` for several."""
+    """`commit` is the branch's head now, `before` the one that it had; `base` the nearest common ancestor, `None` for
+    several.
+    """
 
     outcome: Outcome
     commit: Commit
     base: str | None
+    before: str
 
 
 def merge(
@@ -74,14 +77,14 @@ def merge(
         ours = base.head(into)
         if is_ancestor(theirs.id, ours.id, base.commit_at):
             _refuse_idle(resolutions)
-            return Merge("up-to-date", ours, theirs.id)
+            return Merge("up-to-date", ours, theirs.id, ours.id)
         found = merge_bases(ours.id, theirs.id, base.commit_at)
         nearest = found[0] if len(found) == 1 else None
         try:
             if nearest == ours.id and not no_ff:
                 _refuse_idle(resolutions)
                 base.fast_forward(into, theirs.id, expected=ours.id)
-                return Merge("fast-forward", theirs, nearest)
+                return Merge("fast-forward", theirs, nearest, ours.id)
             merged = three_way(base, _base_tree(base, found), ours, theirs, resolutions or {})
             merged.refuse("merge", into, onto)
             evidence = {"merges": theirs.id, **merged.evidence}
@@ -94,7 +97,7 @@ def merge(
                 evidence=evidence,
                 known=found[0],
             )
-            return Merge("merged", commit, nearest)
+            return Merge("merged", commit, nearest, ours.id)
         except RefMoved as moved:
             if moved.found is None:
                 raise BranchNotFound(base.name, into) from moved

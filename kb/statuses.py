@@ -1,4 +1,4 @@
-"""A person's decision about items: take them into use, or out of it."""
+"""Whether items are in use, and a person's decision about it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from dataclasses import replace
 
 from kb.dependencies import tables_of
 from kb.errors import ItemNotFound, StillLost
-from kb.items import Item
-from kb.knowledge_base import MAIN, Changes, KnowledgeBase
+from kb.items import Item, Kind, Status
+from kb.knowledge_base import MAIN, Changes, KnowledgeBase, Snapshot
 from kb.objects import Commit
 from kb.quarantine import still_lost
 from kb.schema_loss import Offer
+
+
+def items_of(snapshot: Snapshot, *, kind: Kind | None = None, status: Status | None = None) -> list[Item]:
+    """The items of a kind and status, by id."""
+    wanted = (item for item in snapshot.items.values() if kind in (None, item.kind) and status in (None, item.status))
+    return sorted(wanted, key=lambda item: item.id)
 
 
 def activate(
