@@ -129,15 +129,18 @@ class KnowledgeBase:
     def snapshot(self, revision: str = MAIN) -> Snapshot:
         """All items at a commit, by id."""
         commit = self.resolve(revision)
-        hashes = dict(sorted(tree_entries(commit.tree, self.tree_node).items()))
+        hashes = dict(sorted(self.entries(commit.id).items()))
         objects = self._objects(set(hashes.values()), "item")
         items = {item: decode_item(objects[item_hash]) for item, item_hash in hashes.items()}
         return Snapshot(commit, hashes, items)
 
+    def entries(self, revision: str = MAIN) -> dict[str, str]:
+        """Item id → item hash of all items; none of them is read."""
+        return tree_entries(self.resolve(revision).tree, self.tree_node)
+
     def schemas(self, commit: Commit) -> dict[str, Item]:
         """The schema items of a commit, by id; no other item is read."""
-        hashes = tree_entries(commit.tree, self.tree_node)
-        hashes = {item: item_hash for item, item_hash in hashes.items() if item.startswith("schema:")}
+        hashes = {key: value for key, value in self.entries(commit.id).items() if key.startswith("schema:")}
         items = self.items_by_hash(hashes.values())
         return {item: items[item_hash] for item, item_hash in hashes.items()}
 
@@ -159,11 +162,11 @@ class KnowledgeBase:
     def hashes_of(self, item_ids: Collection[str], commit: Commit) -> dict[str, str]:
         """Item id → item hash at a commit; ids that are not there are left out."""
         if len(item_ids) > FEW:
-            entries = tree_entries(commit.tree, self.tree_node)
+            entries = self.entries(commit.id)
             return {item: entries[item] for item in item_ids if item in entries}
         read = lru_cache(self.tree_node)
-        found = {item: tree_get(commit.tree, item, read) for item in item_ids}
-        return {item: item_hash for item, item_hash in found.items() if item_hash is not None}
+        found = ((item, tree_get(commit.tree, item, read)) for item in item_ids)
+        return {item: item_hash for item, item_hash in found if item_hash is not None}
 
     def tree_node(self, node: str) -> bytes:
         """The content of a node of a commit's tree, as the functions of `kb/tree.py` read it."""
@@ -196,11 +199,9 @@ class KnowledgeBase:
         evidence: Mapping[str, str] | None = None,
         onto: str | None = None,
     ) -> Commit:
-        """Commit on a branch's head. If `onto` names the commit the changes were made for, an item that changed
-        between it and the head is a `Conflict`; so is one another writer changes while this runs. What the schema
-        loses quarantines who reads it, in the same commit (`kb/quarantine.py`).
-
-        Raises `NothingToCommit` where no item would change.
+        """Commit on a branch's head, with the quarantine that follows (`kb/quarantine.py`). If `onto` names the commit
+        the changes were made for, an item that changed between it and the head is a `Conflict`; so is one another
+        writer changes while this runs. Raises `NothingToCommit` where no item would change.
         """
         head = self.head(branch).id
         known = made_for = onto or head

@@ -5,19 +5,41 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from kb.codec import decode_item
 from kb.dependencies import tables_of
 from kb.errors import ItemNotFound, StillLost
 from kb.items import Item, Kind, Status
-from kb.knowledge_base import MAIN, Changes, KnowledgeBase, Snapshot
+from kb.knowledge_base import MAIN, Changes, KnowledgeBase
 from kb.objects import Commit
 from kb.quarantine import still_lost
 from kb.schema_loss import Offer
 
+PAGE = 1000
+"""Items that are read at once."""
 
-def items_of(snapshot: Snapshot, *, kind: Kind | None = None, status: Status | None = None) -> list[Item]:
-    """The items of a kind and status, by id."""
-    wanted = (item for item in snapshot.items.values() if kind in (None, item.kind) and status in (None, item.status))
-    return sorted(wanted, key=lambda item: item.id)
+
+def items_of(
+    base: KnowledgeBase,
+    revision: str = MAIN,
+    *,
+    kind: Kind | None = None,
+    status: Status | None = None,
+    after: str = "",
+    limit: int | None = None,
+) -> list[Item]:
+    """The items of a kind and status at a commit, by id, from the first one behind `after`."""
+    entries = base.entries(revision)
+    wanted = sorted(key for key in entries if key > after and (kind is None or key.startswith(f"{kind}:")))
+    # Looking for a few among many, most need not be read as items.
+    mark = f'"status":"{status}"'.encode() if status else b""
+    found: list[Item] = []
+    for at in range(0, len(wanted), PAGE):
+        data = base.item_bytes(entries[key] for key in wanted[at : at + PAGE])
+        items = (decode_item(data[entries[key]]) for key in wanted[at : at + PAGE] if mark in data[entries[key]])
+        found += (item for item in items if status in (None, item.status))
+        if limit is not None and len(found) >= limit:
+            break
+    return found[:limit]
 
 
 def activate(

@@ -28,7 +28,7 @@ def items(session: Session, base_name: str, revision: str, kind: Kind | None, st
     from kb.statuses import items_of
 
     with session.base(base_name) as base:
-        found = items_of(base.snapshot(revision), kind=kind, status=status)
+        found = items_of(base, revision, kind=kind, status=status)
 
     def text() -> None:
         width = max((len(item.id) for item in found), default=0)
@@ -47,7 +47,7 @@ def quarantine(session: Session, base_name: str, revision: str) -> None:
     from kb.statuses import items_of
 
     with session.base(base_name) as base:
-        found = items_of(base.snapshot(revision), status="quarantined")
+        found = items_of(base, revision, status="quarantined")
     session.show(
         [quarantined_view(item) for item in found],
         lambda: click.echo("\n".join(map(quarantined_line, found)) or "nothing is in quarantine"),
