@@ -54,12 +54,21 @@ bodies = st.one_of(
     st.builds(
         Schema,
         any_text,
-        st.lists(columns, max_size=3).map(tuple),
+        st.lists(columns, max_size=3, unique_by=lambda column: column.name).map(tuple),
         database=any_text,
         comment=any_text,
         row_count=st.none() | st.integers(min_value=0),
     ),
-    st.builds(Relationship, any_text, texts, any_text, texts, database=any_text, comment=any_text),
+    st.builds(
+        lambda left, right, pairs, **fields: Relationship(
+            left, tuple(pair[0] for pair in pairs), right, tuple(pair[1] for pair in pairs), **fields
+        ),
+        any_text,
+        any_text,
+        st.lists(st.tuples(any_text, any_text), min_size=1, max_size=3),
+        database=any_text,
+        comment=any_text,
+    ),
     st.builds(Metric, any_text, any_text),
     st.builds(Template, any_text, any_text),
     st.builds(Gotcha, any_text, any_text, any_text),
