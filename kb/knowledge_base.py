@@ -6,7 +6,6 @@ any read can name any commit. A writer that finds the branch moved rebases itsel
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,7 +17,6 @@ from kb.codec import decode_item, encode_item
 from kb.diff import Diff, ItemChange
 from kb.errors import (
     AlreadyExists,
-    AmbiguousCommit,
     BaseNotFound,
     BranchNotFound,
     CommitNotFound,
@@ -33,12 +31,11 @@ from kb.errors import (
 from kb.items import Item
 from kb.objects import Commit, Tag, is_intact, pack, pack_commit, unpack, unpack_commit
 from kb.quarantine import settled
-from kb.ref_names import COMMIT_DIGITS, check_base_name, check_ref_name
-from kb.store import FIND_MAX, BaseId, RefMove, Store
-from kb.tree import TreeWriter, tree_diff, tree_entries, tree_get
-
-MAIN = "main"
-_REVISION = re.compile(r"(?P<name>.+?)(?P<steps>(~\d{0,9}|\^)*)\Z")
+from kb.ref_names import MAIN as MAIN
+from kb.ref_names import check_base_name, check_ref_name
+from kb.revision import resolve
+from kb.store import BaseId, RefMove, Store
+from kb.tree import Reader, TreeWriter, all_entries, tree_diff, tree_get
 
 FEW = 64
 """Up to so many items are looked for in a tree one by one; for more, all of it is read."""
@@ -89,16 +86,7 @@ class KnowledgeBase:
 
     def resolve(self, revision: str = MAIN) -> Commit:
         """The commit a branch, tag, (abbreviated) id names, followed by any `~N` or `^`; `HEAD` is `main`."""
-        match = _REVISION.match(revision)
-        if not match:
-            raise CommitNotFound(self.name, revision)
-        commit = self._commit_named(match["name"])
-        for step in re.findall(r"~\d*|\^", match["steps"]):
-            for _ in range(int(step[1:] or 1)):
-                if commit.parent is None:
-                    raise CommitNotFound(self.name, revision)
-                commit = self.commit_at(commit.parent)
-        return commit
+        return resolve(self, revision)
 
     def head(self, branch: str = MAIN) -> Commit:
         """Raises `BranchNotFound`."""
@@ -136,7 +124,7 @@ class KnowledgeBase:
 
     def entries(self, revision: str = MAIN) -> dict[str, str]:
         """Item id → item hash of all items; none of them is read."""
-        return tree_entries(self.resolve(revision).tree, self.tree_node)
+        return all_entries(self.resolve(revision).tree, self.tree_nodes)
 
     def schemas(self, commit: Commit) -> dict[str, Item]:
         """The schema items of a commit, by id; no other item is read."""
@@ -159,12 +147,12 @@ class KnowledgeBase:
         """The same as canonical JSON, for who looks into many and needs few."""
         return self._objects(set(hashes), "item")
 
-    def hashes_of(self, item_ids: Collection[str], commit: Commit) -> dict[str, str]:
+    def hashes_of(self, item_ids: Collection[str], commit: Commit, read: Reader | None = None) -> dict[str, str]:
         """Item id → item hash at a commit; ids that are not there are left out."""
+        read = read or lru_cache(self.tree_node)
         if len(item_ids) > FEW:
-            entries = self.entries(commit.id)
+            entries = all_entries(commit.tree, self.tree_nodes)
             return {item: entries[item] for item in item_ids if item in entries}
-        read = lru_cache(self.tree_node)
         found = ((item, tree_get(commit.tree, item, read)) for item in item_ids)
         return {item: item_hash for item, item_hash in found if item_hash is not None}
 
@@ -203,7 +191,9 @@ class KnowledgeBase:
         the changes were made for, an item that changed between it and the head is a `Conflict`; so is one another
         writer changes while this runs. Raises `NothingToCommit` where no item would change.
         """
-        head = self.head(branch).id
+        head = self.branches().get(branch)
+        if head is None:
+            raise BranchNotFound(self.name, branch)
         known = made_for = onto or head
         while True:
             self.refuse_conflicts(known, head, changes.ids, branch)
@@ -233,8 +223,10 @@ class KnowledgeBase:
         `NothingToCommit`. `known` is the commit against whose schema the items were written, if not that parent.
         """
         first = self.commit_at(parents[0])
-        step = settled(self, first, changes, self.commit_at(known) if known else first)
-        written, root = self._tree_after(first, step.changes)
+        read = lru_cache(self.tree_node)
+        made_for = first if known in (None, first.id) else self.commit_at(known or "")
+        step = settled(self, first, changes, made_for, read)
+        written, root = self._tree_after(first, step.changes, read)
         if root == first.tree and len(parents) == 1:
             raise NothingToCommit(self.name, branch)
         told = {**(evidence or {}), **step.evidence}
@@ -306,8 +298,8 @@ class KnowledgeBase:
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _tree_after(self, parent: Commit, changes: Changes) -> tuple[dict[str, bytes], str]:
-        writer = TreeWriter(self.tree_node)
+    def _tree_after(self, parent: Commit, changes: Changes, read: Reader) -> tuple[dict[str, bytes], str]:
+        writer = TreeWriter(read)
         entries: dict[str, str | None] = dict.fromkeys(changes.remove)
         objects: dict[str, bytes] = {}
         for item in changes.put:
@@ -361,24 +353,6 @@ class KnowledgeBase:
     def _names(self, prefix: str) -> dict[str, str]:
         refs = self.store.refs(self.id)
         return {ref[len(prefix) :]: refs[ref] for ref in sorted(refs) if ref.startswith(prefix)}
-
-    def _commit_named(self, name: str) -> Commit:
-        refs = self.store.refs(self.id)
-        wanted = MAIN if name == "HEAD" else name
-        for ref in (f"heads/{wanted}", f"tags/{wanted}"):
-            if ref in refs:
-                return self.commit_at(refs[ref])
-        if not COMMIT_DIGITS.match(name):
-            raise CommitNotFound(self.name, name)
-        found = self.store.find(self.id, name)
-        objects = self.store.read(self.id, found)
-        commits = [key for key in found if objects[key].startswith(b"kvasir commit 1\n")]
-        if len(commits) > 1 or len(found) == FIND_MAX:
-            # Where there are more objects of that beginning than were found, there may be more commits too.
-            raise AmbiguousCommit(self.name, name, commits or found)
-        if not commits:
-            raise CommitNotFound(self.name, name)
-        return self.commit_at(commits[0])
 
     def _hash_of(self, item_id: str, commit: Commit) -> str | None:
         return tree_get(commit.tree, item_id, self.tree_node)

@@ -20,7 +20,7 @@ from kb.diff import Diff
 from kb.items import Item, LostColumn, Schema, Status
 from kb.objects import Commit
 from kb.schema_loss import Loss, Offer, losses
-from kb.tree import tree_diff, tree_entries
+from kb.tree import Reader, tree_diff
 
 if TYPE_CHECKING:
     from kb.knowledge_base import KnowledgeBase
@@ -64,11 +64,12 @@ def quarantine_report(diff: Diff) -> QuarantineReport:
     )
 
 
-def settled(base: KnowledgeBase, first: Commit, changes: Changes, known: Commit) -> Settled:
+def settled(base: KnowledgeBase, first: Commit, changes: Changes, known: Commit, read: Reader) -> Settled:
     """`changes`, to be made on the commit `first`, with the items that a change of the schema puts into quarantine or
-    takes out of it. Items that are put were written against the schema of the commit `known`.
+    takes out of it. Items that are put were written against the schema of the commit `known`. `read` gives the nodes
+    of the tree of `first`.
     """
-    step = _Step(base, first, changes, known)
+    step = _Step(base, first, changes, known, read)
     if not step.is_needed:
         return Settled(changes)
     before = {**step.replaced, **{item.id: item for item in step.others}}
@@ -95,8 +96,8 @@ def still_lost(item: Item, offer: Offer, tables: Tables) -> tuple[LostColumn, ..
 class _Step:
     """One commit on its parent. Items are only read where the schema moved, or where one had lost something."""
 
-    def __init__(self, base: KnowledgeBase, first: Commit, changes: Changes, known: Commit) -> None:
-        self._base, self._first, self._changes, self._known = base, first, changes, known
+    def __init__(self, base: KnowledgeBase, first: Commit, changes: Changes, known: Commit, read: Reader) -> None:
+        self._base, self._first, self._changes, self._known, self._read = base, first, changes, known, read
         self.replaced = self._replaced()
         old = {key: item for key, item in self.replaced.items() if isinstance(item.body, Schema)}
         new = {item.id: item for item in changes.put if isinstance(item.body, Schema)}
@@ -159,7 +160,7 @@ class _Step:
     def _replaced(self) -> dict[str, Item]:
         """The parent's versions of what is put or removed: tables, and items that had lost something."""
         ids = self._changes.ids
-        hashes = self._base.hashes_of(ids, self._first)
+        hashes = self._base.hashes_of(ids, self._first, self._read)
         data = self._base.item_bytes(hashes.values())
         raw = {key: data[item_hash] for key, item_hash in hashes.items()}
         return {key: decode_item(value) for key, value in raw.items() if key.startswith(_SCHEMA) or _HAS_LOST in value}
@@ -203,7 +204,7 @@ class _Step:
         if not (self._lost or self._gained):
             return []
         written = self._changes.ids
-        entries = tree_entries(self._first.tree, self._base.tree_node)
+        entries = self._base.entries(self._first.id)
         hashes = [h for key, h in entries.items() if key not in written and not key.startswith(_SCHEMA)]
         return list(self._concerned(self._base.item_bytes(hashes).values()))
 

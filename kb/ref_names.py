@@ -6,6 +6,9 @@ import re
 
 from kb.errors import InvalidName
 
+MAIN = "main"
+"""The branch that every base has."""
+
 COMMIT_DIGITS = re.compile(r"[0-9a-f]{4,64}\Z")
 """A commit's id, or its beginning."""
 

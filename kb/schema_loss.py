@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
@@ -32,22 +33,26 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The schema items of one state. Only active ones offer what they describe.
+    """The schema items of one state, by lower-case table. Only active ones offer what they describe.
 
     Items name tables without their database. Where several databases of a base have a table, `refs` tells which is
     meant; without one, any is.
     """
 
-    schemas: Mapping[str, Item]
+    tables: Mapping[str, Sequence[Item]]
 
     @classmethod
     def of(cls, items: Iterable[Item]) -> Offer:
-        return cls({item.id: item for item in items if isinstance(item.body, Schema)})
+        tables: dict[str, list[Item]] = {}
+        for item in items:
+            if isinstance(item.body, Schema):
+                tables.setdefault(item.body.table.lower(), []).append(item)
+        return cls(tables)
 
     def has(self, lost: LostColumn, item: Item) -> bool:
         """Whether an item has back what it lost, in the type that it had."""
         table, column = lost.name.rpartition(".")[::2] if lost.type else (lost.name, "")
-        named = [schema for schema in self.schemas.values() if _table(schema).lower() == table.lower()]
+        named = self.tables.get(table.lower(), ())
         meant = [schema for schema in named if schema.id in item.refs] or named
         return any(_offers(schema, column, lost.type) for schema in meant)
 
@@ -61,12 +66,15 @@ class Offer:
 def losses(old: Mapping[str, Item], new: Mapping[str, Item]) -> list[Loss]:
     """What the schema items of `new` have no more that those of `old` had, both by id. Only active ones count."""
     before, after = ({key: item for key, item in side.items() if item.status == "active"} for side in (old, new))
+    gone = {key: item for key, item in before.items() if key not in after}
+    added = _by_shape(item for key, item in after.items() if key not in before)
+    rivals = _by_shape(gone.values()) if added else {}
     found: list[Loss] = []
     for key in sorted(before):
-        if key in after:
+        if key in gone:
+            found += _lost_table(gone[key], _renamed_table(gone[key], added, rivals))
+        elif before[key] != after[key]:
             found += _lost_columns(before[key], after[key])
-        else:
-            found += _lost_table(before[key], _renamed_table(before, after, key))
     return found
 
 
@@ -137,15 +145,27 @@ def _neighbours(columns: Sequence[Column], at: int, kept: set[str]) -> tuple[str
     return (left[-1] if left else "", right[0] if right else "")
 
 
-def _renamed_table(before: Mapping[str, Item], after: Mapping[str, Item], key: str) -> Item | None:
+def _renamed_table(lost: Item, added: _Shapes, rivals: _Shapes) -> Item | None:
     """The one new table that has exactly the columns of the lost one, if no other lost table has them."""
-    shape = _shape(before[key])
-    heirs = [item for each, item in after.items() if each not in before and _shape(item) == shape]
-    rivals = [item for each, item in before.items() if each not in after and _shape(item) == shape]
-    return heirs[0] if len(heirs) == len(rivals) == 1 and len(shape[1]) > 1 else None
+    if len(_columns(lost)) < 2 or not added:
+        return None
+    heirs = added.get(_shape(lost), [])
+    return heirs[0] if len(heirs) == len(rivals[_shape(lost)]) == 1 else None
 
 
-def _shape(item: Item) -> tuple[str, frozenset[tuple[str, str]]]:
+_Shape: TypeAlias = tuple[str, frozenset[tuple[str, str]]]
+_Shapes: TypeAlias = Mapping[_Shape, Sequence[Item]]
+
+
+def _by_shape(items: Iterable[Item]) -> _Shapes:
+    shapes: dict[_Shape, list[Item]] = {}
+    for item in items:
+        shapes.setdefault(_shape(item), []).append(item)
+    return shapes
+
+
+def _shape(item: Item) -> _Shape:
+    """A table but for its name: its database, and its columns with their types."""
     assert isinstance(item.body, Schema), "only schema items come here"
     columns = frozenset((column.name.lower(), _family(column.type)) for column in item.body.columns)
     return item.body.database, columns
