@@ -157,7 +157,7 @@ class LostColumn:
     def __str__(self) -> str:
         match self.change:
             case "renamed":
-                return f"{self.name} is gone, renamed to {self.now}?"
+                return f"{self.name} is gone (renamed to {self.now}?)"
             case "retyped":
                 return f"{self.name} was {self.type}, is {self.now}"
         return f"{self.name} is gone"

@@ -92,7 +92,7 @@ def test_a_renamed_column_quarantines_in_the_commit_of_the_introspection(home: H
 def test_people_read_what_was_lost_and_what_came_back(home: Home, database: Path) -> None:
     run(database, "ALTER TABLE orders RENAME COLUMN state TO order_state")
     told = home("kb", "introspect", f"sqlite:///{database}").stdout.splitlines()
-    line = "metric:open  orders.state is gone, renamed to orders.order_state?"
+    line = "metric:open  orders.state is gone (renamed to orders.order_state?)"
     assert told[1:] == [f"quarantined  {line}"]
     assert home("kb", "quarantine").stdout == f"{line}\n"
     run(database, "ALTER TABLE orders RENAME COLUMN order_state TO state")
@@ -117,7 +117,7 @@ def test_each_way_to_change_a_schema_lists_it(home: Home, database: Path, comman
 def test_an_item_is_activated_when_it_was_edited(home: Home, database: Path, tmp_path: Path) -> None:
     renamed(home, database)
     stderr = home.refused("kb", "activate", "metric:open")
-    assert "orders.state is gone, renamed to orders.order_state?" in stderr
+    assert "orders.state is gone (renamed to orders.order_state?)" in stderr
     assert "kvasir kb retire metric:open" in stderr
     folder = tmp_path / "export"
     shown(home, "export", folder)
