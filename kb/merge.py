@@ -8,7 +8,7 @@ Nothing is changed while a conflict is left: `MergeConflicts` lists all, and a s
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Literal
 
@@ -145,7 +145,7 @@ def three_way(
         outcome = merge_items(item_id, *sides)
         if outcome.conflicts:
             outcome = _resolved(item_id, sides, outcome, resolutions, unused)
-        merged[item_id] = outcome
+        merged[item_id] = _unmarked(outcome, *sides[1:])
     crossing: list[CrossConflict] = []
     for conflict in _crossing(base, tree, (left, ours), (right, theirs), picked):
         # Who decided about the item as a whole has decided about this.
@@ -162,6 +162,16 @@ def three_way(
         raise NotInConflict(min(unused), sorted(conflict.key for conflict in conflicts))
     before = {key: states[key][1] if key in states else _item_at(left, key) for key in merged}
     return ThreeWay(base, ours, theirs, _changes(merged, before), conflicts, dict(resolutions))
+
+
+def _unmarked(merged: MergedItem, ours: Item | None, theirs: Item | None) -> MergedItem:
+    """One side quarantined an item, and the other has it in use as it will read: the commit judges it anew."""
+    item = merged.item
+    if item is None or item.status != "quarantined" or not item.lost:
+        return merged
+    if any(side is not None and side.status == "active" and side.body == item.body for side in (ours, theirs)):
+        return MergedItem(replace(item, status="active", lost=()))
+    return merged
 
 
 def _changes(merged: Mapping[str, MergedItem], before: Mapping[str, Item | None]) -> Changes:

@@ -162,13 +162,30 @@ def test_so_is_a_new_item_of_a_table_that_the_other_side_took(
 
 
 @pytest.mark.parametrize("changing", ["main", "draft"])
-def test_what_reads_other_columns_or_was_edited_away_from_the_lost_one_is_none(
+def test_what_was_edited_away_from_the_lost_column_is_none_and_in_use(forked: KnowledgeBase, changing: Side) -> None:
+    edited = replace(OPEN, body=Template("How many are open?", "SELECT count(total) FROM orders"))
+    fork(forked, changing, edited)
+    assert merge(forked, "draft", author="bob").outcome == "merged"
+    assert forked.item(OPEN.id) == edited
+
+
+@pytest.mark.parametrize("changing", ["main", "draft"])
+def test_words_beside_a_query_that_the_other_side_s_table_breaks_do_not_bring_it_back(
     forked: KnowledgeBase, changing: Side
 ) -> None:
-    fork(forked, changing, replace(OPEN, body=Template("How many are open?", "SELECT count(total) FROM orders")))
-    assert merge(forked, "draft", author="bob").outcome == "merged"
-    # Who edited it on the branch without the column decides when it is used again.
-    assert forked.item(OPEN.id).status == "quarantined"
+    fork(forked, changing, replace(OPEN, title="All that are open"))
+    merge(forked, "draft", author="bob", resolutions={KEY: "both"})
+    assert forked.item(OPEN.id) == replace(OPEN, title="All that are open", status="quarantined", lost=LOST)
+
+
+def test_what_was_mended_and_activated_on_the_other_branch_is_in_use_after_the_merge(forked: KnowledgeBase) -> None:
+    put(forked, STATELESS)
+    put(forked, STATELESS, branch="draft")
+    mended = replace(OPEN, body=Template("How many are open?", "SELECT count(*) FROM orders"))
+    put(forked, mended, branch="draft")
+    assert (forked.item(OPEN.id).status, forked.item(OPEN.id, "draft")) == ("quarantined", mended)
+    merge(forked, "draft", author="bob")
+    assert forked.item(OPEN.id) == mended
 
 
 @pytest.mark.parametrize("changing", ["main", "draft"])
