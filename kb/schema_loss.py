@@ -73,6 +73,8 @@ def losses(old: Mapping[str, Item], new: Mapping[str, Item]) -> list[Loss]:
     for key in sorted(before):
         if key in gone:
             found += _lost_table(gone[key], _renamed_table(gone[key], added, rivals))
+        elif _table(before[key]).lower() != _table(after[key]).lower():
+            found += _lost_table(before[key], after[key])
         elif before[key] != after[key]:
             found += _lost_columns(before[key], after[key])
     return found

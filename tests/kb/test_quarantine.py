@@ -227,6 +227,11 @@ def test_a_renamed_table_is_told(shop: KnowledgeBase) -> None:
     assert shop.item("template:open_orders").lost == (LostColumn("orders.state", "TEXT", "renamed", "sales.state"),)
 
 
+def test_an_item_that_describes_another_table_now_has_lost_the_old_one(shop: KnowledgeBase) -> None:
+    put(shop, replace(table("sales", ORDERS), id="schema:orders"))
+    assert shop.item("template:open_orders").lost == (LostColumn("orders.state", "TEXT", "renamed", "sales.state"),)
+
+
 # ── coming back ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
