@@ -15,7 +15,7 @@ from gateway.capture_worker import CaptureWorker
 from gateway.core import Core, open_core
 from gateway.metrics import Metrics
 from gateway.replay import Replay
-from gateway.routes import chat, kb, operations, proposals, requests
+from gateway.routes import chat, kb, kb_reading, kb_refs, operations, proposals, requests
 from gateway.routes.dependencies import Gateway
 from gateway.settings import Settings
 from kb.embedding import Embedder
@@ -40,7 +40,7 @@ def create_app(
         lifespan=_lifespan(core, gateway.worker),
     )
     app.state.gateway = gateway
-    for module in (chat, requests, proposals, kb, operations):
+    for module in (chat, requests, proposals, kb, kb_refs, kb_reading, operations):
         app.include_router(module.router)
     http_errors.install(app)
     return app

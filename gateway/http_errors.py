@@ -80,6 +80,8 @@ _STATUS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (kb.NotFound, 404, _INVALID, "not_found"),
     (kb.MergeConflicts, 409, _INVALID, "merge_conflicts"),
     (kb.Conflict, 409, _INVALID, "conflict"),
+    (kb.StillLost, 409, _INVALID, "still_lost"),
+    (kb.NothingToCommit, 400, _INVALID, "nothing_to_commit"),
     (kb.RefMoved, 409, _INVALID, "branch_moved"),
     (kb.NotADescendant, 409, _INVALID, "branch_moved"),
     (kb.AlreadyExists, 409, _INVALID, "already_exists"),

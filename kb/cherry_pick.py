@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kb.errors import BranchNotFound, NothingToCommit, RefMoved
 from kb.knowledge_base import MAIN, KnowledgeBase
-from kb.merge import Resolutions, head_of, three_way, tree_of
+from kb.merge import Resolutions, three_way, tree_of
 from kb.objects import Commit
 
 
@@ -28,8 +28,8 @@ def cherry_pick(
         raise NothingToCommit(base.name, branch)
     before = tree_of(base, base.commit_at(source.parent))
     while True:
-        ours = head_of(base, branch)
-        picked = three_way(base, before, ours, source, resolutions or {})
+        ours = base.head(branch)
+        picked = three_way(base, before, ours, source, resolutions or {}, picked=True)
         picked.refuse("cherry-pick", branch, onto)
         # The source's own evidence stays with it: a proposal's replay was not made on this branch.
         evidence = {"cherry_picks": source.id, **picked.evidence}
@@ -41,6 +41,7 @@ def cherry_pick(
                 message=source.message,
                 branch=branch,
                 evidence=evidence,
+                known=source.parent,
             )
         except RefMoved as moved:
             if moved.found is None:

@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from kb.errors import InvalidItem
-from kb.items import BODY_TYPES, KINDS, Body, Column, Entity, Item, Kind, Provenance, Status, Usage
+from kb.items import BODY_TYPES, KINDS, Body, Column, Entity, Item, Kind, LostColumn, Provenance, Status, Usage
 
-for _type in (*BODY_TYPES.values(), Column, Entity, Provenance):
+for _type in (*BODY_TYPES.values(), Column, Entity, LostColumn, Provenance):
     with_config(ConfigDict(extra="forbid"))(_type)
 
 _BODIES: dict[Kind, TypeAdapter[Body]] = {kind: TypeAdapter(body) for kind, body in BODY_TYPES.items()}
@@ -28,6 +28,7 @@ _HEAD: dict[str, TypeAdapter[Any]] = {
     "schema_fingerprint": TypeAdapter(str),
     "usage": TypeAdapter(Usage),
     "status": TypeAdapter(Status),
+    "lost": TypeAdapter(tuple[LostColumn, ...]),
     "supersedes": TypeAdapter(tuple[str, ...]),
     "provenance": TypeAdapter(Provenance | None),
 }
@@ -70,7 +71,11 @@ def _checked(item: str, field: str, adapter: TypeAdapter[Any], value: object) ->
 def encode_item(item: Item) -> bytes:
     """The item's canonical bytes. Raises `InvalidItem` for half a surrogate pair, which UTF-8 cannot hold."""
     try:
-        return canonical_json(item_to_dict(item))
+        fields = item_to_dict(item)
+        if not item.lost:
+            # Items of before there was this field keep their bytes, and so their hash.
+            del fields["lost"]
+        return canonical_json(fields)
     except UnicodeEncodeError as exc:
         character = exc.object[exc.start]
         raise InvalidItem(item.id, "body", f"it holds {character!r}, which is no character of its own") from exc

@@ -6,6 +6,7 @@ KnowledgeError
 ├── NotFound
 │   ├── BaseNotFound
 │   ├── BranchNotFound
+│   ├── TagNotFound
 │   ├── CommitNotFound       no commit, branch or tag of that name
 │   ├── ItemNotFound
 │   └── FieldNotFound
@@ -13,6 +14,7 @@ KnowledgeError
 ├── AlreadyExists            a base or branch of that name exists
 ├── NothingToCommit          the change leaves every item as it is
 ├── Conflict                 the change touches items that changed meanwhile
+├── StillLost                an item that is to be used again reads what its schema lost
 ├── MergeConflicts           both sides of a merge or cherry-pick changed the same; holds them as data
 ├── NotInConflict            a resolution for what is in no conflict
 ├── NotADescendant           a fast-forward to a commit that does not stand on the branch's head
@@ -30,7 +32,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kb.item_merge import MergeConflict
+    from kb.cross_conflicts import AnyConflict
+    from kb.items import LostColumn
 
 
 class KnowledgeError(Exception):
@@ -72,6 +75,12 @@ class BranchNotFound(NotFound):
         super().__init__(
             f"branch '{branch}' not found in '{base}'; create it with 'kvasir kb branch {branch} --kb {base}'"
         )
+
+
+class TagNotFound(NotFound):
+    def __init__(self, base: str, tag: str) -> None:
+        self.base, self.tag = base, tag
+        super().__init__(f"tag '{tag}' not found in '{base}'; list the tags with 'kvasir kb tag --kb {base}'")
 
 
 class CommitNotFound(NotFound):
@@ -126,11 +135,21 @@ class Conflict(KnowledgeError):
         )
 
 
+class StillLost(KnowledgeError):
+    def __init__(self, base: str, item: str, lost: Sequence[LostColumn]) -> None:
+        self.base, self.item, self.lost = base, item, tuple(lost)
+        super().__init__(
+            f"item '{item}' of '{base}' cannot be activated, it still reads what the schema lost: "
+            f"{'; '.join(str(each) for each in self.lost)}. Edit it ('kvasir kb export', 'kvasir kb import'), "
+            f"or retire it with 'kvasir kb retire {item} --kb {base}'"
+        )
+
+
 class MergeConflicts(KnowledgeError):
     """`ours` and `theirs` are the ids of the commits that were merged. Nothing was changed."""
 
     def __init__(
-        self, base: str, doing: str, branch: str, ours: str, theirs: str, conflicts: Sequence[MergeConflict]
+        self, base: str, doing: str, branch: str, ours: str, theirs: str, conflicts: Sequence[AnyConflict]
     ) -> None:
         self.base, self.branch, self.ours, self.theirs = base, branch, ours, theirs
         self.conflicts = tuple(conflicts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+_FENCE = re.compile(r" {0,3}(`{3,})([^`]*)\Z")
 _RUN = re.compile("`+")
 _CLOSING = re.compile("`{3,}")
 
@@ -31,3 +32,20 @@ def split_fence(markdown: str) -> tuple[str, str | None]:
         return markdown, None
     prose, text = inside[: openings[-1].start()], inside[openings[-1].end() :]
     return prose.removesuffix("\n").removesuffix("\n"), text.removesuffix("\n")
+
+
+def first_fence(markdown: str) -> int | None:
+    """The line (from 0) on which the first fence opens."""
+    return next((at for at, line in enumerate(markdown.split("\n")) if _FENCE.match(line)), None)
+
+
+def unclosed_fence(markdown: str) -> int | None:
+    """The line (from 0) of a fence that opens and never closes."""
+    opened: tuple[int, str] | None = None
+    for at, line in enumerate(markdown.split("\n")):
+        match = _FENCE.match(line)
+        if match and opened is None:
+            opened = at, match[1]
+        elif match and opened is not None and match[1].startswith(opened[1]) and not match[2].strip():
+            opened = None
+    return opened[0] if opened else None

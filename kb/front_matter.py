@@ -23,6 +23,7 @@ _LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _YAML = "tag:yaml.org,2002:"
 _GUESSED = {_YAML + tag for tag in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge")}
 _BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_QUOTES = "put text that holds ': ', quotes or other signs of YAML in double quotes, and indent with spaces"
 _INT = re.compile(r"-?[0-9]+")
 
 _PLAIN = re.compile(r"[^\W\d][\w .,:;()/+=*'\"!?&%@#<>|$~^-]*(?<![ :])")
@@ -118,7 +119,7 @@ def load(file: str, text: str, first_line: int, types: Mapping[str, Any]) -> Fro
         raise FolderInvalid(file, line, None, "holds a character that YAML does not allow") from exc
     except yaml.MarkedYAMLError as exc:
         line = first_line + (wrong_line(exc, text) or 0)
-        raise FolderInvalid(file, line, None, f"is not YAML: {exc.problem or exc.context}") from exc
+        raise FolderInvalid(file, line, None, f"is not YAML: {exc.problem or exc.context}; {_QUOTES}") from exc
     if node is None:
         return FrontMatter({}, {})
     reader = _Reader(file, first_line)

@@ -16,8 +16,10 @@ from kb.introspect import schema_fingerprint
 from kb.items import Item, Schema
 
 Side = Literal["ours", "theirs", "base"]
-Resolution: TypeAlias = Side | Item
-"""What settles a conflict: the item (or the field) as one side has it, or a whole item in its place."""
+Resolution: TypeAlias = Side | Literal["both"] | Item
+"""What settles a conflict: the item (or the field) as one side has it, or a whole item in its place. `both` keeps what
+both sides did, where the conflict is between two items.
+"""
 
 _WHOLE = {
     "success": ("body",),

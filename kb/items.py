@@ -16,6 +16,7 @@ from kb.errors import InvalidItem
 Kind = Literal["schema", "relationship", "metric", "template", "gotcha", "success", "rule", "document", "preference"]
 Usage = Literal["always", "auto", "never"]
 Status = Literal["proposed", "active", "quarantined", "retired"]
+Loss = Literal["dropped", "renamed", "retyped"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -141,8 +142,33 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class LostColumn:
+    """What an item reads and the schema has no more. `name` is `table.column`, or a table, which has no `type`.
+
+    `type` is the one that the item was written against. `now` is the type of a retyped column, or the new name that a
+    dropped one seems to have: then `change` is `renamed`.
+    """
+
+    name: str
+    type: str = ""
+    change: Loss = "dropped"
+    now: str = ""
+
+    def __str__(self) -> str:
+        match self.change:
+            case "renamed":
+                return f"{self.name} is gone (renamed to {self.now}?)"
+            case "retyped":
+                return f"{self.name} was {self.type}, is {self.now}"
+        return f"{self.name} is gone"
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One piece of knowledge. `depends_on` holds `table.column` names; `refs` and `supersedes` hold item ids."""
+    """One piece of knowledge. `depends_on` holds `table.column` names; `refs` and `supersedes` hold item ids.
+
+    `lost` says what a change of the schema took from it (`kb/quarantine.py`).
+    """
 
     id: str
     title: str
@@ -153,6 +179,7 @@ class Item:
     schema_fingerprint: str = ""
     usage: Usage = "auto"
     status: Status = "active"
+    lost: tuple[LostColumn, ...] = ()
     supersedes: tuple[str, ...] = ()
     provenance: Provenance | None = None
 

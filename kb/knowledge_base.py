@@ -6,58 +6,39 @@ any read can name any commit. A writer that finds the branch moved rebases itsel
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from kb.ancestry import is_ancestor
+from kb.changes import Changes as Changes
+from kb.changes import Snapshot as Snapshot
 from kb.codec import decode_item, encode_item
 from kb.diff import Diff, ItemChange
 from kb.errors import (
     AlreadyExists,
-    AmbiguousCommit,
     BaseNotFound,
     BranchNotFound,
     CommitNotFound,
     Conflict,
-    InvalidName,
     ItemNotFound,
     NotADescendant,
     NothingToCommit,
     ObjectCorrupt,
     RefMoved,
+    TagNotFound,
 )
 from kb.items import Item
 from kb.objects import Commit, Tag, is_intact, pack, pack_commit, unpack, unpack_commit
-from kb.store import FIND_MAX, BaseId, RefMove, Store
-from kb.tree import TreeWriter, tree_diff, tree_entries, tree_get
+from kb.quarantine import settled
+from kb.ref_names import MAIN as MAIN
+from kb.ref_names import check_base_name, check_ref_name
+from kb.revision import resolve
+from kb.store import BaseId, RefMove, Store
+from kb.tree import Reader, TreeWriter, all_entries, tree_diff, tree_get
 
-MAIN = "main"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}\Z")
-_REVISION = re.compile(r"(?P<name>.+?)(?P<steps>(~\d{0,9}|\^)*)\Z")
-_HEX = re.compile(r"[0-9a-f]{4,64}\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a commit changes: items to put (added or replaced, by id) and ids to remove."""
-
-    put: tuple[Item, ...] = ()
-    remove: tuple[str, ...] = ()
-
-    @property
-    def ids(self) -> set[str]:
-        return {item.id for item in self.put} | set(self.remove)
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All items of one commit. `hashes` maps item id → item hash."""
-
-    commit: Commit
-    hashes: Mapping[str, str]
-    items: Mapping[str, Item] = field(repr=False)
+FEW = 64
+"""Up to so many items are looked for in a tree one by one; for more, all of it is read."""
 
 
 class KnowledgeBase:
@@ -74,8 +55,7 @@ class KnowledgeBase:
     @classmethod
     def create(cls, store: Store, tenant: str, name: str, *, author: str) -> KnowledgeBase:
         """Make a base with an empty first commit on `main`. Raises `AlreadyExists`, `InvalidName`."""
-        if not _NAME.match(name) or "/" in name:
-            raise InvalidName("knowledge base", name)
+        check_base_name(name)
         try:
             store.create_base(BaseId(tenant, name))
         except AlreadyExists:
@@ -106,16 +86,14 @@ class KnowledgeBase:
 
     def resolve(self, revision: str = MAIN) -> Commit:
         """The commit a branch, tag, (abbreviated) id names, followed by any `~N` or `^`; `HEAD` is `main`."""
-        match = _REVISION.match(revision)
-        if not match:
-            raise CommitNotFound(self.name, revision)
-        commit = self._commit_named(match["name"])
-        for step in re.findall(r"~\d*|\^", match["steps"]):
-            for _ in range(int(step[1:] or 1)):
-                if commit.parent is None:
-                    raise CommitNotFound(self.name, revision)
-                commit = self.commit_at(commit.parent)
-        return commit
+        return resolve(self, revision)
+
+    def head(self, branch: str = MAIN) -> Commit:
+        """Raises `BranchNotFound`."""
+        commit_id = self.branches().get(branch)
+        if commit_id is None:
+            raise BranchNotFound(self.name, branch)
+        return self.commit_at(commit_id)
 
     def commit_at(self, commit_id: str) -> Commit:
         """The commit of a full id."""
@@ -139,10 +117,20 @@ class KnowledgeBase:
     def snapshot(self, revision: str = MAIN) -> Snapshot:
         """All items at a commit, by id."""
         commit = self.resolve(revision)
-        hashes = dict(sorted(tree_entries(commit.tree, self.tree_node).items()))
+        hashes = dict(sorted(self.entries(commit.id).items()))
         objects = self._objects(set(hashes.values()), "item")
         items = {item: decode_item(objects[item_hash]) for item, item_hash in hashes.items()}
         return Snapshot(commit, hashes, items)
+
+    def entries(self, revision: str = MAIN) -> dict[str, str]:
+        """Item id → item hash of all items; none of them is read."""
+        return all_entries(self.resolve(revision).tree, self.tree_nodes)
+
+    def schemas(self, commit: Commit) -> dict[str, Item]:
+        """The schema items of a commit, by id; no other item is read."""
+        hashes = {key: value for key, value in self.entries(commit.id).items() if key.startswith("schema:")}
+        items = self.items_by_hash(hashes.values())
+        return {item: items[item_hash] for item, item_hash in hashes.items()}
 
     def item(self, item_id: str, revision: str = MAIN) -> Item:
         commit = self.resolve(revision)
@@ -153,7 +141,20 @@ class KnowledgeBase:
 
     def items_by_hash(self, hashes: Iterable[str]) -> dict[str, Item]:
         """Items by the hash a trace or session recorded, whatever the commit."""
-        return {key: decode_item(data) for key, data in self._objects(set(hashes), "item").items()}
+        return {key: decode_item(data) for key, data in self.item_bytes(hashes).items()}
+
+    def item_bytes(self, hashes: Iterable[str]) -> dict[str, bytes]:
+        """The same as canonical JSON, for who looks into many and needs few."""
+        return self._objects(set(hashes), "item")
+
+    def hashes_of(self, item_ids: Collection[str], commit: Commit, read: Reader | None = None) -> dict[str, str]:
+        """Item id → item hash at a commit; ids that are not there are left out."""
+        read = read or lru_cache(self.tree_node)
+        if len(item_ids) > FEW:
+            entries = all_entries(commit.tree, self.tree_nodes)
+            return {item: entries[item] for item in item_ids if item in entries}
+        found = ((item, tree_get(commit.tree, item, read)) for item in item_ids)
+        return {item: item_hash for item, item_hash in found if item_hash is not None}
 
     def tree_node(self, node: str) -> bytes:
         """The content of a node of a commit's tree, as the functions of `kb/tree.py` read it."""
@@ -186,20 +187,19 @@ class KnowledgeBase:
         evidence: Mapping[str, str] | None = None,
         onto: str | None = None,
     ) -> Commit:
-        """Commit on a branch's head. If `onto` names the commit the changes were made for, an item that changed
-        between it and the head is a `Conflict`; so is one another writer changes while this runs.
-
-        Raises `NothingToCommit` where no item would change.
+        """Commit on a branch's head, with the quarantine that follows (`kb/quarantine.py`). If `onto` names the commit
+        the changes were made for, an item that changed between it and the head is a `Conflict`; so is one another
+        writer changes while this runs. Raises `NothingToCommit` where no item would change.
         """
         head = self.branches().get(branch)
         if head is None:
             raise BranchNotFound(self.name, branch)
-        known = onto or head
+        known = made_for = onto or head
         while True:
             self.refuse_conflicts(known, head, changes.ids, branch)
             try:
                 return self.commit_on(
-                    (head,), changes, author=author, message=message, branch=branch, evidence=evidence
+                    (head,), changes, author=author, message=message, branch=branch, evidence=evidence, known=made_for
                 )
             except RefMoved as moved:
                 if moved.found is None:
@@ -215,17 +215,22 @@ class KnowledgeBase:
         message: str,
         branch: str,
         evidence: Mapping[str, str] | None = None,
+        known: str | None = None,
     ) -> Commit:
         """Commit what `changes` makes of the first parent, which must be the branch's head: raises `RefMoved`.
 
         More than one parent makes a merge, which is recorded even where it changes nothing; else that is
-        `NothingToCommit`.
+        `NothingToCommit`. `known` is the commit against whose schema the items were written, if not that parent.
         """
         first = self.commit_at(parents[0])
-        written, root = self._tree_after(first, changes)
+        read = lru_cache(self.tree_node)
+        made_for = first if known in (None, first.id) else self.commit_at(known or "")
+        step = settled(self, first, changes, made_for, read)
+        written, root = self._tree_after(first, step.changes, read)
         if root == first.tree and len(parents) == 1:
             raise NothingToCommit(self.name, branch)
-        return self._write_commit(written, root, parents, branch, first.id, author, message, evidence or {})
+        told = {**(evidence or {}), **step.evidence}
+        return self._write_commit(written, root, parents, branch, first.id, author, message, told)
 
     def refuse_conflicts(self, known: str, head: str, item_ids: Collection[str], branch: str) -> None:
         """Raise `Conflict` where one of the items changed from commit `known` to `head`."""
@@ -244,10 +249,18 @@ class KnowledgeBase:
         return self._make_ref("tag", f"tags/{name}", name, at)
 
     def delete_branch(self, name: str) -> None:
+        """Its commits stay readable by their ids until a `gc`. Raises `BranchNotFound`, for `main` as well."""
         head = self.branches().get(name)
         if head is None or name == MAIN:
             raise BranchNotFound(self.name, name)
         self.store.write(self.id, {}, [RefMove(f"heads/{name}", head, None)])
+
+    def delete_tag(self, name: str) -> None:
+        """Raises `TagNotFound`."""
+        commit = self.tags().get(name)
+        if commit is None:
+            raise TagNotFound(self.name, name)
+        self.store.write(self.id, {}, [RefMove(f"tags/{name}", commit, None)])
 
     def fast_forward(self, branch: str, to: str, *, expected: str) -> None:
         """Move a branch from commit `expected` to `to`. Raises `RefMoved` if the branch has moved on, `NotADescendant`
@@ -261,7 +274,7 @@ class KnowledgeBase:
     def reset_branch(self, branch: str, to: str) -> None:
         """Point a work branch (a proposal's) at a commit, making it where it does not exist. Never for `main`."""
         assert branch != MAIN, "main only moves forward"
-        _check_ref_name("branch", branch)
+        check_ref_name("branch", branch)
         head, target = self.branches().get(branch), self.resolve(to).id
         if head != target:
             self._point(f"heads/{branch}", head, target)
@@ -285,8 +298,8 @@ class KnowledgeBase:
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _tree_after(self, parent: Commit, changes: Changes) -> tuple[dict[str, bytes], str]:
-        writer = TreeWriter(self.tree_node)
+    def _tree_after(self, parent: Commit, changes: Changes, read: Reader) -> tuple[dict[str, bytes], str]:
+        writer = TreeWriter(read)
         entries: dict[str, str | None] = dict.fromkeys(changes.remove)
         objects: dict[str, bytes] = {}
         for item in changes.put:
@@ -322,7 +335,7 @@ class KnowledgeBase:
         return commit
 
     def _make_ref(self, what: str, ref: str, name: str, at: str) -> Commit:
-        _check_ref_name(what, name)
+        check_ref_name(what, name)
         commit = self.resolve(at)
         try:
             self._point(ref, None, commit.id)
@@ -341,24 +354,6 @@ class KnowledgeBase:
         refs = self.store.refs(self.id)
         return {ref[len(prefix) :]: refs[ref] for ref in sorted(refs) if ref.startswith(prefix)}
 
-    def _commit_named(self, name: str) -> Commit:
-        refs = self.store.refs(self.id)
-        wanted = MAIN if name == "HEAD" else name
-        for ref in (f"heads/{wanted}", f"tags/{wanted}"):
-            if ref in refs:
-                return self.commit_at(refs[ref])
-        if not _HEX.match(name):
-            raise CommitNotFound(self.name, name)
-        found = self.store.find(self.id, name)
-        objects = self.store.read(self.id, found)
-        commits = [key for key in found if objects[key].startswith(b"kvasir commit 1\n")]
-        if len(commits) > 1 or len(found) == FIND_MAX:
-            # Where there are more objects of that beginning than were found, there may be more commits too.
-            raise AmbiguousCommit(self.name, name, commits or found)
-        if not commits:
-            raise CommitNotFound(self.name, name)
-        return self.commit_at(commits[0])
-
     def _hash_of(self, item_id: str, commit: Commit) -> str | None:
         return tree_get(commit.tree, item_id, self.tree_node)
 
@@ -376,9 +371,3 @@ class KnowledgeBase:
         if not is_intact(object_id, data):
             raise ObjectCorrupt(self.name, object_id, "does not hash to its name")
         return data
-
-
-def _check_ref_name(what: str, name: str) -> None:
-    # What reads as an abbreviated commit id would hide that commit.
-    if not _NAME.match(name) or _HEX.match(name) or name == "HEAD":
-        raise InvalidName(what, name)

@@ -7,19 +7,31 @@ Nothing is changed while a conflict is left: `MergeConflicts` lists all, and a s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Literal
 
 from kb.ancestry import is_ancestor, merge_bases
 from kb.codec import decode_item, encode_item
+from kb.cross_conflicts import (
+    AnyConflict,
+    CrossConflict,
+    MetricDefinedTwice,
+    SideChange,
+    SideName,
+    metrics_defined_twice,
+    schemas_removed,
+)
 from kb.errors import BranchNotFound, InvalidItem, MergeConflicts, NotInConflict, RefMoved
-from kb.item_merge import Disputed, MergeConflict, MergedItem, Resolution, Side, merge_items
-from kb.items import Item
+from kb.item_merge import Disputed, MergedItem, Resolution, Side, merge_items
+from kb.items import Item, Schema
 from kb.knowledge_base import MAIN, Changes, KnowledgeBase
 from kb.objects import Commit, pack, unpack
-from kb.tree import TreeWriter, tree_diff, tree_get
+from kb.tree import TreeDelta, TreeWriter, tree_diff, tree_get
+
+_NO_BASE = "the histories have no one base for it; take ours, theirs or an item"
+_NOT_BOTH = "of one item there is only one; take ours, theirs, base or an item"
 
 Outcome = Literal["up-to-date", "fast-forward", "merged"]
 Resolutions = Mapping[str, Resolution]
@@ -31,11 +43,14 @@ _DISPUTED = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """`commit` is the branch's head now; `base` the nearest common ancestor, `None` for several."""
+    """`commit` is the branch's head now, `before` the one that it had; `base` the nearest common ancestor, `None` for
+    several.
+    """
 
     outcome: Outcome
     commit: Commit
     base: str | None
+    before: str
 
 
 def merge(
@@ -59,24 +74,30 @@ def merge(
     kind = "branch" if revision in base.branches() else "commit"
     told = message or f"Merge {kind} '{revision}'" + ("" if into == MAIN else f" into {into}")
     while True:
-        ours = head_of(base, into)
+        ours = base.head(into)
         if is_ancestor(theirs.id, ours.id, base.commit_at):
             _refuse_idle(resolutions)
-            return Merge("up-to-date", ours, theirs.id)
+            return Merge("up-to-date", ours, theirs.id, ours.id)
         found = merge_bases(ours.id, theirs.id, base.commit_at)
         nearest = found[0] if len(found) == 1 else None
         try:
             if nearest == ours.id and not no_ff:
                 _refuse_idle(resolutions)
                 base.fast_forward(into, theirs.id, expected=ours.id)
-                return Merge("fast-forward", theirs, nearest)
+                return Merge("fast-forward", theirs, nearest, ours.id)
             merged = three_way(base, _base_tree(base, found), ours, theirs, resolutions or {})
             merged.refuse("merge", into, onto)
             evidence = {"merges": theirs.id, **merged.evidence}
             commit = base.commit_on(
-                (ours.id, theirs.id), merged.changes, author=author, message=told, branch=into, evidence=evidence
+                (ours.id, theirs.id),
+                merged.changes,
+                author=author,
+                message=told,
+                branch=into,
+                evidence=evidence,
+                known=found[0],
             )
-            return Merge("merged", commit, nearest)
+            return Merge("merged", commit, nearest, ours.id)
         except RefMoved as moved:
             if moved.found is None:
                 raise BranchNotFound(base.name, into) from moved
@@ -90,7 +111,7 @@ class ThreeWay:
     ours: Commit
     theirs: Commit
     changes: Changes
-    conflicts: tuple[MergeConflict, ...]
+    conflicts: tuple[AnyConflict, ...]
     resolved: Resolutions
 
     @property
@@ -105,36 +126,117 @@ class ThreeWay:
             raise MergeConflicts(self.base.name, doing, branch, self.ours.id, self.theirs.id, self.conflicts)
         if onto is not None:
             known = self.base.resolve(onto).id
-            self.base.refuse_conflicts(known, self.ours.id, {_split(key)[0] for key in self.resolved}, branch)
+            items = {item for key in self.resolved for item in _items_of(key)}
+            self.base.refuse_conflicts(known, self.ours.id, items, branch)
 
 
-def three_way(base: KnowledgeBase, tree: Tree, ours: Commit, theirs: Commit, resolutions: Resolutions) -> ThreeWay:
-    """Merge what `theirs` changed since the base's tree into `ours`. Raises `NotInConflict`."""
+def three_way(
+    base: KnowledgeBase, tree: Tree, ours: Commit, theirs: Commit, resolutions: Resolutions, *, picked: bool = False
+) -> ThreeWay:
+    """Merge what `theirs` changed since the base's tree into `ours`. Raises `NotInConflict`.
+
+    With `picked`, a change of the schema in `theirs` is no conflict with what `ours` wrote: it quarantines that.
+    """
     left, right = Tree(base, ours.tree), Tree(base, theirs.tree)
-    put: list[Item] = []
-    remove: list[str] = []
-    conflicts: list[MergeConflict] = []
+    states = dict(_changed(tree, left, right))
+    merged: dict[str, MergedItem] = {}
     unused = set(resolutions)
-    for item_id, states in _changed(tree, left, right):
-        merged = merge_items(item_id, *states)
-        if merged.conflicts:
-            merged = _resolved(item_id, states, merged, resolutions, unused)
-        conflicts += merged.conflicts
-        if merged.item is None:
-            remove.append(item_id)
-        elif merged.item != states[1]:
-            put.append(merged.item)
+    for item_id, sides in states.items():
+        outcome = merge_items(item_id, *sides)
+        if outcome.conflicts:
+            outcome = _resolved(item_id, sides, outcome, resolutions, unused)
+        merged[item_id] = _unmarked(outcome, *sides[1:])
+    crossing: list[CrossConflict] = []
+    for conflict in _crossing(base, tree, (left, ours), (right, theirs), picked):
+        # Who decided about the item as a whole has decided about this.
+        if any(item in resolutions and item not in unused for item in conflict.items):
+            continue
+        how = resolutions.get(conflict.key)
+        unused.discard(conflict.key)
+        if how is None:
+            crossing.append(conflict)
+        else:
+            merged.update(_settled_pair(conflict, how, tree, left, right))
+    conflicts = (*(each for outcome in merged.values() for each in outcome.conflicts), *crossing)
     if unused:
         raise NotInConflict(min(unused), sorted(conflict.key for conflict in conflicts))
-    return ThreeWay(base, ours, theirs, Changes(tuple(put), tuple(remove)), tuple(conflicts), dict(resolutions))
+    before = {key: states[key][1] if key in states else _item_at(left, key) for key in merged}
+    return ThreeWay(base, ours, theirs, _changes(merged, before), conflicts, dict(resolutions))
 
 
-def head_of(base: KnowledgeBase, branch: str) -> Commit:
-    """Raises `BranchNotFound`."""
-    head = base.branches().get(branch)
-    if head is None:
-        raise BranchNotFound(base.name, branch)
-    return base.commit_at(head)
+def _unmarked(merged: MergedItem, ours: Item | None, theirs: Item | None) -> MergedItem:
+    """One side quarantined an item, and the other has it in use as it will read: the commit judges it anew."""
+    item = merged.item
+    if item is None or item.status != "quarantined" or not item.lost:
+        return merged
+    if any(side is not None and side.status == "active" and side.body == item.body for side in (ours, theirs)):
+        return MergedItem(replace(item, status="active", lost=()))
+    return merged
+
+
+def _changes(merged: Mapping[str, MergedItem], before: Mapping[str, Item | None]) -> Changes:
+    put = tuple(each.item for key, each in merged.items() if each.item is not None and each.item != before[key])
+    gone = (key for key, each in merged.items() if each.item is None and before[key] is not None)
+    return Changes(put, tuple(gone))
+
+
+def _crossing(
+    base: KnowledgeBase, tree: Tree, ours: tuple[Tree, Commit], theirs: tuple[Tree, Commit], picked: bool
+) -> Iterator[CrossConflict]:
+    deltas = [tree_diff(tree.root, side.root, _both(tree, side).nodes) for side, _ in (ours, theirs)]
+    ours_moved, theirs_moved = (any(delta.item.startswith("schema:") for delta in each) for each in deltas)
+    # Most merges change no table, and then only metrics can meet.
+    wanted = [
+        [delta for delta in each if moved or delta.item.startswith(("metric:", "schema:"))]
+        for each, moved in zip(deltas, (theirs_moved, ours_moved), strict=True)
+    ]
+    schemas = [base.schemas(commit) if ours_moved or theirs_moved else {} for _, commit in (ours, theirs)]
+    mine = _side_change("ours", _both(tree, ours[0]), wanted[0], schemas[0])
+    other = _side_change("theirs", _both(tree, theirs[0]), wanted[1], schemas[1])
+    yield from metrics_defined_twice(mine, other)
+    yield from schemas_removed(other, mine)
+    if not picked:
+        yield from schemas_removed(mine, other)
+
+
+def _side_change(name: SideName, tree: Tree, deltas: Collection[TreeDelta], schemas: Mapping[str, Item]) -> SideChange:
+    hashes = {each for delta in deltas for each in (delta.old, delta.new) if each and each != _DISPUTED}
+    items = tree.items(hashes)
+    old = {delta.item: items.get(delta.old or "") for delta in deltas}
+    return SideChange(name, old, {delta.item: items.get(delta.new or "") for delta in deltas}, schemas)
+
+
+def _settled_pair(
+    conflict: CrossConflict, how: Resolution, tree: Tree, ours: Tree, theirs: Tree
+) -> dict[str, MergedItem]:
+    """Both items as one side has them, or the given one with the other side's change. `both` leaves them merged."""
+    if how == "both":
+        return {}
+    if isinstance(how, Item):
+        if how.id not in conflict.items or isinstance(how.body, Schema):
+            raise InvalidItem(how.id, "id", f"it is given for '{conflict.key}', so its id is {_given(conflict)}")
+        settled = {how.id: MergedItem(how)}
+        if isinstance(conflict, MetricDefinedTwice):
+            (other,) = set(conflict.items) - {how.id}
+            settled[other] = MergedItem(None)
+        return settled
+    side = {"base": tree, "ours": ours, "theirs": theirs}[how]
+    return {key: MergedItem(_item_at(side, key)) for key in conflict.items}
+
+
+def _item_at(tree: Tree, item_id: str) -> Item | None:
+    item_hash = tree_get(tree.root, item_id, tree.node)
+    if item_hash == _DISPUTED:
+        raise InvalidItem(item_id, "base", _NO_BASE)
+    return tree.item(item_hash)
+
+
+def _given(conflict: CrossConflict) -> str:
+    return " or ".join(key for key in conflict.items if not key.startswith("schema:"))
+
+
+def _both(base: Tree, side: Tree) -> Tree:
+    return Tree(base.base, base.root, {**base.made, **side.made})
 
 
 def tree_of(base: KnowledgeBase, commit: Commit) -> Tree:
@@ -158,10 +260,12 @@ class Tree:
     def item(self, item_hash: str | None) -> Item | None:
         if item_hash is None:
             return None
-        data = self.made.get(item_hash)
-        if data is not None:
-            return decode_item(unpack(self.base.name, item_hash, "item", data))
-        return self.base.items_by_hash([item_hash])[item_hash]
+        return self.items({item_hash})[item_hash]
+
+    def items(self, hashes: Collection[str]) -> dict[str, Item]:
+        made = {key: unpack(self.base.name, key, "item", self.made[key]) for key in hashes if key in self.made}
+        stored = self.base.items_by_hash(key for key in hashes if key not in made)
+        return {**stored, **{key: decode_item(data) for key, data in made.items()}}
 
 
 States = tuple[Item | Disputed | None, Item | None, Item | None]
@@ -189,7 +293,9 @@ def _resolved(
                 raise InvalidItem(how.id, "id", f"it is given in place of '{item_id}', so its id is that")
             return MergedItem(how)
         if how == "base" and isinstance(base, Disputed):
-            raise InvalidItem(item_id, "base", "the histories have no one base for it; take ours, theirs or an item")
+            raise InvalidItem(item_id, "base", _NO_BASE)
+        if how == "both":
+            raise InvalidItem(item_id, "both", _NOT_BOTH)
         return MergedItem({"base": base, "ours": ours, "theirs": theirs}[how])  # type: ignore[arg-type]
     keys = {key: _split(key)[1] for key in resolutions if _split(key)[0] == item_id}
     fields: dict[str, Side] = {}
@@ -197,9 +303,16 @@ def _resolved(
         side = resolutions[key]
         if isinstance(side, Item):
             raise InvalidItem(item_id, field, "a whole item cannot stand for one field; resolve the item with it")
+        if side == "both":
+            raise InvalidItem(item_id, field, _NOT_BOTH)
         fields[field] = side
     unused -= {key for key in keys if key in {conflict.key for conflict in merged.conflicts}}
     return merge_items(item_id, *states, fields)
+
+
+def _items_of(key: str) -> Iterator[str]:
+    """The items that a resolution speaks of: one, or the two of `kind:name/kind:name`."""
+    yield from key.split("/") if "/" in key else (_split(key)[0],)
 
 
 def _split(key: str) -> tuple[str, str]:

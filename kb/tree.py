@@ -110,6 +110,18 @@ def tree_entries(root: str, read: Reader) -> dict[str, str]:
     return entries
 
 
+def all_entries(root: str, read: ReadMany) -> dict[str, str]:
+    """The same, a level of the tree at a time."""
+    entries: dict[str, str] = {}
+    level = [root]
+    while level:
+        contents = [json.loads(data) for data in read(level).values()]
+        level = [node for content in contents for node, _ in content.get("children", {}).values()]
+        for content in contents:
+            entries.update(content.get("entries", {}))
+    return entries
+
+
 def tree_get(root: str, item: str, read: Reader) -> str | None:
     """The hash stored for one item, reading one path only."""
     depth = 0

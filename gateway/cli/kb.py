@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
-from gateway.cli import kb_blame, kb_care, kb_changes, kb_merge
+from gateway.cli import kb_blame, kb_care, kb_changes, kb_merge, kb_refs, kb_status
 from gateway.cli.session import Session, base_option, command_options
-from gateway.errors import BadRequest
+from gateway.diff_view import diff_view
 from kb.codec import item_to_dict
 from kb.diff import Diff, ItemChange
-from kb.errors import BranchNotFound
 from kb.items import Item
-from kb.knowledge_base import MAIN, KnowledgeBase
+from kb.knowledge_base import MAIN
 from kb.objects import Commit
 from kb.sql_store import SqlStore
 
@@ -28,8 +26,9 @@ def group() -> None:
     """Read and change versioned knowledge."""
 
 
-for _command in (*kb_changes.COMMANDS, *kb_merge.COMMANDS, *kb_blame.COMMANDS, *kb_care.COMMANDS):
-    group.add_command(_command)
+for _module in (kb_changes, kb_merge, kb_status, kb_refs, kb_blame, kb_care):
+    for _command in _module.COMMANDS:
+        group.add_command(_command)
 
 
 @group.command("list")
@@ -133,52 +132,6 @@ def export(session: Session, base_name: str, folder: Path, revision: str) -> Non
     written = export_folder(snapshot, folder)
     data = {"folder": str(folder), "items": written, "commit": snapshot.commit.id}
     session.show(data, lambda: click.echo(f"{written} items of {snapshot.commit.short_id} written to {folder}"))
-
-
-@group.command()
-@click.argument("name", required=False)
-@base_option
-@click.option("--at", "revision", default=MAIN, show_default=True, help="Where the new branch starts.")
-@click.option("--delete", is_flag=True, help="Delete the branch; its commits stay readable by id until 'gc'.")
-@command_options
-def branch(session: Session, base_name: str, name: str | None, revision: str, delete: bool) -> None:
-    """List branches, or make (or delete) the branch NAME."""
-    if delete and name in (None, MAIN):
-        raise BadRequest(f"--delete takes the name of a branch other than {MAIN}; list them with 'kvasir kb branch'")
-    with session.base(base_name) as base:
-        if name is not None:
-            _change_branch(base, name, revision, delete)
-        branches = base.branches()
-
-    def text() -> None:
-        for each, commit in branches.items():
-            click.echo(f"{commit[:12]}  {each}")
-
-    session.show(branches, text)
-
-
-def _change_branch(base: KnowledgeBase, name: str, revision: str, delete: bool) -> None:
-    if not delete:
-        base.branch(name, revision)
-        return
-    try:
-        base.delete_branch(name)
-    except BranchNotFound as exc:
-        listed = f"list the branches with 'kvasir kb branch --kb {base.name}'"
-        raise BadRequest(f"branch '{name}' not found in '{base.name}'; {listed}") from exc
-
-
-def diff_view(diff: Diff) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": change.id,
-            "change": change.change,
-            "fields": [asdict(field) for field in change.fields] if change.change == "changed" else [],
-            "old": item_to_dict(change.old) if change.old else None,
-            "new": item_to_dict(change.new) if change.new else None,
-        }
-        for change in diff.changes
-    ]
 
 
 def _print_commit(commit: Commit) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from sqlalchemy import Engine
 
 from gateway.cli.session import Session, base_option, command_options
-from kb.blame import Blame
 from kb.knowledge_base import MAIN, KnowledgeBase
 from kb.sql_store import SqlStore
 
@@ -23,47 +21,15 @@ WIDEST = 40
 @command_options
 def blame(session: Session, base_name: str, item: str, field: str | None, revision: str) -> None:
     """For each field of ITEM (or one FIELD): the commit that made it so, its author, request and replay."""
+    from gateway.blame_view import blame_views
+    from gateway.proposals import Proposals
     from kb.blame import blame as find_origins
 
     with session.database() as database:
         base = KnowledgeBase(SqlStore(database), session.tenant, base_name)
         found = find_origins(base, item, field, revision=revision)
-        replays = {name: _replay(database, session.tenant, name) for name in {each.proposal for each in found} - {""}}
-    views = [_view(each, replays.get(each.proposal)) for each in found]
+        views = blame_views(found, Proposals(database), session.tenant)
     session.show(views, lambda: _print_table(views))
-
-
-def _replay(database: Engine, tenant: str, proposal_id: str) -> dict[str, Any] | None:
-    """What the proposal's replay said, and who or what let it land."""
-    from gateway.errors import ProposalNotFound
-    from gateway.proposals import Proposals
-
-    try:
-        proposal = Proposals(database).get(tenant, proposal_id)
-    except ProposalNotFound:
-        # Commits outlive proposals where a base was moved to another state database.
-        return None
-    report = proposal.report or {}
-    told = {key: report.get(key) for key in ("verdict", "base", "head")}
-    return {**told, "state": proposal.state, "detail": proposal.detail}
-
-
-def _view(blame: Blame, replay: dict[str, Any] | None) -> dict[str, Any]:
-    commit = blame.commit
-    return {
-        "field": blame.field,
-        "value": blame.value,
-        "commit": commit.id,
-        "author": commit.author,
-        "created_at": commit.created_at,
-        "message": commit.message,
-        "request": blame.request or None,
-        "confirmed_by": blame.confirmed_by or None,
-        "confirmed_at": blame.confirmed_at or None,
-        "proposal": blame.proposal or None,
-        "replay": replay,
-        "source": blame.source or None,
-    }
 
 
 def _print_table(views: list[dict[str, Any]]) -> None:

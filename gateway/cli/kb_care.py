@@ -11,6 +11,7 @@ import click
 
 from gateway.cli.session import Session, base_option, command_options
 from gateway.errors import BadRequest
+from gateway.verify_view import verify_view
 from kb.knowledge_base import KnowledgeBase
 from kb.sql_store import SqlStore
 
@@ -38,8 +39,7 @@ def verify(session: Session, base_name: str) -> None:
         checked = f"{counts['commit']} commits, {counts['tree']} tree nodes, {counts['item']} items"
         click.echo(f"{checked}: " + (f"{len(found.problems)} broken" if found.problems else "all whole"))
 
-    problems = [{**asdict(problem), "dangling_ref": problem.dangling_ref} for problem in found.problems]
-    session.show({"clean": found.clean, "checked": found.checked, "problems": problems}, text)
+    session.show(verify_view(found), text)
     if not found.clean:
         session.progress("restore what is broken from a backup of the state database, or from an export")
         sys.exit(1)

@@ -11,9 +11,12 @@ import click
 
 from gateway.cli.session import Session, base_option, command_options, user_name
 from gateway.errors import BadRequest
+from gateway.quarantine_view import report_lines, report_of, report_view
 from kb.errors import BaseNotFound, NothingToCommit
 from kb.importers import FORMAT_NAMES
 from kb.knowledge_base import MAIN, Changes, KnowledgeBase, Snapshot
+from kb.objects import Commit
+from kb.quarantine import QuarantineReport
 from kb.sql_store import SqlStore
 
 branch_option = click.option("--branch", default=MAIN, show_default=True, help="The branch to commit on.")
@@ -68,6 +71,7 @@ def introspect(
 @command_options
 def import_(session: Session, base_name: str, branch: str, path: Path, format_: str, dialect: str, prune: bool) -> None:
     """Commit what the knowledge folder PATH says, or with --from what another tool's file or folder says."""
+    from kb.dependencies import doubts, tables_of
     from kb.folder import changes_from_folder, import_folder
 
     if format_ != "kvasir":
@@ -78,13 +82,14 @@ def import_(session: Session, base_name: str, branch: str, path: Path, format_: 
     if dialect:
         raise BadRequest("--dialect goes with --from; leave it out")
     items = import_folder(path)
-    _commit(
-        session,
-        base_name,
-        branch,
-        lambda snapshot: changes_from_folder(snapshot, items, prune=prune),
-        f"Import {path.name}: {len(items)} items",
-    )
+    warnings: list[str] = []
+
+    def changes(snapshot: Snapshot) -> Changes:
+        wanted = changes_from_folder(snapshot, items, prune=prune)
+        warnings.extend(doubts(wanted.put, tables_of((*snapshot.items.values(), *wanted.put))))
+        return wanted
+
+    _commit(session, base_name, branch, changes, f"Import {path.name}: {len(items)} items", warnings)
 
 
 def _import_other(session: Session, base_name: str, branch: str, path: Path, format_: str, dialect: str) -> None:
@@ -121,10 +126,21 @@ def revert(session: Session, base_name: str, branch: str, revision: str) -> None
     """Commit the inverse of a commit."""
     with session.base(base_name) as base:
         commit = base.revert(revision, author=user_name(), branch=branch)
-    session.show(asdict(commit), lambda: click.echo(f"{commit.short_id} {commit.message}"))
+        show_commit(session, base, commit)
 
 
 COMMANDS = (introspect, import_, revert)
+
+
+def show_commit(session: Session, base: KnowledgeBase, commit: Commit) -> None:
+    """A commit that was just made, and what it took out of use or brought back."""
+    report = report_of(base, commit)
+
+    def text() -> None:
+        for line in (f"{commit.short_id} {commit.message}", *report_lines(report)):
+            click.echo(line)
+
+    session.show({**asdict(commit), **report_view(report)}, text)
 
 
 def _commit(
@@ -137,7 +153,8 @@ def _commit(
 ) -> None:
     """One commit of what differs from the branch's head; makes the base where it does not exist.
 
-    `warnings`, which `changes` may add to, are part of the result where they are given.
+    `warnings`, which `changes` may add to, are part of the result where they are given; so is what the commit took
+    out of use.
     """
     author = user_name()
     with _base_or_new(session, base_name, branch, author) as base:
@@ -149,12 +166,17 @@ def _commit(
         try:
             commit = base.commit(wanted, author=author, message=message, branch=branch, onto=snapshot.commit.id)
         except NothingToCommit:
-            data = {"knowledge_base": base_name, "commit": snapshot.commit.id, "put": 0, "removed": 0, **told}
+            none = report_view(QuarantineReport((), ()))
+            data = {"knowledge_base": base_name, "commit": snapshot.commit.id, "put": 0, "removed": 0, **none, **told}
             session.show(data, lambda: click.echo(f"nothing differs; {base_name} stays at {snapshot.commit.short_id}"))
             return
+        report = report_of(base, commit)
     put, removed = len(wanted.put), len(wanted.remove)
-    data = {"knowledge_base": base_name, "commit": commit.id, "put": put, "removed": removed, **told}
-    session.show(data, lambda: click.echo(f"{commit.short_id} {message} ({put} put, {removed} removed)"))
+    line = f"{commit.short_id} {message} ({put} put, {removed} removed)"
+    counts = {"knowledge_base": base_name, "commit": commit.id, "put": put, "removed": removed}
+    session.show(
+        {**counts, **report_view(report), **told}, lambda: click.echo("\n".join([line, *report_lines(report)]))
+    )
 
 
 @contextmanager

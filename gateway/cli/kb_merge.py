@@ -7,27 +7,32 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import click
 
+from gateway.cli.kb_changes import show_commit
 from gateway.cli.session import Session, base_option, command_options, user_name
 from gateway.conflict_view import conflict_lines, conflicts_view
 from gateway.errors import BadRequest
+from gateway.quarantine_view import report_lines, report_view
+from kb.cross_conflicts import MetricDefinedTwice, SchemaRemoved
 from kb.errors import MergeConflicts
-from kb.item_merge import Resolution, Side
+from kb.item_merge import Resolution
 from kb.items import KINDS, Item
 from kb.knowledge_base import MAIN
+from kb.quarantine import quarantine_report
 
 R = TypeVar("R")
 
 
 def resolution_options(command: Callable[..., R]) -> Callable[..., R]:
-    """--ours, --theirs, --base, --resolve and --onto."""
+    """--ours, --theirs, --base, --both, --resolve and --onto."""
     key = "ITEM[:FIELD]"
     for option in (
         click.option("--onto", metavar="COMMIT", help="The head that the resolutions were made for (see 'ours')."),
         click.option("--resolve", multiple=True, metavar="ITEM=FILE", help="Take the item from a file, as exported."),
+        click.option("--both", multiple=True, metavar="ITEM/ITEM", help="Keep what both sides did with two items."),
         click.option("--base", "take_base", multiple=True, metavar=key, help="Take it as it was before both."),
         click.option("--theirs", multiple=True, metavar=key, help="Take it as the other side has it."),
         click.option("--ours", multiple=True, metavar=key, help="Take it as the branch has it."),
@@ -69,13 +74,16 @@ def merge(
             resolutions=resolutions,
             onto=onto,
         )
+        report = quarantine_report(base.diff(merged.before, merged.commit.id))
     commit = merged.commit
     told = {
         "up-to-date": f"already up to date at {commit.short_id}",
         "fast-forward": f"{commit.short_id} fast-forward of {into}",
         "merged": f"{commit.short_id} {commit.message}",
     }[merged.outcome]
-    session.show(asdict(merged), lambda: click.echo(told))
+    session.show(
+        {**asdict(merged), **report_view(report)}, lambda: click.echo("\n".join([told, *report_lines(report)]))
+    )
 
 
 @click.command("cherry-pick")
@@ -93,18 +101,25 @@ def cherry_pick(
     resolutions = _resolutions(**sides)
     with session.base(base_name) as base, _conflicts_told(session):
         commit = pick(base, revision, branch=branch, author=user_name(), resolutions=resolutions, onto=onto)
-    session.show(asdict(commit), lambda: click.echo(f"{commit.short_id} {commit.message}"))
+        show_commit(session, base, commit)
 
 
 def _resolutions(
-    ours: tuple[str, ...], theirs: tuple[str, ...], take_base: tuple[str, ...], resolve: tuple[str, ...]
+    ours: tuple[str, ...],
+    theirs: tuple[str, ...],
+    take_base: tuple[str, ...],
+    both: tuple[str, ...],
+    resolve: tuple[str, ...],
 ) -> dict[str, Resolution]:
-    sides: tuple[tuple[Side, tuple[str, ...]], ...] = (("ours", ours), ("theirs", theirs), ("base", take_base))
-    given: list[tuple[str, Resolution]] = [(key, side) for side, keys in sides for key in keys]
+    sides: dict[Literal["ours", "theirs", "base", "both"], tuple[str, ...]]
+    sides = {"ours": ours, "theirs": theirs, "base": take_base, "both": both}
+    given: list[tuple[str, Resolution]] = [(key, side) for side, keys in sides.items() for key in keys]
     given += [_item_given(each) for each in resolve]
     twice = sorted({key for key, _ in given if sum(key == other for other, _ in given) > 1})
     if twice:
-        raise BadRequest(f"'{twice[0]}' is resolved twice; give one of --ours, --theirs, --base, --resolve for it")
+        raise BadRequest(
+            f"'{twice[0]}' is resolved twice; give one of --ours, --theirs, --base, --both, --resolve for it"
+        )
     return dict(given)
 
 
@@ -135,9 +150,11 @@ def _conflicts_told(session: Session) -> Iterator[None]:
         lines = conflict_lines(exc.conflicts)
         session.show({"outcome": "conflicts", **conflicts_view(exc)}, lambda: click.echo("\n".join(lines)))
         count = len(exc.conflicts)
+        pairs = any(isinstance(each, (MetricDefinedTwice, SchemaRemoved)) for each in exc.conflicts)
         session.progress(
             f"{count} {'conflict' if count == 1 else 'conflicts'}; nothing was changed. Settle each with --ours, "
-            f"--theirs, --base or --resolve, and name what they were made for: --onto {exc.ours[:12]}"
+            f"--theirs, --base{', --both' if pairs else ''} or --resolve, and name what they were made for: "
+            f"--onto {exc.ours[:12]}"
         )
         sys.exit(1)
 

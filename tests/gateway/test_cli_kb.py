@@ -60,6 +60,9 @@ def test_an_export_is_imported_again_without_a_difference(home: Home, tmp_path: 
         "commit": head,
         "put": 0,
         "removed": 0,
+        "quarantined": [],
+        "lifted": [],
+        "warnings": [],
     }
     assert (tmp_path / "out/rule/what_counts.md").read_bytes() == (KNOWLEDGE / "rule/what_counts.md").read_bytes()
     assert shown(home, "introspect", "shop", "--sample", "orders.state")["commit"] == head
@@ -78,12 +81,14 @@ def test_an_edited_file_becomes_one_change_that_diff_shows_and_revert_undoes(hom
 
 
 def test_prune_removes_what_the_folder_lacks(home: Home) -> None:
-    assert shown(home, "import", KNOWLEDGE, "--prune") | {"commit": ""} == {
-        "knowledge_base": "shop",
-        "commit": "",
-        "put": 0,
-        "removed": 22,
-    }
+    pruned = shown(home, "import", KNOWLEDGE, "--prune")
+    assert (pruned["put"], pruned["removed"]) == (0, 22)
+    # Without its tables, only what reads none of them is still in use.
+    assert {item["id"] for item in shown(home, "items", "--status", "active")} == {"document:fiscal_year"}
+    assert len(pruned["quarantined"]) == 11
+    restored = shown(home, "introspect", "shop", "--sample", "orders.state")
+    assert sorted(restored["lifted"]) == sorted(each["id"] for each in pruned["quarantined"])
+    assert shown(home, "diff", "main~2")["changes"] == []
 
 
 def test_a_branch_is_made_listed_committed_on_and_deleted(home: Home, tmp_path: Path) -> None:
@@ -93,6 +98,15 @@ def test_a_branch_is_made_listed_committed_on_and_deleted(home: Home, tmp_path: 
     assert shown(home, "diff", "main", "draft")["changes"] == []
     assert shown(home, "log")[0]["id"] == head
     assert [*shown(home, "branch", "draft", "--delete")] == ["main"]
+
+
+def test_a_tag_is_made_listed_read_and_deleted(home: Home) -> None:
+    before, head = (shown(home, "show", name)["id"] for name in ("main~1", "main"))
+    assert shown(home, "tag", "v1", "--at", "main~1") == {"v1": before}
+    assert shown(home, "tag", "now") == {"now": head, "v1": before}
+    assert home("kb", "tag", "--kb", "shop").stdout == f"{head[:12]}  now\n{before[:12]}  v1\n"
+    assert shown(home, "show", "v1")["id"] == before
+    assert shown(home, "tag", "now", "--delete") == {"v1": before}
 
 
 def test_search_says_what_is_retrieved_and_why_at_any_commit(home: Home) -> None:
@@ -127,6 +141,18 @@ BAD_CALLS = [
     (("branch", "main", "--delete"), ("other than main",)),
     (("branch", "nowhere", "--delete"), ("branch 'nowhere' not found in 'shop'; list the branches with",)),
     (("branch", "--delete"), ("takes the name of a branch",)),
+    (("tag", "cafe"), ("tag name 'cafe' cannot be used",)),
+    (("tag", "new", "--at", "nowhere"), ("'nowhere'",)),
+    (("tag", "nowhere", "--delete"), ("tag 'nowhere' not found in 'shop'; list the tags with",)),
+    (("tag", "--delete"), ("takes the name of a tag",)),
+    (("activate", "rule:nothing"), ("item 'rule:nothing' not found",)),
+    (("activate", "rule:what_counts"), ("nothing to commit",)),
+    (("activate", "rule:what_counts", "--branch", "nowhere"), ("branch 'nowhere' not found",)),
+    (("activate",), ("Missing argument",)),
+    (("retire", "rule:nothing"), ("item 'rule:nothing' not found",)),
+    (("items", "--kind", "table"), ("'table' is not one of",)),
+    (("items", "--at", "nowhere"), ("'nowhere'",)),
+    (("quarantine", "--at", "nowhere"), ("'nowhere'",)),
     (("import", "none"), ("none: is no folder",)),
     (("import", KNOWLEDGE, "--kb", "bad name"), ("knowledge base name 'bad name' cannot be used",)),
     (("import", KNOWLEDGE, "--branch", "nowhere"), ("'nowhere'",)),

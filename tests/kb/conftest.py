@@ -18,6 +18,8 @@ from kb.items import (
     Entity,
     Gotcha,
     Item,
+    Loss,
+    LostColumn,
     Metric,
     Preference,
     Provenance,
@@ -52,12 +54,21 @@ bodies = st.one_of(
     st.builds(
         Schema,
         any_text,
-        st.lists(columns, max_size=3).map(tuple),
+        st.lists(columns, max_size=3, unique_by=lambda column: column.name).map(tuple),
         database=any_text,
         comment=any_text,
         row_count=st.none() | st.integers(min_value=0),
     ),
-    st.builds(Relationship, any_text, texts, any_text, texts, database=any_text, comment=any_text),
+    st.builds(
+        lambda left, right, pairs, **fields: Relationship(
+            left, tuple(pair[0] for pair in pairs), right, tuple(pair[1] for pair in pairs), **fields
+        ),
+        any_text,
+        any_text,
+        st.lists(st.tuples(any_text, any_text), min_size=1, max_size=3),
+        database=any_text,
+        comment=any_text,
+    ),
     st.builds(Metric, any_text, any_text),
     st.builds(Template, any_text, any_text),
     st.builds(Gotcha, any_text, any_text, any_text),
@@ -67,7 +78,10 @@ bodies = st.one_of(
     st.builds(Preference, any_text, any_text),
 )
 _items = st.builds(
-    lambda name, body, **head: Item(id=f"{body.kind}:{name}", body=body, **head),
+    # Of an item in use, a commit would take away what it says to have lost.
+    lambda name, body, status, lost, **head: Item(
+        id=f"{body.kind}:{name}", body=body, status=status, lost=() if status == "active" else lost, **head
+    ),
     names,
     bodies,
     title=any_text.filter(str.strip),
@@ -77,6 +91,16 @@ _items = st.builds(
     schema_fingerprint=any_text,
     usage=st.sampled_from(get_args(Usage)),
     status=st.sampled_from(get_args(Status)),
+    lost=st.lists(
+        st.builds(
+            LostColumn,
+            any_text.map(lambda text: f"of no table.{text}"),
+            any_text,
+            st.sampled_from(get_args(Loss)),
+            any_text,
+        ),
+        max_size=2,
+    ).map(tuple),
     supersedes=texts,
     provenance=st.none() | st.builds(Provenance, any_text, any_text, any_text, any_text, any_text),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 
 from kb.database import open_database, upgrade
 from kb.errors import BranchNotFound, Conflict
-from kb.items import Item
+from kb.items import Column, Item, Rule, Schema
 from kb.knowledge_base import Changes, KnowledgeBase
 from kb.memory_store import MemoryStore
 from kb.objects import Commit
@@ -129,6 +129,118 @@ for process in processes:
     process.join()
 sys.exit(sum(process.exitcode != 0 for process in processes))
 """
+
+
+CONTENDERS = """
+import json
+import multiprocessing
+import sys
+from kb.database import open_database
+from kb.errors import Conflict
+from kb.items import Item, Rule, Template
+from kb.knowledge_base import Changes, KnowledgeBase
+from kb.sql_store import SqlStore
+
+url, work, writers, steps = sys.argv[1:]
+
+def opened():
+    return KnowledgeBase(SqlStore(open_database(url)), "acme", "sales")
+
+def count(who, start, told):
+    # Reads, adds one, and writes for the commit that it read; again where another came first.
+    base, conflicts = opened(), 0
+    for step in range(int(steps)):
+        while True:
+            known = base.resolve().id
+            text = base.item("rule:counter", known).body.text
+            if not step and not conflicts:
+                start.wait()
+            mine = Item(f"rule:{who}.{step}", "A rule", Rule(text))
+            counter = Item("rule:counter", "The counter", Rule(str(int(text) + 1)))
+            try:
+                base.commit(Changes((counter, mine)), author=who, message=text, onto=known)
+                break
+            except Conflict as conflict:
+                assert conflict.items == ("rule:counter",), conflict.items
+                conflicts += 1
+    told.put(conflicts)
+
+def ask(who, start, told):
+    # Writes queries over a column that w0 takes away meanwhile.
+    base = opened()
+    known = base.resolve().id
+    start.wait()
+    for step in range(int(steps)):
+        if who == "w0":
+            changes = Changes(remove=("schema:orders",)) if step == int(steps) // 2 else Changes()
+        else:
+            query = Template("How many?", "SELECT count(state) FROM orders")
+            changes = Changes((Item(f"template:{who}.{step}", "How many?", query),))
+        if changes.ids:
+            base.commit(changes, author=who, message=f"Step {step}", onto=known)
+    told.put(0)
+
+context = multiprocessing.get_context("fork")
+start, told = context.Barrier(int(writers)), context.Queue()
+target = {"count": count, "ask": ask}[work]
+processes = [context.Process(target=target, args=(f"w{number}", start, told)) for number in range(int(writers))]
+for process in processes:
+    process.start()
+for process in processes:
+    process.join()
+failed = sum(process.exitcode != 0 for process in processes)
+if not failed:
+    print(sum(told.get() for _ in processes))
+sys.exit(failed)
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, KnowledgeBase]]:
+    """The URL of a state database, and the base `sales` in it."""
+    sqlite = f"sqlite:///{tmp_path}/state.sqlite"
+    url: str = sqlite if request.param == "sqlite" else request.getfixturevalue("fresh_postgres")
+    engine = open_database(url)
+    upgrade(engine)
+    yield url, KnowledgeBase.create(SqlStore(engine), "acme", "sales", author="ann")
+    engine.dispose()
+
+
+def contend(url: str, work: str, writers: int, steps: int) -> int:
+    """How often writers were told of a conflict, all together."""
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", CONTENDERS, url, work, str(writers), str(steps)]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return int(ended.stdout)
+
+
+def test_processes_that_write_one_item_are_told_and_no_write_is_lost(
+    shared: tuple[str, KnowledgeBase], rule: MakeRule
+) -> None:
+    url, base = shared
+    put(base, rule("counter", "0"))
+    conflicts = contend(url, "count", 8, 5)
+    # All read the first state before anybody wrote: one of them is right, and seven are told.
+    assert conflicts >= 7
+    assert base.item("rule:counter").body == Rule("40")
+    items = base.snapshot().items
+    assert set(items) == {"rule:counter"} | {f"rule:w{number}.{step}" for number in range(8) for step in range(5)}
+    # Each wrote on top of what it had read: every state of the counter was seen by exactly one.
+    assert [commit.message for commit in reversed(base.log()[:-2])] == [str(state) for state in range(40)]
+    assert verify(base).clean
+
+
+def test_queries_that_race_with_a_change_of_their_table_all_end_in_quarantine(
+    shared: tuple[str, KnowledgeBase],
+) -> None:
+    url, base = shared
+    put(base, Item("schema:orders", "Orders", Schema("orders", (Column("state", "TEXT"),))))
+    contend(url, "ask", 6, 6)
+    items = base.snapshot().items
+    assert set(items) == {f"template:w{number}.{step}" for number in range(1, 6) for step in range(6)}
+    assert {item.status for item in items.values()} == {"quarantined"}
+    assert verify(base).clean
 
 
 @pytest.mark.parametrize(("kind", "steps"), [("sqlite", 100), ("postgres", 10)])

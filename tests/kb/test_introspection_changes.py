@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from kb.introspect import introspect, schema_fingerprint
 from kb.introspection_changes import introspection_changes
-from kb.items import Entity, Item, Relationship, Schema
+from kb.items import Entity, Item, Relationship, Schema, Template
 from kb.knowledge_base import Changes, KnowledgeBase
 
 BUYER, PARCEL = (
@@ -121,3 +122,63 @@ def test_a_key_that_is_declared_no_more_is_retired(learned: KnowledgeBase, url: 
     run("CREATE TABLE copied AS SELECT * FROM shipments; DROP TABLE shipments; ALTER TABLE copied RENAME TO shipments")
     retired = {item.id for item in changes(learned, url).put if item.status == "retired"}
     assert retired == {BUYER, PARCEL}
+
+
+def test_a_changed_database_quarantines_and_gives_back_what_reads_it(
+    learned: KnowledgeBase, url: str, run: Run
+) -> None:
+    sums = {
+        "dear": "SELECT max(price) FROM order_items",
+        "names": "SELECT name FROM customers",
+        "germans": "SELECT count(*) FROM germans",
+        "sent": "SELECT count(*) FROM shipments",
+    }
+    items = [Item(f"template:{name}", name, Template(f"{name}?", sql)) for name, sql in sums.items()]
+    join = Item("relationship:mine", "Mine", Relationship("customers", ("country",), "germans", ("name",)))
+    learned.commit(Changes((*items, join)), author="ann", message="Teach")
+    before = learned.snapshot().items
+    run("DROP VIEW germans; ALTER TABLE customers RENAME COLUMN name TO full_name; DROP TABLE shipments")
+    learned.commit(changes(learned, url), author="ann", message="Introspect")
+    lost = {item.id: [str(each) for each in item.lost] for item in learned.snapshot().items.values() if item.lost}
+    assert lost == {
+        "template:germans": ["germans is gone"],
+        "template:names": ["customers.name is gone (renamed to customers.full_name?)"],
+        "template:sent": ["shipments is gone"],
+    }
+    # The table that it joins is gone, so an introspection has retired it.
+    assert learned.item("relationship:mine").status == "retired"
+    run(
+        "ALTER TABLE customers RENAME COLUMN full_name TO name;"
+        "CREATE VIEW germans AS SELECT id, name FROM customers WHERE country = 'DE';"
+        "CREATE TABLE shipments (id INTEGER PRIMARY KEY, order_id INTEGER, line INTEGER,"
+        "buyer_id INTEGER REFERENCES customers (id),"
+        "FOREIGN KEY (order_id, line) REFERENCES order_items (order_id, line))"
+    )
+    learned.commit(changes(learned, url), author="ann", message="Introspect again")
+    assert {key: item for key, item in learned.snapshot().items.items() if item.kind == "template"} == {
+        key: item for key, item in before.items() if item.kind == "template"
+    }
+    assert changes(learned, url) == Changes()
+
+
+def test_a_column_of_another_type_quarantines_on_postgresql(base: KnowledgeBase, fresh_postgres: str) -> None:
+    engine = sa.create_engine(fresh_postgres)
+
+    def run(statement: str) -> None:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+
+    run("CREATE TYPE state AS ENUM ('open', 'paid'); CREATE TABLE orders (id INT, state state, code VARCHAR(9), n INT)")
+    base.commit(Changes(tuple(introspect(fresh_postgres))), author="ann", message="Introspect")
+    columns = ("id", "state", "code", "n")
+    items = [Item(f"template:{name}", name, Template("Q?", f"SELECT {name} FROM orders")) for name in columns]
+    base.commit(Changes(tuple(items)), author="ann", message="Teach")
+    run("ALTER TYPE state RENAME VALUE 'paid' TO 'settled'; ALTER TABLE orders ALTER id TYPE BIGINT")
+    run("ALTER TABLE orders ALTER code TYPE VARCHAR(20); ALTER TABLE orders ALTER n TYPE TEXT")
+    base.commit(changes(base, fresh_postgres), author="ann", message="Introspect")
+    lost = {item.title: [str(each) for each in item.lost] for item in base.snapshot().items.values() if item.lost}
+    assert lost == {
+        "n": ["orders.n was INTEGER, is TEXT"],
+        "state": ["orders.state was ENUM('open', 'paid'), is ENUM('open', 'settled')"],
+    }
+    engine.dispose()

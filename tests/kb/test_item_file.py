@@ -185,7 +185,26 @@ def test_a_definition_and_an_expression_are_told_apart_whatever_they_hold(defini
 
 
 def test_defaults_are_left_out() -> None:
-    assert write_item(Item("rule:a", "A", Rule(""))) == "---\nid: rule:a\ntitle: A\n---\n"
+    assert write_item(Item("rule:a", "A", Rule("a"))) == "---\nid: rule:a\ntitle: A\n---\n\na\n"
+
+
+def test_a_text_that_is_blank_on_purpose_is_told_from_one_that_was_forgotten() -> None:
+    blank = Item("rule:a", "A", Rule(" \n"))
+    assert write_item(blank) == '---\nid: rule:a\ntitle: A\ntext: " \\n"\n---\n'
+    assert read_item("x.md", "rule", write_item(blank)) == blank
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        Item("metric:a", "A", Metric("As in:\n\n```python\nx\n```")),
+        Item("metric:a", "A", Metric("As in:\n\n```sql\nSUM(x)")),
+        Item("success:a", "A", Success("Q?", "It is\n```sql\nSELECT 1")),
+        Item("success:a", "A", Success("Q?", "```sql\nSELECT 1\n```\nwhich is one.")),
+    ],
+)
+def test_fences_within_a_text_are_kept_apart_from_the_file_s_own(item: Item) -> None:
+    assert read_item("x.md", item.kind, write_item(item)) == item
 
 
 # ── written by hand ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,6 +233,10 @@ def test_a_template_is_one_query_in_a_fence(fence: str) -> None:
 
 
 HEAD = "---\nid: rule:a\ntitle: A\n"
+METRIC_HEAD = "---\nid: metric:a\ntitle: A\n---\n"
+TEMPLATE_HEAD = "---\nid: template:a\ntitle: A\nquestion: Q?\n---\n"
+SUCCESS = "---\nid: success:a\ntitle: A\nquestion: Q?\n---\n"
+JOIN = "---\nid: relationship:a\ntitle: A\nleft_table: a\nleft_columns:\n- x\n- y\nright_table: b\nright_columns:\n"
 COLUMNS = "---\nid: schema:a\ntitle: A\ntable: a\ncolumns:\n- name: x\n  type: TEXT\n"
 
 
@@ -245,7 +268,19 @@ COLUMNS = "---\nid: schema:a\ntitle: A\ntable: a\ncolumns:\n- name: x\n  type: T
         ("schema", COLUMNS + "- name: y\n---\n", 8, "columns.1.type", "required"),
         ("schema", COLUMNS + "row_count: many\n---\n", 8, "row_count", "whole number"),
         ("schema", COLUMNS + "row_count: 1_000\n---\n", 8, "row_count", "whole number"),
+        ("schema", COLUMNS + "- name: x\n  type: INT\n---\n", 8, "columns.1.name", "on line 6"),
         ("success", "---\nid: success:a\ntitle: A\n---\nText", 1, "question", "required"),
+        ("success", SUCCESS + "It is\n```sql\nSELECT 1\n", 7, "answer", "not closed"),
+        ("rule", HEAD + "status: actve\n---\n\nText\n", 4, "status", "'quarantined'"),
+        ("rule", HEAD + "---\n", 5, "text", "it is missing"),
+        ("metric", METRIC_HEAD + "\n", 6, "definition", "it is missing"),
+        ("metric", METRIC_HEAD + "\nNet.\n\n```python\nSUM(x)\n```\n", 8, "expression", "at the end"),
+        ("metric", METRIC_HEAD + "\nNet.\n\n```sql\nSUM(x)\n", 8, "expression", "at the end"),
+        ("metric", METRIC_HEAD + "\nNet.\n```sql\nSUM(x)\n```\nLess tax.\n", 7, "expression", "at the end"),
+        ("template", TEMPLATE_HEAD + "", 6, "sql", "alone, between '```sql'"),
+        ("template", TEMPLATE_HEAD + "\n```sql\n\n```\n", 7, "sql", "empty"),
+        ("template", TEMPLATE_HEAD + "\n```python\nSELECT 1\n```\n", 7, "sql", "'```sql'"),
+        ("relationship", JOIN + "- z\n---\n", 9, "right_columns", "left_columns 2"),
     ],
 )
 @pytest.mark.parametrize("loader", [yaml.SafeLoader, front_matter._LOADER])

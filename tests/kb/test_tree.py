@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kb.objects import unpack
-from kb.tree import LEAF_MAX, TreeDelta, TreeWriter, tree_diff, tree_entries, tree_get
+from kb.tree import LEAF_MAX, TreeDelta, TreeWriter, all_entries, tree_diff, tree_entries, tree_get
 
 keys = st.integers(0, 200).map(lambda number: f"rule:{number}")
 values = st.sampled_from(["a" * 64, "b" * 64, "c" * 64])
@@ -64,7 +64,7 @@ def test_an_update_gives_the_root_that_building_gives(entries: dict[str, str], c
     expected = {item: value for item, value in {**entries, **changes}.items() if value is not None}
     root, _ = shelf.update(shelf.build(entries), changes)
     assert root == shelf.build(expected)
-    assert tree_entries(root, shelf.read) == expected
+    assert tree_entries(root, shelf.read) == all_entries(root, shelf.read_many) == expected
 
 
 @given(states, states)
@@ -88,7 +88,7 @@ def test_one_item_is_found_without_reading_the_others(entries: dict[str, str], i
 def test_a_tree_at_the_edge_of_a_leaf_keeps_its_entries(count: int) -> None:
     shelf = Shelf()
     root = shelf.build(many(count))
-    assert tree_entries(root, shelf.read) == many(count)
+    assert tree_entries(root, shelf.read) == all_entries(root, shelf.read_many) == many(count)
     assert len(shelf.objects) == 1 or count > LEAF_MAX
 
 
