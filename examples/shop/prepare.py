@@ -16,8 +16,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from backend.model_folder import SHIPPED_FOLDER
-
 SHOP = Path(__file__).resolve().parent
 SAMPLES = (
     "orders.state", "orders.channel", "payments.result", "payments.method", "shipments.carrier",
@@ -29,27 +27,22 @@ CONFIG = """\
 home = "state"
 port = {port}
 
-{engine}[datasources.shop]
+[datasources.shop]
 url = "sqlite:///shop.sqlite"
 
-[assistants.shop]
-kb = "shop"
-datasource = "shop"
-{answered_by}verified_answers = true
-approval = "automatic"
-suite = {suite}
-instructions = "Answer the question with one SQLite query. Use only what the knowledge below says."
-"""
-
-ENGINE = """\
 # The model that ships with Kvasir, in the gateway's own process.
 [engines.mini]
 model = "embedded/kvasir-mini"
 
-"""
-ANSWERED_BY = """\
+[assistants.shop]
+kb = "shop"
+datasource = "shop"
 engine = "mini"
 decoding = "sql"
+verified_answers = true
+approval = "automatic"
+suite = {suite}
+instructions = "Answer the question with one SQLite query. Use only what the knowledge below says."
 """
 
 INTERRUPTED = 130
@@ -91,10 +84,7 @@ def prepare(folder: Path, *, port: int = 8000, say: Callable[[str], None] = prin
         unfinished.rename(database)
     if not config.exists():
         suite = os.path.relpath(SHOP / "suite.yaml", folder.resolve())
-        # Without the weights there is no engine: confirmed answers are still given.
-        installed = SHIPPED_FOLDER.is_dir()
-        engine = {"engine": ENGINE if installed else "", "answered_by": ANSWERED_BY if installed else ""}
-        config.write_text(CONFIG.format_map({**engine, "port": port, "suite": json.dumps(suite)}))
+        config.write_text(CONFIG.format(port=port, suite=json.dumps(suite)))
     if state.exists():
         kvasir(config, "init")
     else:

@@ -103,7 +103,6 @@ def test_the_shipped_model_is_found_by_its_name_unless_a_folder_here_has_it(ship
     assert folders.model_folder("some/where") == tmp_path / "some" / "where"
 
 
-@pytest.mark.skipif(not folders.SHIPPED_FOLDER.is_dir(), reason="this version is without the weights of kvasir-mini")
 def test_kvasirs_own_model_is_installed_with_it():
     folder = check_model_folder(folders.SHIPPED_FOLDER)
     assert (folder.name, folder.window_tokens, folder.dtype) == ("kvasir-mini", 4096, "bfloat16")

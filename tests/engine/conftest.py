@@ -1,11 +1,13 @@
-"""The real pair, vLLM with LMCache, on free ports, with a small model made on the spot. Always stopped at the end."""
+"""The real pair, vLLM with LMCache, on free ports, with a small model made on the spot or with the one that ships.
+Always stopped at the end.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from backend.engine_python import engine_python_path, inspect_engine_python
 from backend.errors import EnginePythonInvalid
 from backend.launcher import down, up
+from backend.model_folder import SHIPPED_FOLDER
 from backend.plan import LaunchOptions, LaunchPlan, make_plan
 from backend.tiny_model import make_model_folder
 
@@ -54,7 +57,8 @@ class Pair:
 
 
 @pytest.fixture(scope="session")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def engine_python() -> Path:
+    """The interpreter that has vLLM and LMCache; without one, the tests skip or, where services are required, fail."""
     python = engine_python_path()
     try:
         inspect_engine_python(python)
@@ -62,9 +66,27 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         if os.environ.get("KVASIR_REQUIRE_SERVICES") == "1":
             pytest.fail(str(exc))
         pytest.skip(str(exc))
+    return python
+
+
+@pytest.fixture(scope="session")
+def pair(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     home = tmp_path_factory.mktemp("kvasir")
     # 64 for each head, since vLLM's attention on a CPU takes no smaller ones.
     model = make_model_folder(home / "kvasir-tiny", _project_texts(), hidden=128, heads=2, kv_heads=1)
+    with running_pair(model, home, engine_python) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def mini_pair(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """With the model that ships."""
+    with running_pair(SHIPPED_FOLDER, tmp_path_factory.mktemp("mini"), engine_python) as running:
+        yield running
+
+
+@contextmanager
+def running_pair(model: Path, home: Path, python: Path) -> Iterator[Pair]:
     engine_port, cache_port, cache_http_port = _free_ports(3)
     options = LaunchOptions(
         model=model,
