@@ -1,85 +1,216 @@
-"""What retrieval at one commit needs: its items, their rows of the dense index, BM25, names, joins, masked patterns."""
+"""One commit's index: a filter over the shared one, made from another commit's by what differs between the two."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, TypeVar, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kb.dense_index import DenseIndex
-from kb.embedding import StoredEmbedder, text_hash
 from kb.entities import EntityIndex, Mention
-from kb.fusion import NO_DATABASE, PATTERNS, SEARCHED, Candidates, Evidence, PatternEvidence, named
-from kb.items import Item, Kind, Schema
-from kb.join_paths import JoinGraph
-from kb.knowledge_base import Snapshot
+from kb.fusion import Candidates, Evidence, PatternEvidence
+from kb.hit import Hit
+from kb.item_versions import NONE
+from kb.items import Item, Schema
+from kb.join_paths import JoinPath
 from kb.masking import MaskedQuestion, mask
-from kb.search_text import search_text
-from kb.sparse_index import SparseIndex
+from kb.shared_index import SharedIndex
 from kb.store import Vector
+
+Element = TypeVar("Element")
+Slots = NDArray[np.int64]
 
 
 class CommitIndex:
-    """What one commit's retrieval needs, made once per tree."""
+    """`members` says which slots the commit has, `masks` the number of each pattern's masked question, by slot.
 
-    def __init__(self, snapshot: Snapshot, dense: DenseIndex, embedder: StoredEmbedder) -> None:
-        self.hashes = snapshot.hashes
-        self.items = [item for item in snapshot.items.values() if item.retrievable]
-        self.by_id = {item.id: item for item in self.items}
-        self.tables, self.by_table = _by_name(self.items)
-        self.entities = EntityIndex(self.items)
-        self.joins = JoinGraph(self.items)
-        self.searched = [item for item in self.items if item.kind in SEARCHED and item.usage == "auto"]
-        self.patterns = [item for item in self.items if item.kind in PATTERNS and item.usage == "auto"]
-        self.masked = {item.id: self.mask(search_text(item)) for item in self.patterns}
-        texts = [search_text(item) for item in self.searched]
-        plain = [search_text(item) for item in self.patterns]
-        masked = [self.masked[item.id].text for item in self.patterns]
-        dense.add(embedder.embed([*texts, *plain, *masked]))
-        self.candidates = _candidates(self.searched, snapshot.hashes, SEARCHED)
-        self.pattern_candidates = _candidates(self.patterns, snapshot.hashes, PATTERNS)
-        self._dense = dense
-        self._places = {item.id: place for place, item in enumerate(self.searched)}
-        self._rows = dense.rows([text_hash(text) for text in texts])
-        self._plain_rows = dense.rows([text_hash(text) for text in plain])
-        self._masked_rows = dense.rows([text_hash(text) for text in masked])
-        self._sparse = SparseIndex(texts)
+    Both have one entry a slot of the shared index as it was when this was made; later slots are other commits'.
+    """
 
-    def evidence(self, question: str, vector: Vector, mentions: Sequence[Mention]) -> Evidence:
-        names = {self._places[owner]: found for owner, found in named(mentions).items() if owner in self._places}
-        cosine = self._dense.scores(vector, self._rows).astype(np.float64)
-        return Evidence(self.candidates, cosine, self._sparse.scores(question).astype(np.float64), names)
-
-    def pattern_evidence(self, vector: Vector, masked_vector: Vector) -> PatternEvidence:
-        plain = self._dense.scores(vector, self._plain_rows).astype(np.float64)
-        masked = self._dense.scores(masked_vector, self._masked_rows).astype(np.float64)
-        return PatternEvidence(self.pattern_candidates, plain, masked)
+    def __init__(
+        self, shared: SharedIndex, tree: str | None, members: NDArray[np.bool_], masks: NDArray[np.int32]
+    ) -> None:
+        self.shared, self.tree, self.members, self.masks = shared, tree, members, masks
+        self.entities = EntityIndex(shared.names, members)
 
     def mask(self, question: str) -> MaskedQuestion:
         return mask(question, self.entities.find(question))
 
+    # ── items ────────────────────────────────────────────────────────────────────────────────────────────────
 
-def _by_name(items: Iterable[Item]) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-    """Table → columns, and table → item id for the names that one database alone has."""
-    columns: dict[str, dict[str, None]] = {}
-    ids: dict[str, list[str]] = {}
-    for item in items:
-        if isinstance(item.body, Schema):
-            columns.setdefault(item.body.table, {}).update(dict.fromkeys(c.name for c in item.body.columns))
-            ids.setdefault(item.body.table, []).append(item.id)
-    only = {table: found[0] for table, found in ids.items() if len(found) == 1}
-    return {table: tuple(names) for table, names in columns.items()}, only
+    def slot(self, item_id: str) -> int | None:
+        return next(iter(self._present(self.shared.versions.of_id(item_id))), None)
+
+    def item(self, slot: int) -> Item:
+        return self.shared.versions.items[slot]
+
+    def is_pattern(self, slot: int) -> bool:
+        """Whether a question can match its pattern."""
+        return bool(self._column("pattern")[slot] != NONE)
+
+    def hit(self, slot: int, score: float, *reasons: str) -> Hit:
+        return Hit(self.item(slot), self.shared.versions.hashes[slot], score, reasons)
+
+    def only_table(self, name: str) -> str | None:
+        """The id of the table of that name, where one database alone has it."""
+        found = self._present(self.shared.versions.of_table(name))
+        return self.item(found[0]).id if len(found) == 1 else None
+
+    def preferences(self, subject: str) -> list[int]:
+        """Slots of what a user or team wants."""
+        return self._present(self.shared.versions.of_subject(subject))
+
+    @cached_property
+    def always(self) -> list[int]:
+        """Slots of what is there whatever the question; preferences are not among them."""
+        return [int(slot) for slot in np.flatnonzero(self._column("always") & self.members)]
+
+    def gotchas_named(self, mentions: Sequence[Mention]) -> list[int]:
+        """Slots of the gotchas that a question names."""
+        return self._gotchas([mention.owners for mention in mentions])
+
+    def gotchas_about(self, keys: Collection[str]) -> list[int]:
+        """Slots of the gotchas that have an entity, or a synonym of one, with one of these keys."""
+        return self._gotchas([slots for key in keys for slots in self.entities.owners(key).values()])
+
+    def join_paths(self, schemas: Sequence[Item]) -> list[JoinPath]:
+        return self.shared.joins.paths(schemas, self.members)
+
+    @cached_property
+    def tables(self) -> Mapping[str, tuple[str, ...]]:
+        """Table → columns; those of all databases where several have the table."""
+        schemas = [self.item(int(slot)) for slot in np.flatnonzero(self.members & (self._column("database") != NONE))]
+        columns: dict[str, dict[str, None]] = {}
+        for item in sorted(schemas, key=lambda item: item.id):
+            assert isinstance(item.body, Schema), "only tables have a database"
+            columns.setdefault(item.body.table, {}).update(dict.fromkeys(column.name for column in item.body.columns))
+        return {table: tuple(names) for table, names in sorted(columns.items())}
+
+    @cached_property
+    def masked(self) -> Mapping[str, MaskedQuestion]:
+        """Id of each template and success → its question, masked."""
+        return _Masked(self)
+
+    # ── evidence ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def evidence(self, question: str, vector: Vector, mentions: Sequence[Mention]) -> Evidence:
+        slots = self._searched
+        named, surfaces = np.zeros(len(slots)), []
+        for mention in mentions:
+            places = self._places[mention.owners]
+            places = places[places != NONE]
+            named[places] += 1 / len(mention.owners) / len(mentions)
+            surfaces.append((mention.shown, places))
+        bm25 = self.shared.sparse.scores(question, self._is_searched, len(slots), self._mean_length)[slots]
+        return Evidence(self._candidates, self._cosines(vector, self._rows[slots]), bm25, named, tuple(surfaces))
+
+    def pattern_evidence(self, vector: Vector, masked_vector: Vector) -> PatternEvidence:
+        slots = self._patterns
+        masked_rows = self.shared.patterns.rows[self.masks[slots]]
+        cosine, masked = self._cosines(vector, self._rows[slots]), self._cosines(masked_vector, masked_rows)
+        return PatternEvidence(self._pattern_candidates, cosine, masked)
+
+    def _cosines(self, vector: Vector, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """One for each of `rows`; a row that several versions share is scored once."""
+        if not len(rows):
+            return np.zeros(0)
+        is_wanted = np.zeros(int(rows.max()) + 1, dtype=np.bool_)
+        is_wanted[rows] = True
+        wanted = np.flatnonzero(is_wanted)
+        by_row = np.empty(len(is_wanted))
+        by_row[wanted] = self.shared.dense.scores(vector, wanted)
+        found: NDArray[np.float64] = by_row[rows]
+        return found
+
+    # ── inside: what is made of the members once, when first needed ─────────────────────────────────────────────
+
+    @cached_property
+    def _is_searched(self) -> NDArray[np.bool_]:
+        return np.asarray(self.members & (self._column("searched") != NONE))
+
+    @cached_property
+    def _searched(self) -> Slots:
+        return np.flatnonzero(self._is_searched)
+
+    @cached_property
+    def _patterns(self) -> Slots:
+        return np.flatnonzero(self.members & (self._column("pattern") != NONE))
+
+    @cached_property
+    def _places(self) -> NDArray[np.int32]:
+        """Slot → place among the candidates, or `NONE`."""
+        places = np.full(len(self.members), NONE, dtype=np.int32)
+        places[self._searched] = np.arange(len(self._searched), dtype=np.int32)
+        return places
+
+    @cached_property
+    def _mean_length(self) -> float:
+        return self.shared.sparse.mean_length(self._searched)
+
+    @cached_property
+    def _candidates(self) -> Candidates:
+        return self._chosen(self._searched, self._column("searched")[self._searched])
+
+    @cached_property
+    def _pattern_candidates(self) -> Candidates:
+        return self._chosen(self._patterns, self._column("pattern")[self._patterns])
+
+    def _chosen(self, slots: Slots, kind: NDArray[np.int8]) -> Candidates:
+        versions = self.shared.versions
+        database = self._column("database")[slots]
+        return Candidates(Chosen(versions.items, slots), Chosen(versions.hashes, slots), kind, database)
+
+    @property
+    def _rows(self) -> NDArray[np.int64]:
+        return self._column("row")
+
+    def _column(self, name: str) -> NDArray[Any]:
+        return self.shared.versions.column(name, len(self.members))
+
+    def _present(self, slots: Iterable[int]) -> list[int]:
+        return [slot for slot in slots if slot < len(self.members) and self.members[slot]]
+
+    def _gotchas(self, owners: Sequence[NDArray[np.int32]]) -> list[int]:
+        slots = np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *owners]))
+        return [int(slot) for slot in slots[self._column("gotcha")[slots]]]
 
 
-def _candidates(items: Sequence[Item], hashes: Mapping[str, str], kinds: tuple[Kind, ...]) -> Candidates:
-    numbers: dict[str, int] = {}
-    database = [
-        numbers.setdefault(item.body.database, len(numbers)) if isinstance(item.body, Schema) else NO_DATABASE
-        for item in items
-    ]
-    return Candidates(
-        items,
-        [hashes[item.id] for item in items],
-        np.array([kinds.index(item.kind) for item in items], dtype=np.int8),
-        np.array(database, dtype=np.int64),
-    )
+class Chosen(Sequence[Element]):
+    """The elements at some places of a list, without a copy of them."""
+
+    def __init__(self, elements: Sequence[Element], places: Slots) -> None:
+        self._elements, self._places = elements, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> Element: ...
+    @overload
+    def __getitem__(self, place: slice) -> Chosen[Element]: ...
+    def __getitem__(self, place: int | slice) -> Element | Chosen[Element]:
+        if isinstance(place, slice):
+            return Chosen(self._elements, self._places[place])
+        return self._elements[int(self._places[place])]
+
+
+class _Masked(Mapping[str, MaskedQuestion]):
+    def __init__(self, index: CommitIndex) -> None:
+        self._index = index
+
+    def __getitem__(self, item_id: str) -> MaskedQuestion:
+        slot = self._index.slot(item_id)
+        if slot is None or self._index.masks[slot] == NONE:
+            raise KeyError(item_id)
+        return self._index.shared.patterns.masks[int(self._index.masks[slot])]
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._index.item(int(slot)).id for slot in self._slots())
+
+    def __len__(self) -> int:
+        return len(self._slots())
+
+    def _slots(self) -> Slots:
+        return np.flatnonzero(self._index.masks != NONE)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kb.commit_index import CommitIndex
 from kb.entities import Mention, name_key
-from kb.fusion import PATTERNS, named
+from kb.fusion import PATTERNS, named_by
 from kb.hit import Hit
 from kb.items import Item, Relationship, Schema
 
@@ -23,12 +23,12 @@ def referenced(index: CommitIndex, hits: list[Hit]) -> list[Hit]:
     for hit in hits:
         if hit.item.kind not in ("metric", "document", "template", "success"):
             continue
-        used = [index.by_table.get(column.rpartition(".")[0], "") for column in hit.item.depends_on]
-        for schema in sorted({*hit.item.refs, *used}):
-            item = index.by_id.get(schema)
-            if item is not None and item.kind == "schema" and schema not in have and schema not in added:
+        used = {index.only_table(column.rpartition(".")[0]) for column in hit.item.depends_on}
+        for schema in sorted({*hit.item.refs, *(table for table in used if table is not None)} - have - added.keys()):
+            slot = index.slot(schema)
+            if slot is not None and index.item(slot).kind == "schema":
                 share = best if hit.item.kind in PATTERNS else 0.5
-                added[schema] = Hit(item, index.hashes[schema], hit.score * share, (f"used by {hit.item.id}",))
+                added[schema] = index.hit(slot, hit.score * share, f"used by {hit.item.id}")
     return list(added.values())
 
 
@@ -38,34 +38,31 @@ def joined(index: CommitIndex, hits: list[Hit]) -> list[Hit]:
     have = {hit.item.id for hit in hits}
     scores = {hit.item.id: hit.score for hit in tables}
     added: dict[str, Hit] = {}
-    for path in index.joins.paths([hit.item.id for hit in tables]):
+    for path in index.join_paths([hit.item for hit in tables]):
         score = min(scores[path.start], scores[path.end])
         end = "itself" if path.end == path.start else path.end.partition(":")[2]
         reason = f"joins {path.start.partition(':')[2]} and {end}"
         for item_id in (*path.relationships, *path.between):
             if item_id not in have and item_id not in added:
-                added[item_id] = Hit(index.by_id[item_id], index.hashes[item_id], score, (reason,))
+                slot = index.slot(item_id)
+                assert slot is not None, "a path is made of the commit's items"
+                added[item_id] = index.hit(slot, score, reason)
     return list(added.values())
 
 
 def gotchas(index: CommitIndex, mentions: Sequence[Mention], hits: list[Hit]) -> list[Hit]:
     """Gotchas one of whose entities occurs in the question or in what was retrieved for it."""
-    in_question = named(mentions)
+    found: dict[int, Hit] = {}
+    for slot in index.gotchas_named(mentions):
+        share, surfaces = named_by(mentions, slot)
+        found[slot] = index.hit(slot, 1.0 + share, "names " + ", ".join(surfaces))
     retrieved = {key: hit.item.id for hit in reversed(hits) for key in _keys(hit.item)}
-    found: list[Hit] = []
-    for item in index.items:
-        if item.kind != "gotcha" or item.usage == "always":
-            continue
-        if item.id in in_question:
-            share, surfaces = in_question[item.id]
-            reason = "names " + ", ".join(surfaces)
-            found.append(Hit(item, index.hashes[item.id], 1.0 + share, (reason,)))
-            continue
-        about = [entity.name for entity in item.entities if name_key(entity.name) in retrieved]
-        if about:
+    for slot in index.gotchas_about(retrieved.keys()):
+        about = [entity.name for entity in index.item(slot).entities if name_key(entity.name) in retrieved]
+        if about and slot not in found:
             reason = f"about {about[0]}, retrieved as {retrieved[name_key(about[0])]}"
-            found.append(Hit(item, index.hashes[item.id], 0.5, (reason,)))
-    return found
+            found[slot] = index.hit(slot, 0.5, reason)
+    return list(found.values())
 
 
 def connected(hits: list[Hit]) -> list[Hit]:

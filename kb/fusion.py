@@ -6,7 +6,7 @@ Fusing ranks with equal weight was seen to be worse than the dense ranking alone
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,7 @@ class Candidates:
     items: Sequence[Item]
     hashes: Sequence[str]
     kind: NDArray[np.int8]
-    database: NDArray[np.int64]
+    database: NDArray[np.int32]
 
     @property
     def is_table(self) -> NDArray[np.bool_]:
@@ -54,15 +54,17 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What speaks for each candidate: `cosine` and `bm25` have one entry each, in the order of the candidates.
+    """What speaks for each candidate; `cosine`, `bm25` and `named` have one entry each, in their order.
 
-    `names` has the places of those that the question names: the share of its names that are theirs, and which.
+    `named` is the share of the question's names that are its own, a name of many items counting less. `surfaces` are
+    these names, each with the places of the candidates that it names, ascending.
     """
 
     candidates: Candidates
     cosine: Scores
     bm25: Scores
-    names: Mapping[int, tuple[float, tuple[str, ...]]]
+    named: Scores
+    surfaces: Sequence[tuple[str, NDArray[np.int32]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +76,11 @@ class PatternEvidence:
     masked_cosine: Scores
 
 
-def named(mentions: Iterable[Mention]) -> dict[str, tuple[float, tuple[str, ...]]]:
-    """Item id → (share of the question's names that are its own, those names). A name of many items says less."""
-    found: dict[str, tuple[float, tuple[str, ...]]] = {}
-    mentions = list(mentions)
-    for mention in mentions:
-        for owner in mention.owners:
-            share, surfaces = found.get(owner, (0.0, ()))
-            shown = f"'{mention.surface}'" + (" (misspelled)" if mention.fuzzy else "")
-            found[owner] = (share + 1 / len(mention.owners) / len(mentions), (*surfaces, shown))
-    return found
+def named_by(mentions: Sequence[Mention], slot: int) -> tuple[float, tuple[str, ...]]:
+    """The share of the question's names that are names of the item in this slot, and these names."""
+    own = [mention for mention in mentions if slot in mention.owners]
+    share = sum(1 / len(mention.owners) / len(mentions) for mention in own)
+    return share, tuple(mention.shown for mention in own)
 
 
 def fuse(evidence: Evidence, weights: Weights, limits: Limits) -> list[Hit]:
@@ -116,13 +113,10 @@ def like_patterns(evidence: PatternEvidence, limits: Limits) -> list[Hit]:
 def _scores(evidence: Evidence, weights: Weights) -> Scores:
     best = float(evidence.bm25.max(initial=0.0))
     shares = evidence.bm25 / best if best else np.zeros_like(evidence.bm25)
-    named = np.zeros_like(evidence.cosine)
-    for place, (share, _) in evidence.names.items():
-        named[place] = share
-    return evidence.cosine + weights.sparse * shares + weights.named * named
+    return evidence.cosine + weights.sparse * shares + weights.named * evidence.named
 
 
-def _database_support(scores: Scores, database: NDArray[np.int64]) -> Scores | None:
+def _database_support(scores: Scores, database: NDArray[np.int32]) -> Scores | None:
     """Tables of one database support each other: its three best tables speak for all of them.
 
     The mean of their scores for each table, 0 elsewhere; `None` where there are no two databases to tell apart.
@@ -146,8 +140,7 @@ def _database_support(scores: Scores, database: NDArray[np.int64]) -> Scores | N
 def _kept(evidence: Evidence, scores: Scores, limits: Limits) -> Iterator[int]:
     candidates = evidence.candidates
     is_table = candidates.is_table
-    found = is_table | (evidence.cosine >= limits.floor)
-    found[list(evidence.names)] = True
+    found = is_table | (evidence.cosine >= limits.floor) | (evidence.named > 0)
     if limits.near_best > 0:
         # Without the tables that are far from the best one; where even that one is unlike the question, without any.
         best = scores[is_table].max(initial=0.0)
@@ -169,8 +162,8 @@ def _reasons(evidence: Evidence, place: int, support: Scores | None) -> Iterator
     yield f"similar {evidence.cosine[place]:.2f}"
     if evidence.bm25[place] > 0:
         yield f"words {evidence.bm25[place]:.1f}"
-    if place in evidence.names:
-        yield "names " + ", ".join(evidence.names[place][1])
+    if evidence.named[place] > 0:
+        yield "names " + ", ".join(shown for shown, places in evidence.surfaces if place in places)
     body = evidence.candidates.items[place].body
     if support is not None and isinstance(body, Schema):
         yield f"database {body.database} {support[place]:.2f}"

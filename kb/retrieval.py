@@ -6,22 +6,25 @@ Same commit, question and limits give the same hits.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kb.commit_index import CommitIndex
+from kb.commit_indexes import CommitIndexes
 from kb.companions import connected, gotchas, joined, referenced
-from kb.dense_index import DenseIndex
 from kb.embedding import Embedder, StoredEmbedder
 from kb.entities import Mention
 from kb.fusion import Weights, fuse, like_patterns
-from kb.hit import Hit, Limits, is_always, within
-from kb.items import Kind, Preference
+from kb.hit import Hit, Limits, within
+from kb.items import Kind
 from kb.knowledge_base import KnowledgeBase
 from kb.masking import MaskedQuestion, mask
 from kb.objects import Commit
+from kb.shared_index import SharedIndex
 from kb.store import Store
+
+KEPT_COMMITS = 32
+"""Indexes of commits that a retriever keeps: some ten bytes an item each, beside what all of them share."""
 
 __all__ = ["Hit", "Limits", "Retrieval", "Retriever", "Weights"]
 
@@ -42,15 +45,15 @@ class Retrieval:
 class Retriever:
     """Retrieves from any base and commit of one store. Safe to call from several threads."""
 
-    def __init__(self, store: Store, embedder: Embedder, *, weights: Weights | None = None, kept: int = 16) -> None:
+    def __init__(
+        self, store: Store, embedder: Embedder, *, weights: Weights | None = None, kept: int = KEPT_COMMITS
+    ) -> None:
         self._embedder = embedder
         self._stored = StoredEmbedder(embedder, store)
         self._weights = weights or Weights()
         self._kept = kept
         self._lock = threading.Lock()
-        self._dense: DenseIndex | None = None
-        self._indexes: OrderedDict[tuple[str, str], CommitIndex] = OrderedDict()
-        self._making: dict[tuple[str, str], threading.Lock] = {}
+        self._indexes: CommitIndexes | None = None
 
     def retrieve(
         self,
@@ -92,35 +95,23 @@ class Retriever:
         """Table → columns, from the schema items of a commit; those of all databases where several have the table."""
         return self._index(base, base.resolve(revision)).tables
 
+    def prepare(self, base: KnowledgeBase, *, revision: str = "main") -> Commit:
+        """Make the index of a commit now rather than with its first question."""
+        commit = base.resolve(revision)
+        self._index(base, commit)
+        return commit
+
     def _index(self, base: KnowledgeBase, commit: Commit) -> CommitIndex:
-        key = (str(base.id), commit.tree)
         with self._lock:
-            if key in self._indexes:
-                self._indexes.move_to_end(key)
-                return self._indexes[key]
-            if self._dense is None:
-                self._dense = DenseIndex(self._embedder.dimension)
-            making = self._making.setdefault(key, threading.Lock())
-        # Embedding a commit may take long: only those who need the same one wait for it.
-        with making:
-            with self._lock:
-                if key in self._indexes:
-                    return self._indexes[key]
-            index = CommitIndex(base.snapshot(commit.id), self._dense, self._stored)
-            with self._lock:
-                self._indexes[key] = index
-                self._making.pop(key, None)
-                while len(self._indexes) > self._kept:
-                    self._indexes.popitem(last=False)
-        return index
+            if self._indexes is None:
+                # Here rather than at the start, since the dimension is known when the model is loaded.
+                shared = SharedIndex(self._stored, self._embedder.dimension)
+                self._indexes = CommitIndexes(shared, kept=self._kept)
+        return self._indexes.at(base, commit)
 
 
 def _always(index: CommitIndex, subjects: tuple[str, ...]) -> list[Hit]:
-    hits: list[Hit] = []
-    for item in index.items:
-        if isinstance(item.body, Preference):
-            if item.body.subject in subjects:
-                hits.append(Hit(item, index.hashes[item.id], 1.0, (f"preference of {item.body.subject}",)))
-        elif is_always(item):
-            hits.append(Hit(item, index.hashes[item.id], 1.0, ("always",)))
+    hits = [index.hit(slot, 1.0, "always") for slot in index.always]
+    for subject in dict.fromkeys(subjects):
+        hits += [index.hit(slot, 1.0, f"preference of {subject}") for slot in index.preferences(subject)]
     return hits
