@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kb.dense_index import Rows
 from kb.entities import EntityIndex, Mention
 from kb.fusion import Candidates, Evidence, PatternEvidence
 from kb.hit import Hit
@@ -17,6 +18,7 @@ from kb.items import Item, Schema
 from kb.join_paths import JoinPath
 from kb.masking import MaskedQuestion, mask
 from kb.shared_index import SharedIndex
+from kb.sparse_index import Collection
 from kb.store import Vector
 
 Element = TypeVar("Element")
@@ -71,7 +73,7 @@ class CommitIndex:
         """Slots of the gotchas that a question names."""
         return self._gotchas([mention.owners for mention in mentions])
 
-    def gotchas_about(self, keys: Collection[str]) -> list[int]:
+    def gotchas_about(self, keys: Iterable[str]) -> list[int]:
         """Slots of the gotchas that have an entity, or a synonym of one, with one of these keys."""
         return self._gotchas([slots for key in keys for slots in self.entities.owners(key).values()])
 
@@ -103,26 +105,12 @@ class CommitIndex:
             places = places[places != NONE]
             named[places] += 1 / len(mention.owners) / len(mentions)
             surfaces.append((mention.shown, places))
-        bm25 = self.shared.sparse.scores(question, self._is_searched, len(slots), self._mean_length)[slots]
-        return Evidence(self._candidates, self._cosines(vector, self._rows[slots]), bm25, named, tuple(surfaces))
+        bm25 = self._words.scores(question)[slots]
+        return Evidence(self._candidates, self._rows.cosines(vector), bm25, named, tuple(surfaces))
 
     def pattern_evidence(self, vector: Vector, masked_vector: Vector) -> PatternEvidence:
-        slots = self._patterns
-        masked_rows = self.shared.patterns.rows[self.masks[slots]]
-        cosine, masked = self._cosines(vector, self._rows[slots]), self._cosines(masked_vector, masked_rows)
-        return PatternEvidence(self._pattern_candidates, cosine, masked)
-
-    def _cosines(self, vector: Vector, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """One for each of `rows`; a row that several versions share is scored once."""
-        if not len(rows):
-            return np.zeros(0)
-        is_wanted = np.zeros(int(rows.max()) + 1, dtype=np.bool_)
-        is_wanted[rows] = True
-        wanted = np.flatnonzero(is_wanted)
-        by_row = np.empty(len(is_wanted))
-        by_row[wanted] = self.shared.dense.scores(vector, wanted)
-        found: NDArray[np.float64] = by_row[rows]
-        return found
+        plain, masked = self._pattern_rows.cosines(vector), self._masked_rows.cosines(masked_vector)
+        return PatternEvidence(self._pattern_candidates, plain, masked)
 
     # ── inside: what is made of the members once, when first needed ─────────────────────────────────────────────
 
@@ -146,8 +134,20 @@ class CommitIndex:
         return places
 
     @cached_property
-    def _mean_length(self) -> float:
-        return self.shared.sparse.mean_length(self._searched)
+    def _words(self) -> Collection:
+        return self.shared.sparse.collection(self._is_searched)
+
+    @cached_property
+    def _rows(self) -> Rows:
+        return Rows(self.shared.dense, self._column("row")[self._searched])
+
+    @cached_property
+    def _pattern_rows(self) -> Rows:
+        return Rows(self.shared.dense, self._column("row")[self._patterns])
+
+    @cached_property
+    def _masked_rows(self) -> Rows:
+        return Rows(self.shared.dense, self.shared.patterns.rows[self.masks[self._patterns]])
 
     @cached_property
     def _candidates(self) -> Candidates:
@@ -161,10 +161,6 @@ class CommitIndex:
         versions = self.shared.versions
         database = self._column("database")[slots]
         return Candidates(Chosen(versions.items, slots), Chosen(versions.hashes, slots), kind, database)
-
-    @property
-    def _rows(self) -> NDArray[np.int64]:
-        return self._column("row")
 
     def _column(self, name: str) -> NDArray[Any]:
         return self.shared.versions.column(name, len(self.members))

@@ -64,3 +64,19 @@ class DenseIndex:
                 parts, faiss.swig_ptr(queries), width, faiss.swig_ptr(scores), faiss.swig_ptr(wanted)
             )
         return scores[: len(rows)]
+
+
+class Rows:
+    """The filter that a commit is: some rows in an order, of which several may be the same. Each is scored once."""
+
+    def __init__(self, index: DenseIndex, rows: NDArray[np.int64]) -> None:
+        self._index = index
+        is_wanted = np.zeros(int(rows.max(initial=-1)) + 1, dtype=np.bool_)
+        is_wanted[rows] = True
+        self._wanted = np.flatnonzero(is_wanted)
+        places = np.cumsum(is_wanted, dtype=np.int32) - 1
+        self._places = places[rows]
+
+    def cosines(self, query: Vector) -> NDArray[np.float64]:
+        """Of the query with each, float64 of shape (how many rows,)."""
+        return self._index.scores(query, self._wanted)[self._places].astype(np.float64)

@@ -122,10 +122,10 @@ def _database_support(scores: Scores, database: NDArray[np.int32]) -> Scores | N
     The mean of their scores for each table, 0 elsewhere; `None` where there are no two databases to tell apart.
     """
     tables = np.flatnonzero(database != NO_DATABASE)
+    if (database[tables] == database[tables[:1]]).all():
+        return None
     order = tables[np.lexsort((-scores[tables], database[tables]))]
     starts = np.flatnonzero(np.diff(database[order], prepend=NO_DATABASE))
-    if len(starts) < 2:
-        return None
     sizes = np.diff(starts, append=len(order))
     total = np.zeros(len(starts))
     # The least of the three first, so that the sum is the same in every order of the tables.

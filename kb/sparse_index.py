@@ -8,6 +8,7 @@ made anew for each collection.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,26 @@ from kb.growing_array import GrowingArray
 from kb.words import stems
 
 K1, B = 1.5, 0.75
-_POSTING = np.dtype([("slot", np.int32), ("count", np.int32)])
+
+
+class _Posting:
+    """The slots of the texts that have a word, ascending, and how often each has it."""
+
+    def __init__(self) -> None:
+        self.slots: GrowingArray[np.int32] = GrowingArray(np.int32)
+        self.counts: GrowingArray[np.int32] = GrowingArray(np.int32)
+
+    def add(self, slot: int, count: int) -> None:
+        # In this order: whoever reads as many counts as there are slots has both of each.
+        self.counts.append(count)
+        self.slots.append(slot)
 
 
 class SparseIndex:
     """Texts are known by slots, which are added in ascending order. One thread at a time may add."""
 
     def __init__(self) -> None:
-        self._postings: dict[str, GrowingArray[np.void]] = {}
+        self._postings: dict[str, _Posting] = {}
         self._lengths: GrowingArray[np.int32] = GrowingArray(np.int32)
 
     def add(self, slot: int, text: str) -> None:
@@ -31,32 +44,41 @@ class SparseIndex:
         self._lengths.extend(np.zeros(slot - len(self._lengths), dtype=np.int32))
         self._lengths.append(counts.total())
         for token, count in counts.items():
-            posting = self._postings.get(token)
-            if posting is None:
-                posting = self._postings.setdefault(token, GrowingArray(_POSTING))
-            posting.append((slot, count))
+            self._postings.setdefault(token, _Posting()).add(slot, count)
 
-    def mean_length(self, slots: NDArray[np.int64]) -> float:
-        """Words of the texts of `slots`, on average."""
-        return float(self._lengths.values[slots].sum(dtype=np.int64)) / max(1, len(slots))
+    def collection(self, members: NDArray[np.bool_]) -> Collection:
+        """The texts of the slots where `members` is true; each must have been added."""
+        slots = np.flatnonzero(members)
+        lengths = self._lengths.values[: len(members)]
+        mean = float(lengths[slots].sum(dtype=np.int64)) / max(1, len(slots))
+        norms = np.zeros(len(members))
+        norms[: len(lengths)] = K1 * (1 - B + B * lengths / mean) if mean else K1
+        return Collection(self._postings, members, len(slots), norms)
 
-    def scores(self, query: str, members: NDArray[np.bool_], count: int, mean_length: float) -> NDArray[np.float64]:
-        """BM25 by slot, float64 of shape (len(members),); 0 where no word is shared and where `members` is false.
 
-        `count` and `mean_length` are those of the members.
-        """
-        scores = np.zeros(len(members))
-        lengths = self._lengths.values
+class Collection:
+    """The texts of one commit. `norms` are what BM25 takes a word's count beside, by slot."""
+
+    def __init__(
+        self,
+        postings: Mapping[str, _Posting],
+        members: NDArray[np.bool_],
+        size: int,
+        norms: NDArray[np.float64],
+    ) -> None:
+        self._postings, self._members, self._size, self._norms = postings, members, size, norms
+
+    def scores(self, query: str) -> NDArray[np.float64]:
+        """BM25 by slot, float64 of shape (len(members),); 0 where no word is shared and outside the collection."""
+        scores = np.zeros(len(self._members))
         for token, times in Counter(stems(query)).items():
             posting = self._postings.get(token)
             if posting is None:
                 continue
-            slots, counts = posting.values["slot"], posting.values["count"]
-            end = int(np.searchsorted(slots, len(members)))
-            slots, counts = slots[:end], counts[:end]
-            inside = members[slots]
-            slots, counts = slots[inside], counts[inside]
-            rarity = np.log(1 + (count - len(slots) + 0.5) / (len(slots) + 0.5))
-            norm = K1 * (1 - B + B * lengths[slots] / mean_length) if len(slots) else 0.0
-            scores[slots] += times * rarity * counts / (counts + norm)
+            slots = posting.slots.values
+            slots = slots[: np.searchsorted(slots, len(scores))]
+            inside = self._members[slots]
+            slots, counts = slots[inside], posting.counts.values[: len(slots)][inside]
+            rarity = times * np.log(1 + (self._size - len(slots) + 0.5) / (len(slots) + 0.5))
+            scores[slots] += rarity * counts / (counts + self._norms[slots])
         return scores

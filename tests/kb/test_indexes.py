@@ -82,8 +82,7 @@ def bm25(texts: Sequence[str], query: str, members: Sequence[bool] | None = None
     for slot, text in enumerate(texts):
         index.add(slot, text)
     inside = np.array(members if members is not None else [True] * len(texts), dtype=np.bool_)
-    slots = np.flatnonzero(inside)
-    scores: list[float] = index.scores(query, inside, len(slots), index.mean_length(slots)).tolist()
+    scores: list[float] = index.collection(inside).scores(query).tolist()
     return scores
 
 
@@ -113,10 +112,10 @@ def test_bm25_of_a_commit_is_that_of_its_texts_alone(texts: list[tuple[str, bool
 def test_texts_that_were_added_after_a_commit_are_not_its_texts() -> None:
     index = SparseIndex()
     index.add(0, "orders")
-    members = np.ones(1, dtype=np.bool_)
-    before = index.scores("orders", members, 1, 1.0).tolist()
+    collection = index.collection(np.ones(1, dtype=np.bool_))
+    before = collection.scores("orders").tolist()
     index.add(3, "orders of customers")
-    assert index.scores("orders", members, 1, 1.0).tolist() == before
+    assert collection.scores("orders").tolist() == before == index.collection(np.ones(1, np.bool_)).scores("orders")
 
 
 @pytest.mark.parametrize("query", ["", "?!", "zebra", "👍", "\0", "the the the"])
