@@ -37,6 +37,10 @@ class CommitIndex:
         self.shared, self.tree, self.members, self.masks = shared, tree, members, masks
         self.entities = EntityIndex(shared.names, members)
 
+    def complete(self) -> None:
+        """Make now what the first question would have to wait for."""
+        _ = self.always, self._places, self._words, self._rows, self._pattern_rows, self._masked_rows
+
     def mask(self, question: str) -> MaskedQuestion:
         return mask(question, self.entities.find(question))
 

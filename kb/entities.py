@@ -148,7 +148,8 @@ class EntityIndex:
 
 def among(slots: NDArray[np.int32], members: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Those of the ascending `slots` that are members; slots that were added after `members` was made are none."""
-    slots = slots[: np.searchsorted(slots, len(members))]
+    if len(slots) and slots[-1] >= len(members):
+        slots = slots[: np.searchsorted(slots, len(members))]
     return slots[members[slots]]
 
 
@@ -175,6 +176,7 @@ def spellings_of(surface: str) -> tuple[str, ...]:
     return tuple(spelling for spelling in either if len(spelling) >= FUZZY_MIN_LETTERS)
 
 
+@lru_cache(maxsize=65536)
 def name_key(name: str) -> str:
     """One key for all spellings of a name, whatever their case, plural or separators."""
     return " ".join(stems(name))

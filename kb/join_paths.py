@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import combinations, pairwise
 
 import networkx as nx
@@ -79,11 +80,12 @@ class JoinGraph:
         near = {(item.body.database, item.body.table) for item in schemas if isinstance(item.body, Schema)}
         passed: set[Table] = set()
         joins: dict[str, tuple[str, str]] = {}
+        schema = cache(partial(self._schema, members=members))
         for _ in range((MAX_JOINS + 1) // 2):
             reached: set[Table] = set()
             for table in near:
                 for item, body in self._joins_of(table, members):
-                    left, right = (self._schema(end, members) for end in _ends(body))
+                    left, right = map(schema, _ends(body))
                     if left is not None and right is not None:
                         joins[item.id] = (min(left, right), max(left, right))
                         reached.update(_ends(body))

@@ -98,7 +98,7 @@ class Retriever:
     def prepare(self, base: KnowledgeBase, *, revision: str = "main") -> Commit:
         """Make the index of a commit now rather than with its first question."""
         commit = base.resolve(revision)
-        self._index(base, commit)
+        self._index(base, commit).complete()
         return commit
 
     def _index(self, base: KnowledgeBase, commit: Commit) -> CommitIndex:
