@@ -37,6 +37,11 @@ class CommitIndex:
         self.shared, self.tree, self.members, self.masks = shared, tree, members, masks
         self.entities = EntityIndex(shared.names, members)
 
+    @classmethod
+    def of_nothing(cls, shared: SharedIndex) -> CommitIndex:
+        """What a base's first index is derived from."""
+        return cls(shared, None, np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.int32))
+
     def complete(self) -> None:
         """Make now what the first question would have to wait for."""
         _ = self.always, self._places, self._words, self._rows, self._pattern_rows, self._masked_rows

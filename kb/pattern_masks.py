@@ -50,13 +50,10 @@ class PatternMasks:
         return self._numbers.get(mask)
 
     def keep(self, mask: MaskedQuestion, row: int) -> int:
-        """Hold a masked question whose text has this row of the dense index; gives its number."""
-        number = self._numbers.get(mask)
-        if number is None:
-            self.masks.append(mask)
-            self._rows.append(row)
-            number = self._numbers.setdefault(mask, len(self.masks) - 1)
-        return number
+        """Hold a masked question that is new, whose text has this row of the dense index; gives its number."""
+        self.masks.append(mask)
+        self._rows.append(row)
+        return self._numbers.setdefault(mask, len(self.masks) - 1)
 
     def touched(self, keys: Iterable[str], spellings: Iterable[str]) -> NDArray[np.int32]:
         """Patterns, of all commits, that names of these keys and spellings could mask; perhaps a few more."""

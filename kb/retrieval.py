@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from kb.commit_index import CommitIndex
 from kb.commit_indexes import CommitIndexes
 from kb.companions import connected, gotchas, joined, referenced
+from kb.dense_index import DenseIndex
 from kb.embedding import Embedder, StoredEmbedder
 from kb.entities import Mention
 from kb.fusion import Weights, fuse, like_patterns
@@ -20,11 +21,10 @@ from kb.items import Kind
 from kb.knowledge_base import KnowledgeBase
 from kb.masking import MaskedQuestion, mask
 from kb.objects import Commit
-from kb.shared_index import SharedIndex
 from kb.store import Store
 
-KEPT_COMMITS = 32
-"""Indexes of commits that a retriever keeps: some ten bytes an item each, beside what all of them share."""
+KEPT_COMMITS, KEPT_BASES = 16, 64
+"""Indexes that a retriever keeps: of so many commits of a base, some forty bytes an item each, and of so many bases."""
 
 __all__ = ["Hit", "Limits", "Retrieval", "Retriever", "Weights"]
 
@@ -105,8 +105,8 @@ class Retriever:
         with self._lock:
             if self._indexes is None:
                 # Here rather than at the start, since the dimension is known when the model is loaded.
-                shared = SharedIndex(self._stored, self._embedder.dimension)
-                self._indexes = CommitIndexes(shared, kept=self._kept)
+                dense = DenseIndex(self._embedder.dimension)
+                self._indexes = CommitIndexes(self._stored, dense, kept=self._kept, bases=KEPT_BASES)
         return self._indexes.at(base, commit)
 
 

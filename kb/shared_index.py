@@ -1,11 +1,10 @@
-"""What all commits share: every item version, embedded text, word, name, join and masked question, each held once.
+"""What all commits of a base share: every item version, word, name, join and masked question, each held once.
 
-It only grows. `kb/commit_index.py` is one commit's filter over it.
+It only grows. `kb/commit_index.py` is one commit's filter over it. Embedded texts are shared with all other bases.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 
 from kb.dense_index import DenseIndex
@@ -23,41 +22,35 @@ EMBEDDED_AT_ONCE = 4096
 
 
 class SharedIndex:
-    """Any thread may add and read; what a reader holds never changes under it."""
+    """One thread at a time may add; any may read meanwhile, and what a reader holds never changes under it."""
 
-    def __init__(self, embedder: StoredEmbedder, dimension: int) -> None:
+    def __init__(self, embedder: StoredEmbedder, dense: DenseIndex) -> None:
+        self.dense = dense
         self.versions = ItemVersions()
-        self.dense = DenseIndex(dimension)
         self.sparse = SparseIndex()
         self.names = NameIndex()
         self.joins = JoinGraph(self.versions.items)
         self.patterns = PatternMasks()
         self._embedder = embedder
-        self._growing = threading.Lock()
 
     def add(self, items: Mapping[str, Item]) -> None:
         """Take up versions by item hash; those that are there already are left as they are."""
         texts = {key: text for key, item in items.items() if (text := embedded_text(item)) is not None}
         self._embed(texts.values())
-        with self._growing:
-            for key, item in items.items():
-                if key not in self.versions:
-                    self._add(key, item, texts.get(key))
+        for key, item in items.items():
+            if key not in self.versions:
+                self._add(key, item, texts.get(key))
 
     def number_masks(self, masks: Mapping[int, MaskedQuestion]) -> dict[int, int]:
         """Slot of a pattern → the number of its masked question, which is embedded where it is new."""
-        numbers = {slot: self.patterns.number(mask) for slot, mask in masks.items()}
-        fresh = [masks[slot] for slot, number in numbers.items() if number is None]
-        self._embed(mask.text for mask in fresh)
-        with self._growing:
-            for mask in fresh:
-                (row,) = self.dense.rows([text_hash(mask.text)])
-                self.patterns.keep(mask, int(row))
+        self._embed(mask.text for mask in masks.values() if self.patterns.number(mask) is None)
         return {slot: self._number(mask) for slot, mask in masks.items()}
 
     def _number(self, mask: MaskedQuestion) -> int:
         number = self.patterns.number(mask)
-        assert number is not None, "it was kept before"
+        if number is None:
+            (row,) = self.dense.rows([text_hash(mask.text)])
+            number = self.patterns.keep(mask, int(row))
         return number
 
     def _add(self, key: str, item: Item, text: str | None) -> None:

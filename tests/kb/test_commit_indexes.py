@@ -238,3 +238,19 @@ def test_a_commit_that_was_forgotten_is_found_again_from_another() -> None:
     asked = [f"main~{steps}" for steps in (0, 6, 3, 1, 0, 5)]
     sizes = [len(retriever.tables(base, revision=revision)) for revision in asked]
     assert sizes == [7, 1, 4, 6, 7, 2]
+
+
+def test_a_base_that_was_not_asked_for_long_is_forgotten_and_found_again_without_embedding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kb.retrieval.KEPT_BASES", 2)
+    store, embedder = MemoryStore(), BagOfStems()
+    bases = [KnowledgeBase.create(store, "acme", name, author="x") for name in ("a", "b", "c")]
+    for base in bases:
+        base.commit(Changes((table(f"orders_{base.name}"),)), author="x", message="x")
+    retriever = Retriever(store, embedder)
+    for base in (*bases, *bases):
+        assert list(retriever.tables(base)) == [f"orders_{base.name}"]
+    assert len(embedder.asked) == 3
+    assert retriever._indexes is not None
+    assert len(retriever._indexes._bases) == 2

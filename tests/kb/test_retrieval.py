@@ -303,7 +303,7 @@ def test_tables_of_the_database_a_question_is_about_are_preferred(embedder: Sent
 def embedded(retriever: Retriever) -> int:
     """Texts in the dense index."""
     assert retriever._indexes is not None
-    return len(retriever._indexes.shared.dense)
+    return len(retriever._indexes.dense)
 
 
 def test_the_index_holds_a_text_once_across_commits_and_embeds_only_what_is_new(embedder: SentenceEmbedder) -> None:

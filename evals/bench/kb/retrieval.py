@@ -31,7 +31,7 @@ QUESTIONS = 300
 """Asked at the head; a third as many are asked at both commits."""
 WARM_UP = 10
 FOLLOWED = 20
-EXAMPLES = 500
+EXAMPLES = 200
 """Texts of the base that are really embedded."""
 
 
