@@ -19,6 +19,7 @@ from gateway.routes import chat, kb, kb_reading, kb_refs, operations, proposals,
 from gateway.routes.dependencies import Gateway
 from gateway.settings import Settings
 from kb.embedding import Embedder
+from kb.follower import Follower
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -37,7 +38,7 @@ def create_app(
     app = FastAPI(
         title="Kvasir",
         description="A gateway that learns context instead of weights.",
-        lifespan=_lifespan(core, gateway.worker),
+        lifespan=_lifespan(core, gateway.worker, Follower(core.database, core.retriever, core.followed)),
     )
     app.state.gateway = gateway
     for module in (chat, requests, proposals, kb, kb_refs, kb_reading, operations):
@@ -46,15 +47,17 @@ def create_app(
     return app
 
 
-def _lifespan(core: Core, worker: CaptureWorker) -> Lifespan:
+def _lifespan(core: Core, worker: CaptureWorker, follower: Follower) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # The embedding model takes seconds to load: before the first request rather than during it.
         await asyncio.to_thread(core.retriever.warm_up)
+        follower.start()
         worker.start()
         try:
             yield
         finally:
+            await asyncio.to_thread(follower.stop)
             await asyncio.to_thread(worker.stop)
             core.close()
 

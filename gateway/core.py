@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Engine as Database
@@ -69,6 +69,14 @@ class Core:
 
     def base(self, tenant: str, name: str) -> KnowledgeBase:
         return KnowledgeBase(self.store, tenant, name)
+
+    def followed(self) -> Iterator[tuple[KnowledgeBase, str]]:
+        """What assistants retrieve from, each base and revision once; bases that are not there yet are left out."""
+        entries = self.settings.assistants.values()
+        wanted = dict.fromkeys((entry.tenant, entry.kb, entry.commit or entry.branch) for entry in entries)
+        for tenant, name, revision in wanted:
+            if name in self.store.bases(tenant):
+                yield self.base(tenant, name), revision
 
     def close(self) -> None:
         for datasource in self.datasources.values():

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from kb import tables
 from kb.database import insert_missing, transaction
 from kb.errors import AlreadyExists, BaseNotFound, ObjectCorrupt, RefMoved
+from kb.head_watch import CHANNEL
 from kb.store import FIND_MAX, BaseId, Delete, RefMove, StoredObject, Vector
 
 BATCH = 500
@@ -59,6 +60,8 @@ class SqlStore:
             # First, so that a writer that lost the race does no more work under the lock.
             for move in moves:
                 self._move(connection, base, base_id, move)
+            if moves:
+                _tell(connection, base)
             now = self._now()
             rows = [
                 {"base_id": base_id, "object_id": key, "data": data, "written_at": now} for key, data in objects.items()
@@ -190,6 +193,12 @@ def _lock_writers(connection: Connection, base_id: int, *, alone: bool) -> None:
     if connection.dialect.name == "postgresql":
         lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
         connection.execute(text(f"SELECT {lock}(:kind, :base)"), {"kind": _WRITERS, "base": base_id})
+
+
+def _tell(connection: Connection, base: BaseId) -> None:
+    """Whoever watches heads is told when the transaction ends; those who watch a SQLite file see that by themselves."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_notify(:channel, :base)"), {"channel": CHANNEL, "base": str(base)})
 
 
 def _batches(values: Collection[str]) -> Iterator[list[str]]:

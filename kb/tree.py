@@ -136,8 +136,11 @@ def tree_get(root: str, item: str, read: Reader) -> str | None:
         root, depth = child[0], depth + 1
 
 
-def tree_diff(old: str, new: str, read: ReadMany) -> list[TreeDelta]:
-    """The entries that differ, by item id. Reads only nodes whose hashes differ, a level of the tree at a time."""
+def tree_diff(old: str | None, new: str | None, read: ReadMany) -> list[TreeDelta]:
+    """The entries that differ, by item id; `None` is a tree of nothing.
+
+    Reads only nodes whose hashes differ, a level of the tree at a time.
+    """
     deltas: list[TreeDelta] = []
     pairs: list[Pair] = [(old, new)]
     while pairs := [pair for pair in pairs if pair[0] != pair[1]]:

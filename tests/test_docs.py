@@ -17,10 +17,10 @@ from gateway.http_errors import _STATUS
 from gateway.item_text import item_text
 from gateway.settings import AssistantSettings, DatasourceSettings, EngineSettings, Settings, load_settings
 from gateway.traces import Trace
-from kb.entities import EntityIndex
 from kb.item_file import read_item, write_item
 from kb.items import KINDS, Column, Item, Schema
 from kb.masking import mask
+from kb.name_index import entities_of
 from kb.same_question import same_question
 
 ROOT = Path(__file__).parent.parent
@@ -163,7 +163,7 @@ def test_the_knowledge_page_shows_a_true_file_of_every_kind() -> None:
 def test_the_knowledge_page_tells_truly_which_questions_are_the_same() -> None:
     orders = Schema("orders", (Column("state", "TEXT", samples=("cancelled", "paid")), Column("created_at", "TEXT")))
     customers = Schema("customers", (Column("country", "TEXT", samples=("DE", "FR")),))
-    names = EntityIndex([Item(f"schema:{body.table}", body.table, body) for body in (orders, customers)])
+    names = entities_of([Item(f"schema:{body.table}", body.table, body) for body in (orders, customers)])
     page = (DOCS / "knowledge.md").read_text()
     rows = re.findall(r"^\| (.+\?) \| (.+\?) \| (.+) \|$", page, re.MULTILINE)
     assert len(rows) > 3

@@ -165,11 +165,29 @@ def mini(
 @json_option
 @click.option("--items", type=click.IntRange(min=1000), default=100_000, show_default=True, help="In the large base.")
 @click.option("--commits", type=click.IntRange(min=20), default=1_000, show_default=True, help="Of one item each.")
-def kb(as_json: bool, items: int, commits: int) -> None:
-    """Version control as a base grows: commits, diffs, storage, ten processes that commit at once."""
-    from evals.bench.kb.versions import version_rows
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(("versions", "retrieval")),
+    help="Only this section; may be given again.",
+)
+def kb(as_json: bool, items: int, commits: int, only: tuple[str, ...]) -> None:
+    """Version control and retrieval as a base grows: commits, writers at once, old commits, replicas."""
 
-    show("kb", lambda: version_rows(progress, large=items, commits=commits), as_json=as_json)
+    def measure() -> list[Row]:
+        rows: list[Row] = []
+        if "versions" in only or not only:
+            from evals.bench.kb.versions import version_rows
+
+            rows += version_rows(progress, large=items, commits=commits)
+        if "retrieval" in only or not only:
+            from evals.bench.kb.retrieval import retrieval_rows
+            from kb.embedding import SentenceEmbedder
+
+            rows += retrieval_rows(SentenceEmbedder(), progress, items=items, commits=commits)
+        return rows
+
+    show("kb", measure, as_json=as_json)
 
 
 @group.command()

@@ -6,6 +6,7 @@ EvalError                   (evals.errors)
     ├── ModelUnavailable    the model to measure is not there
     ├── AnswersUnavailable  answers that cannot be made here are not in the answers file
     ├── ResultUnreadable    a file to draw from holds no result that can be drawn
+    ├── ReplicaEnded        the second process of a benchmark ended before it was done
     └── PlotsNotInstalled   the library that draws is not there
 
 A figure that falls short of what was asked is a result, never an error.
@@ -55,3 +56,9 @@ class PlotsNotInstalled(BenchUnavailable):
     def __init__(self, library: str) -> None:
         self.library = library
         super().__init__(f"plots need {library}; install it with pip install 'kvasir[plots]'")
+
+
+class ReplicaEnded(BenchUnavailable):
+    def __init__(self, commit: str) -> None:
+        self.commit = commit
+        super().__init__(f"the replica ended before it had commit {commit[:12]}; what it printed above says why")

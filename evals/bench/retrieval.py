@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.bench.bm25 import Bm25
 from evals.bench.bootstrap import mean_interval
 from evals.bench.row import Row
 from evals.bench.spider import TableQuestion, load_questions, load_schemas, of_databases
@@ -23,7 +24,6 @@ from kb.knowledge_base import Changes, KnowledgeBase
 from kb.memory_store import MemoryStore
 from kb.retrieval import Limits, Retriever, Weights
 from kb.search_text import search_text
-from kb.sparse_index import SparseIndex
 
 K = 5
 SPLITS = ("dev", "realistic")
@@ -85,7 +85,7 @@ def hybrid(tables: Sequence[Item], embedder: Embedder, weights: Weights | None =
 
 def _ranks(tables: Sequence[Item], embedder: Embedder) -> dict[str, Rank]:
     ids, texts = [item.id for item in tables], [search_text(item) for item in tables]
-    sparse, vectors = SparseIndex(texts), embedder.embed(texts)
+    sparse, vectors = Bm25(texts), embedder.embed(texts)
     return {
         HYBRID: hybrid(tables, embedder),
         BM25: lambda question: _ordered(ids, sparse.scores(question)),

@@ -1,4 +1,4 @@
-"""The search for `kb.retrieval.Weights`: on training databases alone, which the benchmark's questions never touch.
+"""The search for `kb.fusion.Weights`: on training databases alone, which the benchmark's questions never touch.
 
 A grid over the three weights, scored by recall@5 with the product's own retrieval. Half of the databases (every
 second, by name) choose; the other half only say what the choice is worth.
@@ -18,8 +18,8 @@ from evals.bench.retrieval import hybrid, recall
 from evals.bench.row import Row
 from evals.bench.spider import TableQuestion, load_questions, load_schemas, of_databases
 from kb.embedding import Embedder
+from kb.fusion import Weights
 from kb.items import Item
-from kb.retrieval import Weights
 
 TRAINING = "train1196"
 GRID = {"sparse": (0.0, 0.2, 0.3, 0.4), "named": (0.0, 0.4, 0.6, 0.8), "database": (0.0, 0.3, 0.6, 1.0)}

@@ -95,5 +95,3 @@ def _log() -> None:
     # Their INFO is about every request and every library they look for.
     for chatty in ("httpx", "alembic", "faiss"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # It sets its own level to DEBUG when it is imported, so a level set here would not last.
-    logging.getLogger("bm25s").addFilter(lambda record: record.levelno >= logging.WARNING)

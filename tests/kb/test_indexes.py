@@ -1,14 +1,20 @@
-"""The dense and the sparse index against answers computed without them."""
+"""The dense and the sparse index, and what they are made of, against answers computed without them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from evals.bench.bm25 import Bm25
 from kb.dense_index import DenseIndex
+from kb.growing_array import GrowingArray
 from kb.sparse_index import SparseIndex
+from kb.spellings import Spellings
 from kb.store import Vector
 
 DIMENSION = 24
@@ -70,29 +76,106 @@ def test_nothing_added_and_nothing_asked_for_are_fine() -> None:
     assert index.scores(unit_vectors(1, seed=7)[0], index.rows([])).shape == (0,)
 
 
+def bm25(texts: Sequence[str], query: str, members: Sequence[bool] | None = None) -> list[float]:
+    """Of each text in the collection of the members; all are, unless it is said which."""
+    index = SparseIndex()
+    for slot, text in enumerate(texts):
+        index.add(slot, text)
+    inside = np.array(members if members is not None else [True] * len(texts), dtype=np.bool_)
+    scores: list[float] = index.collection(inside).scores(query).tolist()
+    return scores
+
+
 def test_bm25_is_what_the_formula_gives() -> None:
     """Lucene: ln(1 + (N - df + 0.5) / (df + 0.5)) times tf / (tf + k1 (1 - b + b len / mean)); k1 1.5, b 0.75."""
-    scores = SparseIndex(["orders state", "orders orders customers country"]).scores("orders")
+    scores = bm25(["orders state", "orders orders customers country"], "orders")
     idf = math.log(1 + 0.5 / 2.5)
     short, long = 1 / (1 + 1.5 * (0.25 + 0.75 * 2 / 3)), 2 / (2 + 1.5 * (0.25 + 0.75 * 4 / 3))
-    assert scores == pytest.approx([idf * short, idf * long], rel=1e-5)
+    assert scores == pytest.approx([idf * short, idf * long], rel=1e-9)
+
+
+_words = st.lists(st.sampled_from("orders order customer state the paid zebra ?".split()), max_size=8).map(" ".join)
+
+
+@given(st.lists(_words, max_size=12), _words)
+def test_bm25_is_that_of_the_library(texts: list[str], query: str) -> None:
+    assert bm25(texts, query) == pytest.approx(Bm25(texts).scores(query).tolist(), rel=1e-4, abs=1e-6)
+
+
+@given(st.lists(st.tuples(_words, st.booleans()), max_size=12), _words)
+def test_bm25_of_a_commit_is_that_of_its_texts_alone(texts: list[tuple[str, bool]], query: str) -> None:
+    scores = bm25([text for text, _ in texts], query, [inside for _, inside in texts])
+    alone = iter(bm25([text for text, inside in texts if inside], query))
+    assert scores == [next(alone) if inside else 0.0 for _, inside in texts]
+
+
+def test_texts_that_were_added_after_a_commit_are_not_its_texts() -> None:
+    index = SparseIndex()
+    index.add(0, "orders")
+    collection = index.collection(np.ones(1, dtype=np.bool_))
+    before = collection.scores("orders").tolist()
+    index.add(3, "orders of customers")
+    assert collection.scores("orders").tolist() == before == index.collection(np.ones(1, np.bool_)).scores("orders")
 
 
 @pytest.mark.parametrize("query", ["", "?!", "zebra", "👍", "\0", "the the the"])
 def test_a_query_that_shares_no_word_scores_zero_everywhere(query: str) -> None:
-    assert SparseIndex(["orders state", "customers"]).scores(query).tolist() == [0.0, 0.0]
+    assert bm25(["orders state", "customers"], query) == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["", "?!"]])
 def test_texts_without_words_score_zero(texts: list[str]) -> None:
-    assert SparseIndex(texts).scores("orders").tolist() == [0.0] * len(texts)
+    assert bm25(texts, "orders") == [0.0] * len(texts)
 
 
 def test_an_empty_text_beside_others_scores_zero() -> None:
-    scores = SparseIndex(["", "orders", "customers"]).scores("orders zebra")
+    scores = bm25(["", "orders", "customers"], "orders zebra")
     assert scores[0] == scores[2] == 0.0
     assert scores[1] > 0
 
 
 def test_words_match_by_their_stem_and_identifiers_as_they_are_said() -> None:
-    assert SparseIndex(["orderItems", "customer"]).scores("items that customers ordered").min() > 0
+    assert min(bm25(["orderItems", "customer"], "items that customers ordered")) > 0
+
+
+@pytest.mark.parametrize("word", ["orders", "a", "éà"])
+def test_a_word_is_near_what_is_one_slip_away_and_nothing_else(word: str) -> None:
+    alphabet = "ordesaéz"
+    slips = {word[:at] + word[at + 1 :] for at in range(len(word))}
+    slips |= {word[:at] + letter + word[at:] for at in range(len(word) + 1) for letter in alphabet}
+    slips |= {word[:at] + letter + word[at + 1 :] for at in range(len(word)) for letter in alphabet}
+    slips |= {word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)}
+    index = Spellings()
+    for known in sorted(slips | {"order", "doers", "ordersess", "xyz", "sredro"}):
+        index.add(known)
+    assert {known for distance, known in index.near(word) if distance == 1} == slips - {word}
+    assert index.near(word)[0] == (0, word)
+
+
+def test_what_was_taken_of_a_growing_array_does_not_change() -> None:
+    array: GrowingArray[np.int32] = GrowingArray(np.int32)
+    taken = []
+    for value in range(100):
+        array.append(value)
+        taken.append(array.values)
+    array.extend(range(100, 300))
+    assert [values.tolist() for values in taken] == [list(range(size)) for size in range(1, 101)]
+    assert array.values.tolist() == list(range(300))
+
+
+def test_a_row_scores_the_same_to_the_bit_wherever_it_lies() -> None:
+    vectors = unit_vectors(300, seed=8)
+    index, turned = filled(vectors), filled(vectors[::-1])
+    (query,) = unit_vectors(1, seed=9)
+    rows = np.arange(300)
+    assert (index.scores(query, rows) == turned.scores(query, 299 - rows)).all()
+
+
+def test_a_large_commit_is_scored_in_parts_and_each_row_once() -> None:
+    vectors = unit_vectors(20_001, seed=10)
+    index = filled(vectors)
+    (query,) = unit_vectors(1, seed=11)
+    rows = np.arange(20_001)
+    whole = index.scores(query, rows)
+    assert (whole[::7] == index.scores(query, rows[::7])).all()
+    assert whole == pytest.approx(np.stack(vectors) @ query, abs=1e-6)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kb.entities import EntityIndex
 from kb.items import Column, Entity, Item, Metric, Schema
 from kb.masking import MaskedQuestion, mask
+from kb.name_index import entities_of
 
 ITEMS = [
     Item(
@@ -18,7 +18,7 @@ ITEMS = [
     Item(id="metric:gross", title="Gross", body=Metric("x"), entities=(Entity("gross revenue", ("sales",)),)),
     Item(id="metric:net", title="Net", body=Metric("x"), entities=(Entity("net revenue", ("sales",)),)),
 ]
-INDEX = EntityIndex(ITEMS)
+INDEX = entities_of(ITEMS)
 
 
 def masked(question: str) -> MaskedQuestion:

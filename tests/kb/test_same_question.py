@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from kb.entities import EntityIndex
 from kb.items import Column, Entity, Item, Metric, Schema
 from kb.masking import MaskedQuestion, mask
+from kb.name_index import entities_of
 from kb.same_question import same_question
 from kb.words import words
 
@@ -29,7 +29,7 @@ ITEMS = [
     Item(id="metric:gross", title="Gross", body=Metric("x"), entities=(Entity("gross profit", ("earnings",)),)),
     Item(id="metric:net", title="Net", body=Metric("x"), entities=(Entity("net profit", ("earnings",)),)),
 ]
-INDEX = EntityIndex(ITEMS)
+INDEX = entities_of(ITEMS)
 
 
 def masked(question: str) -> MaskedQuestion:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,19 +16,28 @@ from kb.knowledge_base import Changes, KnowledgeBase
 from kb.sql_store import SqlStore
 
 AUTHOR = "bench"
+TENANT, BASE = "bench", "large"
 _COLUMNS = ("id", "name", "state", "total", "created_at", "owner_id", "region", "score")
 
 
 @contextmanager
 def large_base(items: int) -> Iterator[KnowledgeBase]:
     """A base of so many items on `main`, gone when the block ends."""
+    with large_file(items, item) as (base, _):
+        yield base
+
+
+@contextmanager
+def large_file(items: int, make: Callable[[int], Item]) -> Iterator[tuple[KnowledgeBase, Path]]:
+    """The same of any items, by their number, with the database's file."""
     with TemporaryDirectory(prefix="kvasir-bench-") as folder:
-        engine = state_database(Path(folder) / "state.sqlite")
+        path = Path(folder) / "state.sqlite"
+        engine = state_database(path)
         try:
-            base = KnowledgeBase.create(SqlStore(engine), "bench", "large", author=AUTHOR)
-            put = tuple(item(number) for number in range(items))
+            base = KnowledgeBase.create(SqlStore(engine), TENANT, BASE, author=AUTHOR)
+            put = tuple(make(number) for number in range(items))
             base.commit(Changes(put), author=AUTHOR, message=f"{items} items")
-            yield base
+            yield base, path
         finally:
             engine.dispose()
 

@@ -1,0 +1,221 @@
+"""One commit's index: a filter over the shared one, made from another commit's by what differs between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb.dense_index import Rows
+from kb.entities import EntityIndex, Mention
+from kb.fusion import Candidates, Evidence, PatternEvidence
+from kb.hit import Hit
+from kb.item_versions import NONE
+from kb.items import Item, Schema
+from kb.join_paths import JoinPath
+from kb.masking import MaskedQuestion, mask
+from kb.shared_index import SharedIndex
+from kb.sparse_index import Collection
+from kb.store import Vector
+
+Element = TypeVar("Element")
+Slots = NDArray[np.int64]
+
+
+class CommitIndex:
+    """`members` says which slots the commit has, `masks` the number of each pattern's masked question, by slot.
+
+    Both have one entry a slot of the shared index as it was when this was made; later slots are other commits'.
+    """
+
+    def __init__(
+        self, shared: SharedIndex, tree: str | None, members: NDArray[np.bool_], masks: NDArray[np.int32]
+    ) -> None:
+        self.shared, self.tree, self.members, self.masks = shared, tree, members, masks
+        self.entities = EntityIndex(shared.names, members)
+
+    @classmethod
+    def of_nothing(cls, shared: SharedIndex) -> CommitIndex:
+        """What a base's first index is derived from."""
+        return cls(shared, None, np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.int32))
+
+    def complete(self) -> None:
+        """Make now what the first question would have to wait for."""
+        _ = self.always, self._places, self._words, self._rows, self._pattern_rows, self._masked_rows
+
+    def mask(self, question: str) -> MaskedQuestion:
+        return mask(question, self.entities.find(question))
+
+    # ── items ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def slot(self, item_id: str) -> int | None:
+        return next(iter(self._present(self.shared.versions.of_id(item_id))), None)
+
+    def item(self, slot: int) -> Item:
+        return self.shared.versions.items[slot]
+
+    def is_pattern(self, slot: int) -> bool:
+        """Whether a question can match its pattern."""
+        return bool(self._column("pattern")[slot] != NONE)
+
+    def hit(self, slot: int, score: float, *reasons: str) -> Hit:
+        return Hit(self.item(slot), self.shared.versions.hashes[slot], score, reasons)
+
+    def only_table(self, name: str) -> str | None:
+        """The id of the table of that name, where one database alone has it."""
+        found = self._present(self.shared.versions.of_table(name))
+        return self.item(found[0]).id if len(found) == 1 else None
+
+    def preferences(self, subject: str) -> list[int]:
+        """Slots of what a user or team wants."""
+        return self._present(self.shared.versions.of_subject(subject))
+
+    @cached_property
+    def always(self) -> list[int]:
+        """Slots of what is there whatever the question; preferences are not among them."""
+        return [int(slot) for slot in np.flatnonzero(self._column("always") & self.members)]
+
+    def gotchas_named(self, mentions: Sequence[Mention]) -> list[int]:
+        """Slots of the gotchas that a question names."""
+        return self._gotchas([mention.owners for mention in mentions])
+
+    def gotchas_about(self, keys: Iterable[str]) -> list[int]:
+        """Slots of the gotchas that have an entity, or a synonym of one, with one of these keys."""
+        return self._gotchas([slots for key in keys for slots in self.entities.owners(key).values()])
+
+    def join_paths(self, schemas: Sequence[Item]) -> list[JoinPath]:
+        return self.shared.joins.paths(schemas, self.members)
+
+    @cached_property
+    def tables(self) -> Mapping[str, tuple[str, ...]]:
+        """Table → columns; those of all databases where several have the table."""
+        schemas = [self.item(int(slot)) for slot in np.flatnonzero(self.members & (self._column("database") != NONE))]
+        columns: dict[str, dict[str, None]] = {}
+        for item in sorted(schemas, key=lambda item: item.id):
+            assert isinstance(item.body, Schema), "only tables have a database"
+            columns.setdefault(item.body.table, {}).update(dict.fromkeys(column.name for column in item.body.columns))
+        return {table: tuple(names) for table, names in sorted(columns.items())}
+
+    @cached_property
+    def masked(self) -> Mapping[str, MaskedQuestion]:
+        """Id of each template and success → its question, masked."""
+        return _Masked(self)
+
+    # ── evidence ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def evidence(self, question: str, vector: Vector, mentions: Sequence[Mention]) -> Evidence:
+        slots = self._searched
+        named, surfaces = np.zeros(len(slots)), []
+        for mention in mentions:
+            places = self._places[mention.owners]
+            places = places[places != NONE]
+            named[places] += 1 / len(mention.owners) / len(mentions)
+            surfaces.append((mention.shown, places))
+        bm25 = self._words.scores(question)[slots]
+        return Evidence(self._candidates, self._rows.cosines(vector), bm25, named, tuple(surfaces))
+
+    def pattern_evidence(self, vector: Vector, masked_vector: Vector) -> PatternEvidence:
+        plain, masked = self._pattern_rows.cosines(vector), self._masked_rows.cosines(masked_vector)
+        return PatternEvidence(self._pattern_candidates, plain, masked)
+
+    # ── inside: what is made of the members once, when first needed ─────────────────────────────────────────────
+
+    @cached_property
+    def _is_searched(self) -> NDArray[np.bool_]:
+        return np.asarray(self.members & (self._column("searched") != NONE))
+
+    @cached_property
+    def _searched(self) -> Slots:
+        return np.flatnonzero(self._is_searched)
+
+    @cached_property
+    def _patterns(self) -> Slots:
+        return np.flatnonzero(self.members & (self._column("pattern") != NONE))
+
+    @cached_property
+    def _places(self) -> NDArray[np.int32]:
+        """Slot → place among the candidates, or `NONE`."""
+        places = np.full(len(self.members), NONE, dtype=np.int32)
+        places[self._searched] = np.arange(len(self._searched), dtype=np.int32)
+        return places
+
+    @cached_property
+    def _words(self) -> Collection:
+        return self.shared.sparse.collection(self._is_searched)
+
+    @cached_property
+    def _rows(self) -> Rows:
+        return Rows(self.shared.dense, self._column("row")[self._searched])
+
+    @cached_property
+    def _pattern_rows(self) -> Rows:
+        return Rows(self.shared.dense, self._column("row")[self._patterns])
+
+    @cached_property
+    def _masked_rows(self) -> Rows:
+        return Rows(self.shared.dense, self.shared.patterns.rows[self.masks[self._patterns]])
+
+    @cached_property
+    def _candidates(self) -> Candidates:
+        return self._chosen(self._searched, self._column("searched")[self._searched])
+
+    @cached_property
+    def _pattern_candidates(self) -> Candidates:
+        return self._chosen(self._patterns, self._column("pattern")[self._patterns])
+
+    def _chosen(self, slots: Slots, kind: NDArray[np.int8]) -> Candidates:
+        versions = self.shared.versions
+        database = self._column("database")[slots]
+        return Candidates(Chosen(versions.items, slots), Chosen(versions.hashes, slots), kind, database)
+
+    def _column(self, name: str) -> NDArray[Any]:
+        return self.shared.versions.column(name, len(self.members))
+
+    def _present(self, slots: Iterable[int]) -> list[int]:
+        return [slot for slot in slots if slot < len(self.members) and self.members[slot]]
+
+    def _gotchas(self, owners: Sequence[NDArray[np.int32]]) -> list[int]:
+        slots = np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *owners]))
+        return [int(slot) for slot in slots[self._column("gotcha")[slots]]]
+
+
+class Chosen(Sequence[Element]):
+    """The elements at some places of a list, without a copy of them."""
+
+    def __init__(self, elements: Sequence[Element], places: Slots) -> None:
+        self._elements, self._places = elements, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> Element: ...
+    @overload
+    def __getitem__(self, place: slice) -> Chosen[Element]: ...
+    def __getitem__(self, place: int | slice) -> Element | Chosen[Element]:
+        if isinstance(place, slice):
+            return Chosen(self._elements, self._places[place])
+        return self._elements[int(self._places[place])]
+
+
+class _Masked(Mapping[str, MaskedQuestion]):
+    def __init__(self, index: CommitIndex) -> None:
+        self._index = index
+
+    def __getitem__(self, item_id: str) -> MaskedQuestion:
+        slot = self._index.slot(item_id)
+        if slot is None or self._index.masks[slot] == NONE:
+            raise KeyError(item_id)
+        return self._index.shared.patterns.masks[int(self._index.masks[slot])]
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._index.item(int(slot)).id for slot in self._slots())
+
+    def __len__(self) -> int:
+        return len(self._slots())
+
+    def _slots(self) -> Slots:
+        return np.flatnonzero(self._index.masks != NONE)

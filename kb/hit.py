@@ -1,0 +1,62 @@
+"""What retrieval finds: an item, how well it fits, and why; and how much of each kind it may find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kb.items import KINDS, Item, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of each kind a question may retrieve, and the evidence it takes.
+
+    A kind that `per_kind` leaves out retrieves its `always` items only. `floor` is the least cosine of a metric or
+    document that the question does not name; `near_best` the least share of the best table's score that another table
+    needs (0 takes any); `pattern_floor` the least similarity of a template or success.
+    """
+
+    per_kind: Mapping[Kind, int] = field(
+        default_factory=lambda: {
+            "schema": 6,
+            "relationship": 12,
+            "metric": 4,
+            "document": 4,
+            "gotcha": 6,
+            "template": 2,
+            "success": 3,
+            "preference": 10,
+        }
+    )
+    floor: float = 0.3
+    near_best: float = 0.4
+    pattern_floor: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """`score` is higher-better and compares within a kind only; `item_hash` is the item's content hash."""
+
+    item: Item
+    item_hash: str
+    score: float
+    reasons: tuple[str, ...]
+
+
+def within(hits: Iterable[Hit], limits: Limits) -> list[Hit]:
+    """At most the limit of each kind, best first; ties by id, so that the result never depends on order."""
+    hits = list(hits)
+    kept: list[Hit] = []
+    for kind in (*limits.per_kind, *(kind for kind in KINDS if kind not in limits.per_kind)):
+        limit = limits.per_kind.get(kind, 0)
+        of_kind = [hit for hit in hits if hit.item.kind == kind]
+        always = [hit for hit in of_kind if is_always(hit.item)]
+        ranked = sorted((hit for hit in of_kind if not is_always(hit.item)), key=lambda hit: (-hit.score, hit.item.id))
+        kept += [*sorted(always, key=lambda hit: hit.item.id), *ranked[:limit]]
+    return kept
+
+
+def is_always(item: Item) -> bool:
+    """A rule always applies, so no limit cuts it."""
+    return item.kind == "rule" or item.usage == "always"
