@@ -23,10 +23,9 @@ def referenced(index: CommitIndex, hits: list[Hit]) -> list[Hit]:
     for hit in hits:
         if hit.item.kind not in ("metric", "document", "template", "success"):
             continue
-        used = {index.only_table(column.rpartition(".")[0]) for column in hit.item.depends_on}
-        for schema in sorted({*hit.item.refs, *(table for table in used if table is not None)} - have - added.keys()):
-            slot = index.slot(schema)
-            if slot is not None and index.item(slot).kind == "schema":
+        for slot in index.tables_of(hit.item):
+            schema = index.item(slot).id
+            if schema not in have and schema not in added:
                 share = best if hit.item.kind in PATTERNS else 0.5
                 added[schema] = index.hit(slot, hit.score * share, f"used by {hit.item.id}")
     return list(added.values())
