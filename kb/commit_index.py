@@ -41,6 +41,7 @@ class CommitIndex:
     ) -> None:
         self.shared, self.tree, self.members, self.masks = shared, tree, members, masks
         self.entities = EntityIndex(shared.names, members)
+        self._about_known: dict[int, list[int]] = {}
 
     def complete(self) -> None:
         """Make now what the first question would have to wait for."""
@@ -156,9 +157,13 @@ class CommitIndex:
 
     def _about(self, place: int) -> list[int]:
         """Places, among the tables, of those that a candidate is about: by its fields, else by what its text names."""
-        item = self.item(int(self._searched[place]))
-        slots = self.tables_of(item) or self._tables_written(search_text(item))
-        return [int(table) for table in self._table_places[slots] if table != NONE]
+        known = self._about_known.get(place)
+        if known is None:
+            item = self.item(int(self._searched[place]))
+            slots = self.tables_of(item) or self._tables_written(search_text(item))
+            known = [int(table) for table in self._table_places[slots] if table != NONE]
+            self._about_known[place] = known
+        return known
 
     def _tables_written(self, text: str) -> list[int]:
         """Slots of the tables that the text names by an identifier; where it names columns alone, of their tables."""

@@ -93,7 +93,9 @@ def chances(evidence: TableEvidence, weights: ChanceWeights) -> Chances:
     about = _database_chances(evidence, weights.database)[evidence.database]
     *own, neighbour, joins = astuple(weights.table)
     logits = _weighted(own, table_features(evidence))
-    for place in np.argsort(-about * _chance(logits), kind="stable")[:SHORTLISTED]:
+    likely = -about * _chance(logits)
+    cut = min(SHORTLISTED, len(likely))
+    for place in np.argpartition(likely, cut - 1)[:cut]:
         logits[place] += _weighted((neighbour, joins), join_features(evidence, int(place)))
     return Chances(about * _chance(logits), about)
 
@@ -130,6 +132,8 @@ def best_of_each(scores: Scores, database: NDArray[np.int32]) -> Scores:
 def _database_chances(evidence: TableEvidence, weights: DatabaseWeights) -> Scores:
     """One entry a database; they sum to 1."""
     database = evidence.database
+    if (database == database[0]).all():
+        return np.ones(int(database[0]) + 1)
     *own, coverage = astuple(weights)
     voices = _weighted(own, voice_features(evidence))
     loudest = best_of_each(voices, database)

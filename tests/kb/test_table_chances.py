@@ -100,3 +100,7 @@ def test_numbers_of_databases_that_no_table_has_take_no_chance() -> None:
 
 def test_no_tables_no_chances() -> None:
     assert chances(evidence([], []), ChanceWeights()).table.tolist() == []
+
+
+def test_one_database_is_what_every_question_is_about() -> None:
+    assert chances(evidence([0.2, 0.4], [3, 3]), ChanceWeights()).database.tolist() == [1.0, 1.0]
