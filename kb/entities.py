@@ -151,7 +151,7 @@ class EntityIndex:
     def _misspelled(self, question: str, said: Sequence[Word], exact: Sequence[Mention]) -> list[Mention]:
         """At each word that may be a slip, alone or with the next: the longest names that it may be a word of."""
         taken = [(mention.start, mention.end) for mention in exact]
-        taken += [match.span() for match in _QUOTED.finditer(question)]
+        taken += quoted(question)
         free = [not any(start <= word.start < end for start, end in taken) for word in said]
         doubtful = [is_free and may_be_misspelled(word.text) for is_free, word in zip(free, said, strict=True)]
         mentions: list[Mention] = []
@@ -167,7 +167,7 @@ class EntityIndex:
         return mentions
 
     def _read(self, question: str, said: Sequence[Word], place: int, width: int) -> Mention | None:
-        written = "".join(word.text for word in said[place : place + width])
+        written = "".join(_plain(word.text) for word in said[place : place + width])
         # A word that there is may be a slip where the rest of a name stands beside it: `last nam`.
         is_word = all(_plain(word.text) in everyday_words() for word in said[place : place + width])
         longest, owners = (0, 0), dict[Name, NDArray[np.int32]]()
@@ -205,6 +205,11 @@ class EntityIndex:
                     past = max(0, stop - len(before) - len(reading))
                     yield first + min(begin, len(before)), place + width + past, key
             position += len(word) + 1
+
+
+def quoted(question: str) -> list[tuple[int, int]]:
+    """Start and end, in characters, of what stands in quotes: it is meant as it stands."""
+    return [match.span() for match in _QUOTED.finditer(question)]
 
 
 def may_be_misspelled(word: str) -> bool:

@@ -205,7 +205,7 @@ def test_names_that_are_spelled_alike_have_one_gotcha() -> None:
     assert all(isinstance(item.body, Gotcha) for item in found)
 
 
-def test_slips_and_false_alarms_are_counted_by_hand(tmp_path: Path, embedder: SentenceEmbedder) -> None:
+def test_slips_and_false_alarms_are_counted_by_hand(tmp_path: Path) -> None:
     folder = tmp_path / "spider"
     folder.mkdir()
     tables = {
@@ -219,7 +219,7 @@ def test_slips_and_false_alarms_are_counted_by_hand(tmp_path: Path, embedder: Se
     for split in ("dev", "realistic", "train1196"):
         (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, asked)))
     told: list[str] = []
-    rows = {row.name: row for row in gotcha_rows(tmp_path, embedder, told.append)}
+    rows = {row.name: row for row in gotcha_rows(tmp_path, told.append)}
     assert rows["dev false alarms"].value == 0.5
     assert "dev: read as misspelled: contry" in told
     recall = rows["dev gotchas of misspelled names, 4 letters or more"]

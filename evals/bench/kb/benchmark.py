@@ -64,7 +64,7 @@ def _rows(section: Section, plan: Plan, say: Callable[[str], None]) -> list[Row]
         case "gotchas":
             from evals.bench.kb.misspelled import gotcha_rows
 
-            return gotcha_rows(plan.data, _embedder(), say, plan.limit)
+            return gotcha_rows(plan.data, say, plan.limit)
 
 
 @cache

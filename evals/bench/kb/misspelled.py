@@ -2,8 +2,9 @@
 
 One base has a gotcha for every name of a table or column of every database. Each name that a real question has is
 misspelled once, at a place and in a way drawn with a fixed seed: a letter more, less, another, or two swapped, the
-first letter and spaces included. A false alarm is a question, as it was written, with a gotcha by a word that was read
-as misspelled. Questions with slips of their own count as false alarms, too, since nobody has marked them.
+first letter and spaces included. Names in quotes are values and left out. A false alarm is a question, as it was
+written, with a gotcha by a word that was read as misspelled. Questions with slips of their own count as false alarms,
+too, since nobody has marked them.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evals.bench.kb.table_recall import one_base
-from evals.bench.remembering import Remembering
 from evals.bench.row import Asked, Row
 from evals.bench.spider import load_questions, load_schemas
 from evals.interval import pass_rate
-from kb.embedding import Embedder
-from kb.entities import Mention, name_key
+from kb.entities import Mention, name_key, quoted
 from kb.items import Entity, Gotcha, Item, Schema, item_id
 from kb.retrieval import Hit, Limits, Retriever
 
@@ -44,12 +46,21 @@ class Slip:
     found: bool
 
 
-def gotcha_rows(folder: Path, embedder: Embedder, say: Callable[[str], None], limit: int | None = None) -> list[Row]:
+class NoLikeness:
+    """One vector for every text: gotchas are found by names alone, so nothing has to be embedded."""
+
+    model, dimension = "no likeness", 1
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.ones((len(texts), 1), dtype=np.float32)
+
+
+def gotcha_rows(folder: Path, say: Callable[[str], None], limit: int | None = None) -> list[Row]:
     """Recall and false alarms of every file of questions; `limit` takes the first of each. Raises `DataUnavailable`."""
     tables = [item for items in load_schemas(folder).values() for item in items]
     notes = gotchas_of(tables)
     base = one_base(notes)
-    retriever = Retriever(base.store, Remembering(embedder))
+    retriever = Retriever(base.store, NoLikeness())
     say(f"{len(notes)} gotchas, one a name")
 
     def find(question: str) -> Sequence[Hit]:
@@ -84,12 +95,12 @@ def gotchas_of(tables: Iterable[Item]) -> list[Item]:
 
 
 def slips(mentions: dict[str, tuple[Mention, ...]], find: Find) -> list[Slip]:
-    """Every name that a question has as it is written, misspelled once."""
+    """Every name that a question has as it is written, and not as a value in quotes, misspelled once."""
     draw = random.Random(_SEED)
     found: list[Slip] = []
     for question, named in mentions.items():
         for mention in named:
-            if mention.fuzzy:
+            if mention.fuzzy or any(start <= mention.start < end for start, end in quoted(question)):
                 continue
             wrong = misspell(mention.surface.lower(), draw)
             asked = question[: mention.start] + wrong + question[mention.end :]
