@@ -10,17 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kb.dense_index import Rows
-from kb.entities import EntityIndex, Mention
-from kb.fusion import Candidates, Evidence, PatternEvidence
+from kb.entities import EntityIndex, Mention, NameKind, name_key
+from kb.fusion import Candidates, Evidence, PatternEvidence, Scores
 from kb.hit import Hit
 from kb.item_versions import NONE
 from kb.items import Item, Schema
 from kb.join_paths import JoinPath
 from kb.masking import MaskedQuestion, mask
+from kb.name_words import WordsOfCommit, rarity
+from kb.search_text import identifiers, search_text
 from kb.shared_index import SharedIndex
 from kb.sparse_index import Collection
 from kb.store import Vector
+from kb.table_chances import TableEvidence
 
+COMMON = 20
+"""A name of more tables tells none of them apart."""
 Element = TypeVar("Element")
 Slots = NDArray[np.int64]
 
@@ -36,6 +41,7 @@ class CommitIndex:
     ) -> None:
         self.shared, self.tree, self.members, self.masks = shared, tree, members, masks
         self.entities = EntityIndex(shared.names, members)
+        self._about_known: dict[int, list[int]] = {}
 
     @classmethod
     def of_nothing(cls, shared: SharedIndex) -> CommitIndex:
@@ -68,6 +74,12 @@ class CommitIndex:
         """The id of the table of that name, where one database alone has it."""
         found = self._present(self.shared.versions.of_table(name))
         return self.item(found[0]).id if len(found) == 1 else None
+
+    def tables_of(self, item: Item) -> list[int]:
+        """Slots of the tables among the item's `refs`, and of those whose columns it depends on; by id."""
+        used = {self.only_table(column.rpartition(".")[0]) for column in item.depends_on}
+        slots = (self.slot(key) for key in sorted({*item.refs, *(table for table in used if table is not None)}))
+        return [slot for slot in slots if slot is not None and self.item(slot).kind == "schema"]
 
     def preferences(self, subject: str) -> list[int]:
         """Slots of what a user or team wants."""
@@ -114,12 +126,64 @@ class CommitIndex:
             places = places[places != NONE]
             named[places] += 1 / len(mention.owners) / len(mentions)
             surfaces.append((mention.shown, places))
-        bm25 = self._words.scores(question)[slots]
-        return Evidence(self._candidates, self._rows.cosines(vector), bm25, named, tuple(surfaces))
+        bm25, cosine = self._words.scores(question)[slots], self._rows.cosines(vector)
+        tables = self._table_evidence(question, cosine, bm25, mentions)
+        return Evidence(self._candidates, cosine, bm25, named, tuple(surfaces), tables, self._about)
+
+    def _table_evidence(
+        self, question: str, cosine: Scores, bm25: Scores, mentions: Sequence[Mention]
+    ) -> TableEvidence:
+        places = self._tables_among_candidates
+        slots = self._searched[places]
+        best = float(bm25[places].max(initial=0.0))
+        readings: dict[str, list[str]] = {}
+        for written, meant in (reading for mention in mentions for reading in mention.readings):
+            readings.setdefault(written, []).append(meant)
+        kinds: tuple[NameKind, ...] = ("column", "value")
+        said = {kind: np.zeros(len(slots)) for kind in kinds}
+        for mention in mentions:
+            for kind, scores in said.items():
+                owners = self._table_places[mention.owners_by(kind)]
+                owners = owners[owners != NONE]
+                scores[owners] += rarity(len(owners), len(slots))
+        return TableEvidence(
+            self._candidates.database[places],
+            cosine[places],
+            bm25[places] / best if best else bm25[places],
+            self._name_words.evidence(question, readings),
+            said["column"],
+            said["value"],
+            lambda table: self._table_places[sorted(self.shared.joins.neighbours(int(slots[table]), self.members))],
+        )
 
     def pattern_evidence(self, vector: Vector, masked_vector: Vector) -> PatternEvidence:
         plain, masked = self._pattern_rows.cosines(vector), self._masked_rows.cosines(masked_vector)
         return PatternEvidence(self._pattern_candidates, plain, masked)
+
+    def _about(self, place: int) -> list[int]:
+        """Places, among the tables, of those that a candidate is about: by its fields, else by what its text names."""
+        known = self._about_known.get(place)
+        if known is None:
+            item = self.item(int(self._searched[place]))
+            slots = self.tables_of(item) or self._tables_written(search_text(item))
+            known = [int(table) for table in self._table_places[slots] if table != NONE]
+            self._about_known[place] = known
+        return known
+
+    def _tables_written(self, text: str) -> list[int]:
+        """Slots of the tables that the text names by an identifier; where it names columns alone, of their tables."""
+        found: dict[NameKind, set[int]] = {"table": set(), "column": set()}
+        for identifier in identifiers(text):
+            *tables, last = identifier.split(".")
+            found["table"].update(self._owners(tables[-1] if tables else last, "table"))
+            found["column"].update(() if tables else self._owners(last, "column"))
+        return sorted(found["table"] or found["column"])
+
+    def _owners(self, name: str, kind: NameKind) -> list[int]:
+        """Slots of the items that have this name of this kind; of none where so many have it that it says little."""
+        owners = [slots for known, slots in self.entities.owners(name_key(name)).items() if known.kind == kind]
+        slots = [int(slot) for each in owners for slot in each[: COMMON + 1]]
+        return slots if len(slots) <= COMMON else []
 
     # ── inside: what is made of the members once, when first needed ─────────────────────────────────────────────
 
@@ -157,6 +221,24 @@ class CommitIndex:
     @cached_property
     def _masked_rows(self) -> Rows:
         return Rows(self.shared.dense, self.shared.patterns.rows[self.masks[self._patterns]])
+
+    @cached_property
+    def _tables_among_candidates(self) -> Slots:
+        """Places of the tables among the candidates."""
+        return np.flatnonzero(self._candidates.is_table)
+
+    @cached_property
+    def _table_places(self) -> NDArray[np.int32]:
+        """Slot → place among the tables that are candidates, or `NONE`."""
+        slots = self._searched[self._tables_among_candidates]
+        places = np.full(len(self.members), NONE, dtype=np.int32)
+        places[slots] = np.arange(len(slots), dtype=np.int32)
+        return places
+
+    @cached_property
+    def _name_words(self) -> WordsOfCommit:
+        database = self._candidates.database[self._tables_among_candidates]
+        return self.shared.words.at(self._table_places, database)
 
     @cached_property
     def _candidates(self) -> Candidates:

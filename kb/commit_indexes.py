@@ -147,7 +147,7 @@ def _changed_names(origin: CommitIndex, index: CommitIndex, delta: _Delta) -> tu
     keys = {key for name in changed for key in keys_of(name.surface)}
     # A name that comes or goes changes what all spellings of its keys stand for.
     names = {name for key in keys for view in (origin, index) for name in view.entities.owners(key)}
-    return keys, {spelling for name in names for spelling in spellings_of(name.surface)}
+    return keys, {spelling for name in names for spelling, _ in spellings_of(name.surface, name.kind)}
 
 
 def _slots(versions: ItemVersions, hashes: Iterable[str]) -> NDArray[np.int64]:

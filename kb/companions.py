@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kb.commit_index import CommitIndex
 from kb.entities import Mention, name_key
-from kb.fusion import PATTERNS, named_by
-from kb.hit import Hit
+from kb.fusion import named_by
+from kb.hit import Hit, is_always
 from kb.items import Item, Relationship, Schema
 
 
-def referenced(index: CommitIndex, hits: list[Hit]) -> list[Hit]:
-    """Tables that were not found themselves, but are what a found metric, template or success is made of.
+def referenced(index: CommitIndex, hits: list[Hit], patterns: Sequence[Hit]) -> list[Hit]:
+    """`hits`, with the tables that a found metric, document, template or success is made of.
 
-    A confirmed answer to a like question is better evidence for its tables than their own likeness to the question,
-    so the more alike the questions, the nearer its tables come to the best one.
+    A confirmed answer to a like question, or a metric that the question names, is better evidence for its tables than
+    their own likeness to the question: the better the one fits, the nearer its tables come to the best. A table that
+    was found itself counts by the better of the two.
     """
-    have = {hit.item.id for hit in hits}
+    found = {hit.item.id: hit for hit in hits}
     best = max((hit.score for hit in hits if hit.item.kind == "schema"), default=1.0)
-    added: dict[str, Hit] = {}
-    for hit in hits:
+    for hit in (*patterns, *hits):
         if hit.item.kind not in ("metric", "document", "template", "success"):
             continue
-        used = {index.only_table(column.rpartition(".")[0]) for column in hit.item.depends_on}
-        for schema in sorted({*hit.item.refs, *(table for table in used if table is not None)} - have - added.keys()):
-            slot = index.slot(schema)
-            if slot is not None and index.item(slot).kind == "schema":
-                share = best if hit.item.kind in PATTERNS else 0.5
-                added[schema] = index.hit(slot, hit.score * share, f"used by {hit.item.id}")
-    return list(added.values())
+        score = best * min(1.0, hit.score)
+        for slot in index.tables_of(hit.item):
+            table = index.item(slot).id
+            known = found.get(table)
+            if known is None:
+                found[table] = index.hit(slot, score, f"used by {hit.item.id}")
+            elif known.score < score and not is_always(known.item):
+                found[table] = replace(known, score=score, reasons=(*known.reasons, f"used by {hit.item.id}"))
+    return list(found.values())
 
 
 def joined(index: CommitIndex, hits: list[Hit]) -> list[Hit]:

@@ -6,8 +6,8 @@ Fusing ranks with equal weight was seen to be worse than the dense ranking alone
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kb.entities import Mention
 from kb.hit import Hit, Limits
 from kb.items import Item, Kind, Schema
+from kb.table_chances import SHORTLISTED, ChanceWeights, TableEvidence, chances
 
 SEARCHED: tuple[Kind, ...] = ("schema", "metric", "document")
 PATTERNS: tuple[Kind, ...] = ("template", "success")
@@ -24,14 +25,16 @@ NO_DATABASE = -1
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The fused score is cosine + sparse * BM25 (share of the best) + named * (share of names that are its own).
+    """The score of a table is its chance to be needed, by `tables`.
 
-    The defaults were searched on Spider's training databases (docs/benchmarks.md), together with `Limits.near_best`.
+    That of a metric or document is cosine + sparse * BM25 (share of the best) + named * (share of names of its own)
+    + about * (the best chance of a table that it says it is about).
     """
 
-    sparse: float = 0.3
+    tables: ChanceWeights = field(default_factory=ChanceWeights)
+    sparse: float = 0.1
     named: float = 0.6
-    database: float = 1.0
+    about: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class Evidence:
     """What speaks for each candidate; `cosine`, `bm25` and `named` have one entry each, in their order.
 
     `named` is the share of the question's names that are its own, a name of many items counting less. `surfaces` are
-    these names, each with the places of the candidates that it names, ascending.
+    these names, each with the places of the candidates that it names, ascending. `tables` is of the tables among the
+    candidates, in their order; `about` gives the tables that the metric or document at a place is about.
     """
 
     candidates: Candidates
@@ -65,6 +69,8 @@ class Evidence:
     bm25: Scores
     named: Scores
     surfaces: Sequence[tuple[str, NDArray[np.int32]]]
+    tables: TableEvidence
+    about: Callable[[int], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +92,15 @@ def named_by(mentions: Sequence[Mention], slot: int) -> tuple[float, tuple[str, 
 def fuse(evidence: Evidence, weights: Weights, limits: Limits) -> list[Hit]:
     """The best candidates of each kind, as many as `limits` keeps."""
     candidates = evidence.candidates
-    scores = _scores(evidence, weights)
-    support = _database_support(scores, candidates.database)
-    if support is not None:
-        scores = scores + weights.database * support
+    found = chances(evidence.tables, weights.tables)
+    scores, likely = _scores(evidence, weights), np.zeros_like(evidence.cosine)
+    for place in _shortlist(evidence, scores):
+        likely[place] = max((float(found.table[table]) for table in evidence.about(place)), default=0.0)
+    scores += weights.about * likely
+    scores[candidates.is_table], likely[candidates.is_table] = found.table, found.database
     hits: list[Hit] = []
     for place in _kept(evidence, scores, limits):
-        reasons = tuple(_reasons(evidence, place, support))
+        reasons = tuple(_reasons(evidence, place, float(likely[place])))
         hits.append(Hit(candidates.items[place], candidates.hashes[place], float(scores[place]), reasons))
     return hits
 
@@ -116,25 +124,12 @@ def _scores(evidence: Evidence, weights: Weights) -> Scores:
     return evidence.cosine + weights.sparse * shares + weights.named * evidence.named
 
 
-def _database_support(scores: Scores, database: NDArray[np.int32]) -> Scores | None:
-    """Tables of one database support each other: its three best tables speak for all of them.
-
-    The mean of their scores for each table, 0 elsewhere; `None` where there are no two databases to tell apart.
-    """
-    tables = np.flatnonzero(database != NO_DATABASE)
-    if (database[tables] == database[tables[:1]]).all():
-        return None
-    order = tables[np.lexsort((-scores[tables], database[tables]))]
-    starts = np.flatnonzero(np.diff(database[order], prepend=NO_DATABASE))
-    sizes = np.diff(starts, append=len(order))
-    total = np.zeros(len(starts))
-    # The least of the three first, so that the sum is the same in every order of the tables.
-    for rank in (2, 1, 0):
-        has = sizes > rank
-        total[has] += scores[order[starts[has] + rank]]
-    support = np.zeros_like(scores)
-    support[order] = np.repeat(total / np.minimum(3, sizes), sizes)
-    return support
+def _shortlist(evidence: Evidence, scores: Scores) -> list[int]:
+    """Places of the metrics and documents that fit best, and of those that are named."""
+    others = np.flatnonzero(~evidence.candidates.is_table)
+    named = others[evidence.named[others] > 0]
+    best = best_places(scores, others, SHORTLISTED, evidence.candidates.items)
+    return list(dict.fromkeys((*best, *best_places(scores, named, SHORTLISTED, evidence.candidates.items))))
 
 
 def _kept(evidence: Evidence, scores: Scores, limits: Limits) -> Iterator[int]:
@@ -158,12 +153,16 @@ def best_places(scores: Scores, places: NDArray[np.int64], limit: int, items: Se
     return sorted(map(int, places), key=lambda place: (-scores[place], items[place].id))[:limit]
 
 
-def _reasons(evidence: Evidence, place: int, support: Scores | None) -> Iterator[str]:
+def _reasons(evidence: Evidence, place: int, likely: float) -> Iterator[str]:
+    """`likely` is the chance of a table's database, or of the likeliest table that another item is about."""
     yield f"similar {evidence.cosine[place]:.2f}"
     if evidence.bm25[place] > 0:
         yield f"words {evidence.bm25[place]:.1f}"
     if evidence.named[place] > 0:
         yield "names " + ", ".join(shown for shown, places in evidence.surfaces if place in places)
     body = evidence.candidates.items[place].body
-    if support is not None and isinstance(body, Schema):
-        yield f"database {body.database} {support[place]:.2f}"
+    if isinstance(body, Schema):
+        if body.database:
+            yield f"database {body.database} {likely:.2f}"
+    elif likely > 0:
+        yield f"its tables {likely:.2f}"

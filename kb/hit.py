@@ -30,7 +30,7 @@ class Limits:
         }
     )
     floor: float = 0.3
-    near_best: float = 0.4
+    near_best: float = 0.05
     pattern_floor: float = 0.6
 
 

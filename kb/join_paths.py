@@ -53,6 +53,14 @@ class JoinGraph:
             for table in dict.fromkeys(_ends(body)):
                 self._joins.setdefault(table, GrowingArray(np.int32)).append(slot)
 
+    def neighbours(self, slot: int, members: NDArray[np.bool_]) -> set[int]:
+        """Slots of the tables that the one in `slot` is joined with, without itself."""
+        body = self._items[slot].body
+        assert isinstance(body, Schema), "only tables are joined"
+        tables = {end for _, join in self._joins_of((body.database, body.table), members) for end in _ends(join)}
+        known = [self._schemas[table].values for table in tables if table in self._schemas]
+        return {int(found) for slots in known for found in among(slots, members)} - {slot}
+
     def paths(self, schemas: Sequence[Item], members: NDArray[np.bool_]) -> list[JoinPath]:
         """One shortest path for every pair of the given tables that has one of at most `MAX_JOINS` joins.
 

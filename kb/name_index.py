@@ -26,7 +26,7 @@ class NameIndex:
         self._by_key: dict[str, dict[Name, Owners]] = {}
         self._trie = ahocorasick.Automaton()
         self._longest = 0
-        self._keys_spelled: dict[str, list[str]] = {}
+        self._readings: dict[str, tuple[str, ...]] = {}
         self._spellings = Spellings()
 
     def add(self, slot: int, item: Item) -> None:
@@ -49,13 +49,10 @@ class NameIndex:
                 yield key
             stop = text.find(" ", stop + 1)
 
-    def near(self, spelling: str) -> list[tuple[int, str]]:
-        """Edits and spelling, of names of one word at most one edit from `spelling`; the nearest first."""
-        return self._spellings.near(spelling)
-
-    def keys_spelled(self, spelling: str) -> list[str]:
-        """The keys of names of one word that are spelled so, with or without a plural s."""
-        return sorted(self._keys_spelled.get(spelling, ()))
+    def readings(self, written: str, *, edits: int) -> list[str]:
+        """The stems, joined by spaces, that words of names stand for which are at most 0 or 1 `edits` away."""
+        spellings = [known for _, known in self._spellings.near(written)] if edits else [written]
+        return sorted({reading for spelling in spellings for reading in self._readings.get(spelling, ())})
 
     def _owners(self, key: str, name: Name) -> Owners:
         names = self._by_key.get(key)
@@ -64,10 +61,10 @@ class NameIndex:
             self._longest = max(self._longest, len(key) + 2)
             names = self._by_key.setdefault(key, {})
         if name not in names:
-            for spelling in spellings_of(name.surface):
-                keys = self._keys_spelled.setdefault(spelling, [])
-                if key not in keys:
-                    keys.append(key)
+            for spelling, reading in spellings_of(name.surface, name.kind):
+                known = self._readings.get(spelling, ())
+                if reading not in known:
+                    self._readings[spelling] = (*known, reading)
                 self._spellings.add(spelling)
             # A new dictionary, so that whoever reads the old one never meets a change.
             self._by_key[key] = {**names, name: GrowingArray(np.int32)}

@@ -7,11 +7,12 @@ a commit says which number each of its patterns has.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kb.entities import FUZZY_MIN_LETTERS
+from kb.entities import may_be_misspelled
 from kb.growing_array import GrowingArray
 from kb.masking import MaskedQuestion
 from kb.spellings import Spellings
@@ -29,7 +30,8 @@ class PatternMasks:
         self._rows: GrowingArray[np.int64] = GrowingArray(np.int64)
         self._by_stem: dict[str, Slots] = {}
         self._by_word: dict[str, Slots] = {}
-        self._written: dict[str, list[str]] = {}
+        self._by_writing: dict[str, Slots] = {}
+        """Words, and neighbours without the space between them: a name may be written with a space more or less."""
         self._spellings = Spellings()
 
     @property
@@ -41,9 +43,14 @@ class PatternMasks:
         found = words(question)
         for stem in dict.fromkeys(word.stem for word in found):
             self._by_stem.setdefault(stem, GrowingArray(np.int32)).append(slot)
-        for word in dict.fromkeys(word.text for word in found):
-            if len(word) >= FUZZY_MIN_LETTERS and not word.isdigit():
-                self._add_word(slot, word)
+        doubtful = {word.text for word in found if may_be_misspelled(word.text)}
+        # A space may be one too many.
+        doubtful |= {one.text + two.text for one, two in pairwise(found) if {one.text, two.text} & doubtful}
+        for word in sorted(doubtful):
+            self._add_word(slot, word)
+        joined = (one.text + two.text for one, two in pairwise(found))
+        for written in dict.fromkeys((*(word.text for word in found), *joined)):
+            self._by_writing.setdefault(written, GrowingArray(np.int32)).append(slot)
 
     def number(self, mask: MaskedQuestion) -> int | None:
         """Its number; `None` where it is not held yet."""
@@ -65,15 +72,13 @@ class PatternMasks:
             if len(known) == len(postings):
                 found.append(min(known, key=len))
         for spelling in spellings:
-            for _, near in self._spellings.near(spelling):
-                found.extend(self._by_word[word].values for word in self._written[near])
+            found.extend(self._by_word[near].values for _, near in self._spellings.near(spelling))
+            if spelling in self._by_writing:
+                found.append(self._by_writing[spelling].values)
         return np.unique(np.concatenate(found))
 
     def _add_word(self, slot: int, word: str) -> None:
         if word not in self._by_word:
             self._by_word[word] = GrowingArray(np.int32)
-            # A misspelled word is compared without its plural s, too.
-            for spelling in dict.fromkeys((word, word.removesuffix("s"))):
-                self._written.setdefault(spelling, []).append(word)
-                self._spellings.add(spelling)
+            self._spellings.add(word)
         self._by_word[word].append(slot)

@@ -74,7 +74,7 @@ class Retriever:
         evidence = index.evidence(question, plain, mentions)
         hits = within([*_always(index, subjects), *fuse(evidence, self._weights, limits)], limits)
         patterns = like_patterns(index.pattern_evidence(plain, as_masked), limits)
-        hits += referenced(index, [*patterns, *hits])
+        hits = referenced(index, hits, patterns)
         hits += joined(index, hits)
         hits += gotchas(index, mentions, hits)
         hits += patterns

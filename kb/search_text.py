@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+
 from kb.items import (
     Document,
     Gotcha,
@@ -15,6 +18,8 @@ from kb.items import (
     Template,
 )
 from kb.words import spoken
+
+_IDENTIFIER = re.compile(r"`([\w.]+)`|\b([A-Za-z]\w*(?:\.[A-Za-z]\w*)+|[A-Za-z]+_\w+)\b")
 
 
 def search_text(item: Item) -> str:
@@ -37,6 +42,12 @@ def search_text(item: Item) -> str:
             return _joined(body.text, names)
         case Document():
             return _joined(item.title, body.text, names)
+
+
+@lru_cache(maxsize=16384)
+def identifiers(text: str) -> tuple[str, ...]:
+    """Names that running text writes as a database does: `` `sales` ``, sales.id, sale_date; each once, in order."""
+    return tuple(dict.fromkeys(quoted or plain for quoted, plain in _IDENTIFIER.findall(text)))
 
 
 def _joined(*parts: str) -> str:

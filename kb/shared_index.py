@@ -14,6 +14,7 @@ from kb.items import Item
 from kb.join_paths import JoinGraph
 from kb.masking import MaskedQuestion
 from kb.name_index import NameIndex
+from kb.name_words import NameWords
 from kb.pattern_masks import PatternMasks
 from kb.sparse_index import SparseIndex
 
@@ -29,6 +30,7 @@ class SharedIndex:
         self.versions = ItemVersions()
         self.sparse = SparseIndex()
         self.names = NameIndex()
+        self.words = NameWords()
         self.joins = JoinGraph(self.versions.items)
         self.patterns = PatternMasks()
         self._embedder = embedder
@@ -59,6 +61,7 @@ class SharedIndex:
         if slot is None:
             return
         self.names.add(slot, item)
+        self.words.add(slot, item)
         self.joins.add(slot)
         if text is None:
             return

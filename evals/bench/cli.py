@@ -19,6 +19,7 @@ from evals.bench.row import Row
 
 if TYPE_CHECKING:
     from backend.mini.answer_file import Decoding
+    from evals.bench.kb.benchmark import Section as KbSection
     from evals.bench.mini.benchmark import Section
 
 UNAVAILABLE = 3
@@ -69,30 +70,14 @@ def group() -> None:
 @group.command()
 @data_option
 @json_option
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many questions of each set.")
-def retrieval(data: Path, as_json: bool, limit: int | None) -> None:
-    """Recall of the tables that Spider's questions need, beside BM25 and dense search alone."""
+@click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Each so many-th question.")
+def weights(data: Path, as_json: bool, every: int) -> None:
+    """Fit the weights of retrieval on Spider's training databases, which no benchmark asks about."""
     # Imported here, since the embedding libraries take seconds.
-    from evals.bench.retrieval import retrieval_rows
+    from evals.bench.kb.table_weights import fitted_weights
     from kb.embedding import SentenceEmbedder
 
-    show("retrieval", lambda: retrieval_rows(data, SentenceEmbedder(), progress, limit), as_json=as_json)
-
-
-@group.command()
-@data_option
-@json_option
-@click.option("--every", type=click.IntRange(min=1), default=2, show_default=True, help="Each so many-th question.")
-@click.option("--best", type=click.IntRange(min=1), default=10, show_default=True, help="How many choices to print.")
-def weights(data: Path, as_json: bool, every: int, best: int) -> None:
-    """Search the weights of retrieval on Spider's training databases, which no benchmark asks about."""
-    from evals.bench.weights import search_weights
-    from kb.embedding import SentenceEmbedder
-
-    def measure() -> list[Row]:
-        return [trial.to_row() for trial in search_weights(data, SentenceEmbedder(), progress, every)[:best]]
-
-    show("weights", measure, as_json=as_json)
+    show("weights", lambda: fitted_weights(data, SentenceEmbedder(), progress, every), as_json=as_json)
 
 
 @group.command()
@@ -162,32 +147,23 @@ def mini(
 
 
 @group.command()
+@data_option
 @json_option
-@click.option("--items", type=click.IntRange(min=1000), default=100_000, show_default=True, help="In the large base.")
-@click.option("--commits", type=click.IntRange(min=20), default=1_000, show_default=True, help="Of one item each.")
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(("versions", "retrieval")),
+    type=click.Choice(("versions", "retrieval", "tables", "glossary", "gotchas")),
     help="Only this section; may be given again.",
 )
-def kb(as_json: bool, items: int, commits: int, only: tuple[str, ...]) -> None:
-    """Version control and retrieval as a base grows: commits, writers at once, old commits, replicas."""
+@click.option("--items", type=click.IntRange(min=1000), default=100_000, show_default=True, help="In the large base.")
+@click.option("--commits", type=click.IntRange(min=20), default=1_000, show_default=True, help="Of one item each.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many questions of each set.")
+def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commits: int, limit: int | None) -> None:
+    """Version control and retrieval as a base grows, and what retrieval finds, beside BM25 and dense search alone."""
+    from evals.bench.kb.benchmark import SECTIONS, Plan, kb_rows
 
-    def measure() -> list[Row]:
-        rows: list[Row] = []
-        if "versions" in only or not only:
-            from evals.bench.kb.versions import version_rows
-
-            rows += version_rows(progress, large=items, commits=commits)
-        if "retrieval" in only or not only:
-            from evals.bench.kb.retrieval import retrieval_rows
-            from kb.embedding import SentenceEmbedder
-
-            rows += retrieval_rows(SentenceEmbedder(), progress, items=items, commits=commits)
-        return rows
-
-    show("kb", measure, as_json=as_json)
+    plan = Plan(only or SECTIONS, data, items, commits, limit)
+    show("kb", lambda: kb_rows(plan, progress), as_json=as_json)
 
 
 @group.command()

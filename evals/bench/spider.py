@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evals.bench.errors import DataUnavailable
-from kb.items import Column, Item, Schema, item_id
+from kb.items import Column, Item, Relationship, Schema, item_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class TableQuestion:
 
 def load_schemas(folder: Path) -> dict[str, list[Item]]:
     """Database → one schema item a table, with the names the database itself has. Raises `DataUnavailable`."""
-    path = folder / "spider" / "tables.json"
-    try:
-        listed = json.loads(_text(path))
-        return {schema["db_id"]: _items(schema) for schema in listed}
-    except (ValueError, KeyError, TypeError, IndexError) as exc:
-        raise DataUnavailable(path, f"not Spider's list of schemas ({exc!r})") from exc
+    return _read_schemas(folder, _tables)
+
+
+def load_joins(folder: Path) -> dict[str, list[Item]]:
+    """Database → one relationship item a pair of columns that is a foreign key. Raises `DataUnavailable`."""
+    return _read_schemas(folder, _joins)
 
 
 def load_questions(folder: Path, split: str) -> list[TableQuestion]:
@@ -57,7 +57,27 @@ def table_id(database: str, table: str) -> str:
     return item_id("schema", f"{database}.{table}".lower())
 
 
-def _items(schema: dict[str, Any]) -> list[Item]:
+def _read_schemas(folder: Path, items: Callable[[dict[str, Any]], list[Item]]) -> dict[str, list[Item]]:
+    path = folder / "spider" / "tables.json"
+    try:
+        return {schema["db_id"]: items(schema) for schema in json.loads(_text(path))}
+    except (ValueError, KeyError, TypeError, IndexError) as exc:
+        raise DataUnavailable(path, f"not Spider's list of schemas ({exc!r})") from exc
+
+
+def _joins(schema: dict[str, Any]) -> list[Item]:
+    database, tables, columns = schema["db_id"], schema["table_names_original"], schema["column_names_original"]
+    joins: dict[str, Item] = {}
+    for left, right in schema["foreign_keys"]:
+        (left_table, left_column), (right_table, right_column) = columns[left], columns[right]
+        ends = tables[left_table], (left_column,), tables[right_table], (right_column,)
+        name = f"{tables[left_table]}.{left_column}-{tables[right_table]}.{right_column}"
+        key = item_id("relationship", f"{database}.{name}".lower())
+        joins[key] = Item(key, name, Relationship(*ends, database=database))
+    return [*joins.values()]
+
+
+def _tables(schema: dict[str, Any]) -> list[Item]:
     database, tables = schema["db_id"], schema["table_names_original"]
     columns: list[list[Column]] = [[] for _ in tables]
     for (table, name), type_name in zip(schema["column_names_original"], schema["column_types"], strict=True):

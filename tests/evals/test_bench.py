@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +17,35 @@ from rich.console import Console
 from evals.bench.bootstrap import mean_interval
 from evals.bench.cli import group
 from evals.bench.errors import DataUnavailable
+from evals.bench.kb.table_recall import K, misses_row, recall
+from evals.bench.kb.table_weights import fitted_weights
 from evals.bench.machine import machine_facts
 from evals.bench.report import BenchReport, print_report
-from evals.bench.retrieval import recall
 from evals.bench.row import Asked, Row
-from evals.bench.spider import TableQuestion, load_questions, load_schemas, table_id
-from evals.bench.weights import search_weights
+from evals.bench.spider import TableQuestion, load_joins, load_questions, load_schemas, table_id
 from kb.embedding import SentenceEmbedder
 
 DATA = Path(os.environ.get("KVASIR_DATA", "../shared/data"))
 FIELDS = {"name", "value", "unit", "asked", "ok", "n", "interval", "baseline"}
 
 
-def schema(database: str, tables: dict[str, list[str]]) -> dict[str, Any]:
+def schema(database: str, tables: dict[str, list[str]], foreign_keys: Sequence[tuple[int, int]] = ()) -> dict[str, Any]:
     columns = [(place, column) for place, listed in enumerate(tables.values()) for column in listed]
     return {
         "db_id": database,
         "table_names_original": list(tables),
         "column_names_original": [[-1, "*"], *([place, column] for place, column in columns)],
         "column_types": ["text"] * (len(columns) + 1),
+        "foreign_keys": [list(ends) for ends in foreign_keys],
     }
 
 
 SCHEMAS = [
-    schema("pets", {"Student": ["stuid", "age"], "Has_Pet": ["stuid", "petid"], "Pets": ["petid", "weight"]}),
+    schema(
+        "pets",
+        {"Student": ["stuid", "age"], "Has_Pet": ["stuid", "petid"], "Pets": ["petid", "weight"]},
+        [(3, 1), (4, 5)],
+    ),
     schema("museum", {"Visitor": ["id", "name"], "Exhibit": ["id", "theme"]}),
     schema("unused", {"Ship": ["tonnage"]}),
 ]
@@ -60,7 +67,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def bench(*arguments: str) -> Result:
-    return CliRunner().invoke(group, ["retrieval", *arguments])
+    return CliRunner().invoke(group, ["kb", "--only", "tables", *arguments])
 
 
 def test_a_row_that_nothing_is_asked_of_is_neither_ok_nor_not() -> None:
@@ -136,6 +143,7 @@ def test_recall_counts_needed_tables_among_the_first_five() -> None:
         TableQuestion("b", "d", frozenset({"1", "6"})),
         TableQuestion("c", "d", frozenset({"6", "7"})),
     ]
+    assert K == 5
     result = recall(questions, lambda _: ["1", "2", "3", "4", "5", "6", "7"])
     assert result.shares == (1.0, 0.5, 0.0)
     assert (result.mean, result.complete) == (0.5, 1)
@@ -148,6 +156,15 @@ def test_gold_tables_name_schema_items_in_any_case(data: Path) -> None:
     assert questions[1].needed == {item.id for item in schemas["museum"]}
 
 
+def test_foreign_keys_become_joins_of_their_database(data: Path) -> None:
+    bodies = [item.body for item in load_joins(data)["pets"]]
+    assert [(b.database, b.left_table, b.left_columns, b.right_table) for b in bodies] == [  # type: ignore[union-attr]
+        ("pets", "Has_Pet", ("stuid",), "Student"),
+        ("pets", "Has_Pet", ("petid",), "Pets"),
+    ]
+    assert load_joins(data)["museum"] == []
+
+
 def test_the_benchmark_gives_every_method_and_split_in_the_one_form(data: Path) -> None:
     result = bench("--data", str(data), "--json")
     assert result.exit_code == 0, result.output
@@ -155,18 +172,40 @@ def test_the_benchmark_gives_every_method_and_split_in_the_one_form(data: Path) 
     assert report.keys() == {"rows", "machine"}
     assert all(row.keys() == FIELDS for row in report["rows"])
     assert [row["name"] for row in report["rows"]] == [
-        f"{split} {measure} {method}"
+        name
+        for note in ("", " with values")
         for split in ("dev", "realistic")
-        for method in ("hybrid", "bm25", "dense")
-        for measure in ("recall@5", "all tables in 5")
+        for name in (
+            *(
+                f"{split}{note} {measure} {method}"
+                for method in ("hybrid", "bm25", "dense")
+                for measure in ("recall@5", "all tables in 5")
+            ),
+            f"{split}{note} misses of recall@5",
+            f"{split}{note} misses of all tables in 5",
+        )
     ]
-    # The base holds the five tables of the two known databases, so the first five are all of them.
-    assert {row["value"] for row in report["rows"]} == {1.0}
-    assert {row["n"] for row in report["rows"]} == {2}
-    assert report["rows"][0]["baseline"] == {"bm25": 1.0, "dense": 1.0}
-    assert report["rows"][2]["baseline"] is None
+    rows = {row["name"]: row for row in report["rows"]}
+    assert {row["n"] for row in rows.values()} == {2}
+    # Six tables in all, and these questions name theirs.
+    assert rows["dev recall@5 hybrid"]["value"] == 1.0
+    assert rows["dev recall@5 hybrid"]["baseline"].keys() == {"bm25", "dense"}
+    assert rows["dev recall@5 bm25"]["baseline"] is None
     assert "1 of 3 questions left out, no schema of ['gone']" in result.stderr
-    assert "5 tables of 2 databases" in result.stderr
+    assert "6 tables of 3 databases" in result.stderr
+
+
+@pytest.mark.parametrize(("hybrid", "ratio", "ok"), [(0.95, 0.5, True), (0.92, 0.8, False), (1.0, 0.0, True)])
+def test_misses_are_those_of_the_better_single_method(hybrid: float, ratio: float, ok: bool) -> None:
+    row = misses_row("x", {"hybrid": hybrid, "bm25": 0.9, "dense": 0.8}, 10, Asked(at_most=0.6))
+    assert row.value == pytest.approx(ratio)
+    assert row.baseline == pytest.approx({"bm25": 0.1, "dense": 0.2})
+    assert row.ok is ok
+
+
+def test_where_the_better_single_method_misses_nothing_there_is_nothing_to_compare() -> None:
+    row = misses_row("x", {"hybrid": 0.9, "bm25": 1.0, "dense": 0.8}, 10, Asked(at_most=0.6))
+    assert (row.value, row.ok) == (None, None)
 
 
 def test_limit_takes_the_first_questions(data: Path) -> None:
@@ -196,10 +235,24 @@ def test_a_file_that_holds_something_else_is_named(data: Path, content: str) -> 
         load_schemas(data)
 
 
-def test_the_search_for_weights_tries_the_whole_grid_best_first(data: Path, embedder: SentenceEmbedder) -> None:
-    trials = search_weights(data, embedder, lambda _: None)
-    assert len({trial.weights for trial in trials}) == 64
-    assert [trial.chosen for trial in trials] == sorted((trial.chosen for trial in trials), reverse=True)
+def test_weights_are_fitted_on_databases_that_no_benchmark_asks_about(data: Path, embedder: SentenceEmbedder) -> None:
+    questions = [
+        {"db_id": "unused", "question": "What is the tonnage of each ship?", "gold_tables": ["ship"]},
+        {"db_id": "harbour", "question": "Which crane is the oldest?", "gold_tables": ["crane"]},
+        {"db_id": "pets", "question": "What is the weight of all pets?", "gold_tables": ["pets"]},
+    ]
+    more = [schema("harbour", {"Crane": ["age"], "Quay": ["length"]})]
+    (data / "spider" / "tables.json").write_text(json.dumps([*SCHEMAS, *more]))
+    (data / "spider" / "train1196.jsonl").write_text("\n".join(map(json.dumps, questions)) + "\n")
+    said: list[str] = []
+    rows = fitted_weights(data, embedder, said.append)
+    # The two questions about other databases and, of one of them, what is left without its column's name; each on a
+    # base without and one with values.
+    assert said == ["3 questions about 2 databases, 3 tables"]
+    weights = [row for row in rows if row.unit == "weight"]
+    assert len(weights) == 17
+    assert {row.n for row in weights} == {6}
+    assert all(row.value is not None and isfinite(row.value) for row in weights)
 
 
 @pytest.mark.skipif(not (DATA / "spider" / "dev.jsonl").is_file(), reason="the Spider data is not at KVASIR_DATA")
@@ -208,4 +261,6 @@ def test_a_quick_run_on_the_real_data_measures() -> None:
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)["rows"]
     assert {row["n"] for row in rows} == {5}
-    assert all(row["interval"][0] <= row["value"] <= row["interval"][1] for row in rows)
+    measured = [row for row in rows if row["interval"]]
+    assert len(measured) == 24
+    assert all(row["interval"][0] <= row["value"] <= row["interval"][1] for row in measured)

@@ -40,7 +40,7 @@ QUESTIONS = [
 ]
 EVERYTHING = Limits(
     per_kind=dict.fromkeys(("schema", "relationship", "metric", "document", "gotcha", "template", "success"), 5),
-    near_best=0.2,
+    near_best=0.0,
     pattern_floor=0.3,
 )
 

@@ -94,3 +94,14 @@ def test_a_path_is_read_from_its_start() -> None:
     (path,) = paths(CHAIN, "schema:d", "schema:b")
     assert (path.start, path.end) == ("schema:d", "schema:b")
     assert path.relationships == ("relationship:c-d", "relationship:b-c")
+
+
+def test_neighbours_are_the_tables_that_one_is_joined_with_at_the_commit() -> None:
+    items = [*CHAIN, join("b", "b", "itself"), join("b", "gone")]
+    graph = JoinGraph(items)
+    for slot in range(len(items)):
+        graph.add(slot)
+    everything = np.ones(len(items), dtype=np.bool_)
+    assert graph.neighbours(1, everything) == {0, 2}
+    assert graph.neighbours(6, everything) == set()
+    assert graph.neighbours(1, np.array([item.id != "relationship:b-c" for item in items])) == {0}

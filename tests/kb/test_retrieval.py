@@ -227,7 +227,7 @@ def test_a_misspelled_name_is_found_and_said_to_be_one(shop: KnowledgeBase, retr
 
 
 def test_a_join_path_adds_the_table_between_and_its_joins(shop: KnowledgeBase, retriever: Retriever) -> None:
-    limits = Limits(per_kind={"schema": 9, "relationship": 9}, near_best=0.85)
+    limits = Limits(per_kind={"schema": 9, "relationship": 9}, near_best=0.5)
     found = retriever.retrieve(shop, "customers parts: customers country, parts weight", limits=limits)
     reasons = {hit.item.id: hit.reasons for hit in found.hits}
     assert reasons["schema:orders"] == reasons["schema:lines"] == ("joins customers and parts",) or reasons[
@@ -274,6 +274,37 @@ def test_tables_a_metric_refers_to_are_added(embedder: SentenceEmbedder) -> None
     found = ask(embedder, items, "revenue, the money of all orders that were paid", limits=Limits(near_best=0.8))
     (hit,) = [hit for hit in found.hits if hit.item.id == "schema:staff"]
     assert hit.reasons == ("used by metric:revenue",)
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("Mind the `parts` when you do.", {}),
+        ("Mind parts.weight when you do.", {}),
+        ("Mind this when you do.", {"depends_on": ("parts.weight",)}),
+        ("Mind this when you do.", {"refs": ("schema:parts",)}),
+    ],
+)
+def test_a_document_about_a_likely_table_comes_before_one_that_is_as_like(
+    embedder: SentenceEmbedder, text: str, fields: dict[str, object]
+) -> None:
+    about = Item(id="document:b", title="x", body=Document(text), **fields)  # type: ignore[arg-type]
+    other = Item(id="document:a", title="x", body=Document(text.replace("parts", "them").replace(".weight", "")))
+    found = ask(embedder, [*SHOP, about, other], "weight of the parts", limits=Limits(floor=-1.0))
+    order = [hit.item.id for hit in found.of_kind("document")]
+    assert order.index("document:b") < order.index("document:a")
+    (hit,) = [hit for hit in found.hits if hit.item.id == "document:b"]
+    assert any(reason.startswith("its tables 0.") for reason in hit.reasons)
+
+
+def test_the_score_of_a_table_is_a_chance_and_its_database_is_told(embedder: SentenceEmbedder) -> None:
+    items = [table("patients", "diagnosis", database="clinic"), table("lessons", "teacher", database="school")]
+    found = ask(embedder, items, "diagnosis of the patients", limits=Limits(near_best=0))
+    best, other = found.of_kind("schema")
+    assert (best.item.id, other.item.id) == ("schema:clinic.patients", "schema:school.lessons")
+    assert 0.5 < best.score < 1
+    assert other.score < 0.05
+    assert best.reasons[-1] == "database clinic 1.00"
 
 
 def test_limits_hold_for_every_kind_and_keep_the_best(shop: KnowledgeBase, retriever: Retriever) -> None:
