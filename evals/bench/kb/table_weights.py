@@ -23,9 +23,9 @@ from evals.bench.row import Row
 from evals.bench.spider import TableQuestion, load_joins, load_questions, load_schemas, of_databases
 from kb.commit_index import CommitIndex
 from kb.commit_indexes import CommitIndexes
+from kb.dense_index import DenseIndex
 from kb.embedding import Embedder, StoredEmbedder
 from kb.items import Item, Schema
-from kb.shared_index import SharedIndex
 from kb.table_chances import (
     ChanceWeights,
     DatabaseWeights,
@@ -171,8 +171,8 @@ def _examples(folder: Path, embedder: Remembering, say: Callable[[str], None], e
 
 def _index(items: Iterable[Item], embedder: Embedder) -> CommitIndex:
     base = one_base(items)
-    shared = SharedIndex(StoredEmbedder(embedder, base.store), embedder.dimension)
-    return CommitIndexes(shared, kept=1).at(base, base.resolve())
+    dense = DenseIndex(embedder.dimension)
+    return CommitIndexes(StoredEmbedder(embedder, base.store), dense, kept=1, bases=1).at(base, base.resolve())
 
 
 def _example(question: TableQuestion, index: CommitIndex, embedder: Embedder) -> Example:
