@@ -19,7 +19,7 @@ from kb.name_words import WordEvidence
 
 Scores = NDArray[np.float64]
 
-SHORTLISTED = 64
+SHORTLISTED = 24
 """Tables for which joins are looked up; what is below that without its neighbours does not rise by them."""
 
 

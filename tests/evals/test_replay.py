@@ -22,7 +22,7 @@ BY_STATE = "SELECT count(*) FROM orders WHERE state = 'cancelled' AND created_at
 BY_STATUS = "SELECT count(*) FROM orders WHERE status = 'cancelled' AND created_at LIKE '2025%'"
 GERMANS = "How many customers are there in Germany?"
 GERMANS_SQL = "SELECT count(*) FROM customers WHERE country = 'DE'"
-HINT = gotcha("state", "Use orders.state, not orders.status.", "orders", "cancelled")
+HINT = gotcha("state", "Use orders.state, not orders.status.", "cancelled")
 WRONG_HINT = gotcha("status", "Use orders.status, not orders.state.", "orders", "cancelled")
 
 cancelled = Case("cancelled", CANCELLED, (SqlResult((BY_STATE,)),))
