@@ -22,6 +22,9 @@ Scores = NDArray[np.float64]
 SHORTLISTED = 24
 """Tables for which joins are looked up; what is below that without its neighbours does not rise by them."""
 
+GRAINS = 2.0**36
+"""Odds are counted in so many parts of the loudest table's: a database of 2**17 tables still has an exact sum."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatabaseWeights:
@@ -137,10 +140,9 @@ def _database_chances(evidence: TableEvidence, weights: DatabaseWeights) -> Scor
     *own, coverage = astuple(weights)
     voices = _weighted(own, voice_features(evidence))
     loudest = best_of_each(voices, database)
-    odds = np.exp(voices - loudest[database])
-    # Sorted, so that the sum is the same in every order of the tables.
-    order = np.lexsort((odds, database))
-    summed = np.bincount(database[order], odds[order], minlength=len(loudest))
+    # Whole numbers, so that the sum is exact and thus the same in every order of the tables.
+    odds = np.rint(GRAINS * np.exp(voices - loudest[database]))
+    summed = np.bincount(database, odds, minlength=len(loudest)) / GRAINS
     mass = np.full(len(loudest), -np.inf)
     present = np.isfinite(loudest)
     mass[present] = loudest[present] + np.log(summed[present]) + coverage * evidence.names.coverage[present]
