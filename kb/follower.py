@@ -34,6 +34,9 @@ class Follower:
 
     def __init__(self, database: Engine, retriever: Retriever, heads: Heads) -> None:
         self._database, self._retriever, self._heads = database, retriever, heads
+        self._ready: dict[tuple[str, str], str] = {}
+        """(base, revision) → the commit whose index was made: those that have not moved are not made again, however
+        many bases there are."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="kvasir-follower", daemon=True)
 
@@ -73,8 +76,16 @@ class Follower:
         for base, revision in self._heads():
             if self._stopping.is_set():
                 return
+            # One base that cannot be read, or whose texts cannot be embedded, must not keep the others waiting.
             try:
-                self._retriever.prepare(base, revision=revision)
+                self._prepare_head(base, revision)
             except (KnowledgeError, SQLAlchemyError) as exc:
-                # One base that cannot be read must not keep the others waiting.
                 logger.warning("the index of %s at %s cannot be made: %s", base.id, revision, exc)
+            except Exception:
+                logger.exception("the index of %s at %s cannot be made", base.id, revision)
+
+    def _prepare_head(self, base: KnowledgeBase, revision: str) -> None:
+        commit = base.resolve(revision)
+        if self._ready.get((str(base.id), revision)) != commit.id:
+            self._retriever.prepare(base, revision=commit.id)
+            self._ready[str(base.id), revision] = commit.id

@@ -72,15 +72,18 @@ class _SqliteWatch:
     def __init__(self, database: Engine) -> None:
         self._connection = _own_connection(database)
         self._version = self._read()
+        self._moved = 0.0
 
     def wait(self, seconds: float) -> bool:
         until = time.monotonic() + seconds
+        # Every trace that is stored moves the file, too: so many looks a second are enough, however many there are.
+        time.sleep(max(0.0, min(seconds, self._moved + POLL_SECONDS - time.monotonic())))
         while (version := self._read()) == self._version:
             left = until - time.monotonic()
             if left <= 0:
                 return False
             time.sleep(min(left, POLL_SECONDS))
-        self._version = version
+        self._version, self._moved = version, time.monotonic()
         return True
 
     def close(self) -> None:

@@ -66,7 +66,8 @@ class ItemVersions:
         return self._of_id.get(item_id, [])
 
     def of_table(self, table: str) -> list[int]:
-        return self._of_table.get(table, [])
+        """In any case of letters, as SQL reads names."""
+        return self._of_table.get(table.lower(), [])
 
     def of_subject(self, subject: str) -> list[int]:
         return self._of_subject.get(subject, [])
@@ -80,7 +81,7 @@ class ItemVersions:
         database, body = NO_DATABASE, item.body
         if isinstance(body, Schema):
             database = self._databases.setdefault(body.database, len(self._databases))
-            self._of_table.setdefault(body.table, []).append(slot)
+            self._of_table.setdefault(body.table.lower(), []).append(slot)
         if isinstance(body, Preference):
             self._of_subject.setdefault(body.subject, []).append(slot)
         auto = item.usage == "auto"

@@ -147,6 +147,7 @@ def three_way(
             outcome = _resolved(item_id, sides, outcome, resolutions, unused)
         merged[item_id] = _unmarked(outcome, *sides[1:])
     crossing: list[CrossConflict] = []
+    settled: dict[str, tuple[str, MergedItem]] = {}
     for conflict in _crossing(base, tree, (left, ours), (right, theirs), picked):
         # Who decided about the item as a whole has decided about this.
         if any(item in resolutions and item not in unused for item in conflict.items):
@@ -156,7 +157,11 @@ def three_way(
         if how is None:
             crossing.append(conflict)
         else:
-            merged.update(_settled_pair(conflict, how, tree, left, right))
+            for item_id, outcome in _settled_pair(conflict, how, merged, (tree, left, right)).items():
+                key, known = settled.setdefault(item_id, (conflict.key, outcome))
+                if known != outcome:
+                    raise InvalidItem(item_id, conflict.key, f"its resolution and that of '{key}' differ on this item")
+    merged.update((item_id, outcome) for item_id, (_, outcome) in settled.items())
     conflicts = (*(each for outcome in merged.values() for each in outcome.conflicts), *crossing)
     if unused:
         raise NotInConflict(min(unused), sorted(conflict.key for conflict in conflicts))
@@ -207,11 +212,15 @@ def _side_change(name: SideName, tree: Tree, deltas: Collection[TreeDelta], sche
 
 
 def _settled_pair(
-    conflict: CrossConflict, how: Resolution, tree: Tree, ours: Tree, theirs: Tree
+    conflict: CrossConflict, how: Resolution, merged: Mapping[str, MergedItem], trees: tuple[Tree, Tree, Tree]
 ) -> dict[str, MergedItem]:
-    """Both items as one side has them, or the given one with the other side's change. `both` leaves them merged."""
+    """Both items as one side has them, or the given one with the other side's change. `both` leaves them merged.
+
+    `trees` are those of the base, ours and theirs.
+    """
     if how == "both":
-        return {}
+        # What only one side changed is not among the merged: then it is as ours has it.
+        return {key: merged.get(key) or MergedItem(_item_at(trees[1], key)) for key in conflict.items}
     if isinstance(how, Item):
         if how.id not in conflict.items or isinstance(how.body, Schema):
             raise InvalidItem(how.id, "id", f"it is given for '{conflict.key}', so its id is {_given(conflict)}")
@@ -220,7 +229,7 @@ def _settled_pair(
             (other,) = set(conflict.items) - {how.id}
             settled[other] = MergedItem(None)
         return settled
-    side = {"base": tree, "ours": ours, "theirs": theirs}[how]
+    side = dict(zip(("base", "ours", "theirs"), trees, strict=True))[how]
     return {key: MergedItem(_item_at(side, key)) for key in conflict.items}
 
 

@@ -42,7 +42,10 @@ class Muon:
         return self._averages
 
     def load(self, state: Sequence[torch.Tensor]) -> None:
-        """Raises `RuntimeError` where the shapes are not those of these matrices."""
+        """Raises `ValueError` where the shapes are not those of these matrices."""
+        shapes, given = ([tuple(each.shape) for each in tensors] for tensors in (self._averages, state))
+        if shapes != given:
+            raise ValueError(f"the state is of matrices of the shapes {given}, and these have {shapes}")
         for average, saved in zip(self._averages, state, strict=True):
             average.copy_(saved)
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import socket
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import distributed
 from torch.multiprocessing.spawn import spawn
 
-_PORT = 29_511
-
 
 class Replica:
     """`rank` of `count`. All hold the same weights, since they start alike and apply the same mean gradients."""
 
-    def __init__(self, rank: int = 0, count: int = 1) -> None:
-        self.rank, self.count = rank, count
+    def __init__(self, rank: int = 0, count: int = 1, port: int = 0) -> None:
+        self.rank, self.count, self._port = rank, count, port
 
     @property
     def first(self) -> bool:
@@ -46,8 +44,8 @@ class Replica:
         """Meet the others. `backend` is torch.distributed's: "nccl" between GPUs, "gloo" between CPUs."""
         if self.count == 1:
             return
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_PORT))
-        distributed.init_process_group(backend, rank=self.rank, world_size=self.count)
+        meeting = f"tcp://127.0.0.1:{self._port}"
+        distributed.init_process_group(backend, meeting, rank=self.rank, world_size=self.count)
         # Over CPUs, so that a GPU need not be waited for.
         self._clock = distributed.new_group(backend="gloo")
 
@@ -62,8 +60,15 @@ def on_each(count: int, work: Callable[[Replica], None]) -> None:
     if count == 1:
         work(Replica())
     else:
-        spawn(_call, (count, work), nprocs=count)  # type: ignore[no-untyped-call]
+        spawn(_call, (count, _free_port(), work), nprocs=count)  # type: ignore[no-untyped-call]
 
 
-def _call(rank: int, count: int, work: Callable[[Replica], None]) -> None:
-    work(Replica(rank, count))
+def _call(rank: int, count: int, port: int, work: Callable[[Replica], None]) -> None:
+    work(Replica(rank, count, port))
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port

@@ -208,8 +208,9 @@ class Trainer:
         self.adamw.load_state_dict(state["adamw"])
         self.muon.load(state["muon"])
         place = state["place"]
-        self.steps, self.tokens, self.chunk = place["steps"], place["tokens"], place["chunk"] + 1
-        self.seconds = place["seconds"]
+        self.steps, self.tokens, self.seconds = place["steps"], place["tokens"], place["seconds"]
+        # Each replica had a chunk of about that number.
+        self.chunk = place["chunk"] + self._replica.count
 
     def _learning_share(self, spent: float) -> float:
         """Of the peak learning rates."""

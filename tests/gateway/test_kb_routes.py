@@ -216,6 +216,7 @@ def test_a_commit_for_a_head_that_moved_on_is_rebased_or_a_conflict(served: Any,
         ({"message": "m", "put": [as_json(RULE)], "remove": ["rule:utc"]}, 400, "named twice"),
         ({"message": "m", "remove": ["rule:utc"], "branch": "nowhere"}, 404, "branch 'nowhere' not found"),
         ({"message": "m", "remove": ["rule:utc"], "onto": "nowhere"}, 404, "'nowhere'"),
+        ({"message": "m", "remove": ["rule:utc", "rule:typo"]}, 404, "item 'rule:typo' not found"),
         ({"message": "m", "remove": ["rule:utc"], "author": "eve"}, 400, "author"),
     ],
 )

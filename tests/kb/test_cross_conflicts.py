@@ -211,6 +211,23 @@ def test_a_side_takes_the_item_and_its_table_together(forked: KnowledgeBase, cha
     assert forked.item(OPEN.id) == replace(OPEN, status="quarantined", lost=LOST)
 
 
+def test_resolutions_of_two_pairs_must_agree_on_the_item_that_both_have(forked: KnowledgeBase) -> None:
+    other = replace(OPEN, id="template:other", title="Other")
+    put(forked, other)
+    forked.delete_branch("draft")
+    forked.branch("draft")
+    put(forked, STATELESS)
+    put(forked, EDITED, replace(other, body=EDITED.body), branch="draft")
+    keys = (KEY, "template:other/schema:orders")
+    before = forked.branches()
+    for pair in (("ours", "theirs"), ("theirs", "ours"), ("both", "theirs")):
+        with pytest.raises(InvalidItem, match=r"schema:orders.*differ"):
+            merge(forked, "draft", author="bob", resolutions=dict(zip(keys, pair, strict=True)))  # type: ignore[arg-type]
+        assert forked.branches() == before
+    merge(forked, "draft", author="bob", resolutions=dict.fromkeys(keys, "theirs"))  # type: ignore[arg-type]
+    assert forked.item("schema:orders") == ORDERS
+
+
 def test_an_item_that_was_mended_settles_it(forked: KnowledgeBase) -> None:
     fork(forked, "draft", EDITED)
     mended = replace(OPEN, body=Template("How many are open?", "SELECT count(*) FROM orders"))

@@ -184,6 +184,32 @@ def test_a_base_that_cannot_be_read_does_not_keep_the_others_waiting(database: s
         follower.stop()
 
 
+def test_what_fails_for_one_base_unforeseen_is_no_matter_of_the_others_and_what_did_not_move_is_not_made_again(
+    database: sa.Engine, sales: KnowledgeBase
+) -> None:
+    broken = KnowledgeBase.create(SqlStore(database), "acme", "broken", author="ann")
+    made: queue.Queue[str] = queue.Queue()
+
+    class Told(Retriever):
+        def prepare(self, base, *, revision="main"):  # type: ignore[no-untyped-def]
+            made.put(base.name)
+            if base.name == "broken":
+                raise ZeroDivisionError("nobody foresaw this")
+            return base.resolve(revision)
+
+    retriever = Told(SqlStore(database), Unready())  # type: ignore[arg-type]
+    follower = Follower(database, retriever, lambda: [(broken, "main"), (sales, "main")])
+    follower.start()
+    try:
+        assert [made.get(timeout=PATIENCE_SECONDS) for _ in range(2)] == ["broken", "sales"]
+        put(broken, "revenue")
+        assert made.get(timeout=PATIENCE_SECONDS) == "broken"
+        put(sales, "revenue")
+        assert [made.get(timeout=PATIENCE_SECONDS) for _ in range(2)] == ["broken", "sales"]
+    finally:
+        follower.stop()
+
+
 def test_a_follower_goes_on_when_its_bases_cannot_be_listed(database: sa.Engine, sales: KnowledgeBase) -> None:
     listed = threading.Semaphore(0)
 

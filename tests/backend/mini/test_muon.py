@@ -58,5 +58,5 @@ def test_weights_decay_apart_from_the_gradient() -> None:
 def test_a_saved_state_of_other_shapes_is_refused() -> None:
     small = Muon([parameter(torch.zeros(4, 4), torch.ones(4, 4))], momentum=0.9, weight_decay=0.0)
     large = Muon([parameter(torch.zeros(8, 8), torch.ones(8, 8))], momentum=0.9, weight_decay=0.0)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="shapes"):
         large.load(small.state())
