@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from kb.dense_index import Rows
 from kb.entities import EntityIndex, Mention, NameKind, name_key
-from kb.fusion import Candidates, Evidence, PatternEvidence, Scores
+from kb.fusion import Candidates, Evidence, PatternEvidence
 from kb.hit import Hit
 from kb.item_versions import NONE
 from kb.items import Item, Schema
 from kb.join_paths import JoinPath
 from kb.masking import MaskedQuestion, mask
-from kb.name_words import WordsOfCommit, rarity
+from kb.name_words import Scores, WordsOfCommit, rarity
 from kb.search_text import identifiers, search_text
 from kb.shared_index import SharedIndex
 from kb.sparse_index import Collection

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from kb.entities import Mention
 from kb.hit import Hit, Limits
 from kb.items import Item, Kind, Schema
+from kb.name_words import Scores
 from kb.table_chances import SHORTLISTED, ChanceWeights, TableEvidence, chances
 
 SEARCHED: tuple[Kind, ...] = ("schema", "metric", "document")
 PATTERNS: tuple[Kind, ...] = ("template", "success")
-Scores = NDArray[np.float64]
 NO_DATABASE = -1
 
 

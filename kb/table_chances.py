@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kb.name_words import WordEvidence
-
-Scores = NDArray[np.float64]
+from kb.name_words import Scores, WordEvidence
 
 SHORTLISTED = 24
 """Tables for which joins are looked up; what is below that without its neighbours does not rise by them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -95,18 +96,14 @@ def make_commit(base: str, body: CommitRequest, gateway: GatewayDep, caller: Cal
 def activate_items(base: str, body: StatusRequest, gateway: GatewayDep, caller: CallerDep) -> dict[str, Any]:
     """Take items into use that are proposed, retired, or in quarantine and right again."""
     caller.require("curate", "activating items")
-    found = gateway.core.base(caller.tenant, base)
-    commit = activate(found, body.items, author=caller.name, branch=body.branch, message=body.message, onto=body.onto)
-    return _committed(found, commit)
+    return _decided(activate, gateway.core.base(caller.tenant, base), body, caller.name)
 
 
 @router.post("/{base}/retire", status_code=201)
 def retire_items(base: str, body: StatusRequest, gateway: GatewayDep, caller: CallerDep) -> dict[str, Any]:
     """Take items out of use; they stay in the base."""
     caller.require("curate", "retiring items")
-    found = gateway.core.base(caller.tenant, base)
-    commit = retire(found, body.items, author=caller.name, branch=body.branch, message=body.message, onto=body.onto)
-    return _committed(found, commit)
+    return _decided(retire, gateway.core.base(caller.tenant, base), body, caller.name)
 
 
 @router.post("/{base}/revert", status_code=201)
@@ -150,6 +147,11 @@ def merge_branch(base: str, body: MergeRequest, gateway: GatewayDep, caller: Cal
     )
     report = quarantine_report(found.diff(merged.before, merged.commit.id))
     return {"object": "kvasir.merge", **asdict(merged), **report_view(report)}
+
+
+def _decided(decide: Callable[..., Commit], base: KnowledgeBase, body: StatusRequest, author: str) -> dict[str, Any]:
+    commit = decide(base, body.items, author=author, branch=body.branch, message=body.message, onto=body.onto)
+    return _committed(base, commit)
 
 
 def _committed(base: KnowledgeBase, commit: Commit) -> dict[str, Any]:
