@@ -1,4 +1,4 @@
-"""A causal language model in this process, on the CPU: prefill at once, then a token at a time.
+"""A causal language model in this process, on the CPU: prefill at once, then a few tokens at a time.
 
 The loop is written out instead of calling transformers' `generate`, so that tokens stream, a reader that leaves
 stops the work within one layer, and the KV of a prompt can be kept for the next.
@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,9 @@ class EmbeddedModel:
         draw = _Draw(prompt, self._constraint(prompt.grammar))
         text = TokenText(self._decode, prompt.stop)
         reason, ttft, made = "length", None, 0
-        step = tokens[run.cached_tokens :]
+        drawn = run.tokens(draw.next_token, limit)
         try:
-            while made < limit:
-                token = draw.next_token(run.logits(step))
+            for token in islice(drawn, limit):
                 ttft = time.monotonic() - begun if ttft is None else ttft
                 made += 1
                 if token in self._end_tokens:
@@ -110,8 +110,8 @@ class EmbeddedModel:
                 if text.stopped:
                     reason = "stop"
                     break
-                step = [token]
         finally:
+            drawn.close()
             # Nobody else computes meanwhile, so the end is soon enough, and a reader who left has paid for it too.
             run.keep()
         seconds = time.monotonic() - begun
@@ -166,13 +166,10 @@ class EmbeddedModel:
             import torch
             from transformers import AutoModelForCausalLM
 
-            from backend.step_attention import use_step_attention
-
             stored_bf16 = self.folder.dtype == "bfloat16"
             dtype = torch.bfloat16 if stored_bf16 and cpu_multiplies_bf16() else torch.float32
             weights = self._load("the model", AutoModelForCausalLM, dtype=dtype)
             weights.eval()
-            use_step_attention(weights)
             self._stop_between_layers(weights)
             self._end_tokens = self._read_end_tokens(weights)
             self._weights = weights

@@ -74,15 +74,11 @@ class Answerer:
         from transformers import AutoModelForCausalLM
         from transformers.utils.logging import disable_progress_bar
 
-        from backend.step_attention import use_step_attention
-
         disable_progress_bar()  # of transformers, for every model
         self.device, self.dtype = device, dtype_on(device)
         self.decoding = decoding
         dtype = getattr(torch, self.dtype)
         self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
-        if device == "cpu":
-            use_step_attention(self._model)
         self._encoder = TextEncoder(folder)
         self._limits = _Limits(folder, self._encoder.end) if decoding == "constrained" else None
 

@@ -7,15 +7,18 @@ import json
 import shutil
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
 
+import backend
 from backend.client import EngineConfig, Sampling, connect
 from backend.embedded_model import Abandoned, EmbeddedModel, Piece, Prompt
 from backend.growing_kv import ROOM_TOKENS
 
+MINI = Path(backend.__file__).parent / "mini" / "model"
 SYSTEM = {"role": "system", "content": "Answer with one query. " + "Table orders has the columns id, state. " * 12}
 
 
@@ -79,6 +82,29 @@ def test_only_the_rest_is_computed(model):
     _, first = ask(model, prompt("How many orders?", tokens=3))
     _, second = ask(model, prompt("How many states?", tokens=3))
     assert widths == [first.prompt_tokens, 1, 1, second.prompt_tokens - second.cached_tokens, 1, 1]
+
+
+def test_a_right_guess_spares_a_step_and_a_wrong_one_changes_nothing(monkeypatch):
+    monkeypatch.setattr("backend.embedded_model.cpu_multiplies_bf16", lambda: False)
+    model, widths = EmbeddedModel(MINI), []
+    model._loaded_weights().model.embed_tokens.register_forward_pre_hook(
+        lambda _, inputs: widths.append(inputs[0].shape[-1])
+    )
+    table = "Table shop_orders: order_id integer, order_state text, shop_code text, total_amount real."
+    asked = Prompt(({"role": "system", "content": table}, {"role": "user", "content": "total amount by order state?"}))
+    text, last = ask(model, asked)
+    ids = torch.tensor([model._encode(asked.messages)])
+    whole = (
+        AutoModelForCausalLM.from_pretrained(MINI, dtype=torch.float32)
+        .generate(ids, max_new_tokens=200, do_sample=False)[0]
+        .tolist()
+    )
+    assert text == model._decode(whole[ids.shape[1] :])
+    (entry,) = model.prefixes._entries
+    assert entry.tokens.tolist() == whole[:-1]
+    guessed = sum(width - 1 for width in widths[1:])
+    spared = last.completion_tokens - len(widths)
+    assert 0 < spared < guessed
 
 
 def test_the_same_prompt_again_computes_its_last_token(model, folder):
