@@ -152,7 +152,7 @@ def mini(
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(("versions", "retrieval", "tables", "glossary", "gotchas")),
+    type=click.Choice(("versions", "retrieval", "tables", "patterns", "glossary", "gotchas")),
     help="Only this section; may be given again.",
 )
 @click.option("--items", type=click.IntRange(min=1000), default=100_000, show_default=True, help="In the large base.")
