@@ -22,6 +22,8 @@ from kb.database import transaction
 Kind = Literal["run", "gate"]
 Report = RunReport | ReplayReport
 PREFIX = "run_"
+WEIGHT = ("failed", "worse", "flaky", "better", "undecided", "passed", "same")
+"""The words of cases in the order in which a reader wants their counts."""
 
 _RUN, _REPLAY = TypeAdapter(RunReport), TypeAdapter(ReplayReport)
 
@@ -119,7 +121,7 @@ def _entry(suite: Suite, report: Report, baseline_run: str | None) -> RunEntry:
         commit=commit,
         baseline_run=baseline_run,
         verdict=report.verdict,
-        counts=dict(counts),
+        counts={word: counts[word] for word in WEIGHT if counts[word]},
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from evals.baselines import Baseline
 from evals.kept_runs import KeptRun
 from evals.run import CaseRun, RunReport
-from evals.summary import compared_line, summary_lines
+from evals.summary import compared_line, cost_lines, found_lines
 from gateway.replay import CaseOutcome, CaseReplay, CaseVerdict, ReplayReport
 
 MAX_CHARACTERS = 65_535
@@ -28,11 +28,14 @@ FLIPS: tuple[CaseVerdict, ...] = ("worse", "flaky", "better", "undecided")
 def markdown(run: KeptRun, baseline: Baseline | None = None) -> str:
     """At most `MAX_CHARACTERS` long; cases that do not fit are counted. `baseline` is the suite's, if it has one."""
     entry, report = run.entry, run.report
-    *found, cost = summary_lines(report)
     head = [f"### {entry.verdict}: {_code(compared_line(entry))}", _counts(entry.counts), *_base(run, baseline)]
-    head.append("\n".join(f"- {line}" for line in found))
+    head.append(_list(found_lines(report)))
     sections = _run_sections(report) if isinstance(report, RunReport) else _replay_sections(report)
-    foot = [f"Cost: {cost}.", f"Kept as `{entry.id}`: `kvasir eval show {entry.id} --html report.html`"]
+    foot = [
+        "#### Cost",
+        _list(cost_lines(report)),
+        f"Kept as `{entry.id}`: `kvasir eval show {entry.id} --html report.html`",
+    ]
     room = MAX_CHARACTERS - _RESERVED - sum(len(part) + 2 for part in (*head, *foot))
     return "\n\n".join([*head, *_fitting(sections, room), *foot]) + "\n"
 
@@ -42,6 +45,10 @@ def _counts(counts: dict[str, int]) -> str:
         return "No case was asked."
     words, numbers = list(counts), [str(count) for count in counts.values()]
     return "\n".join(f"| {' | '.join(row)} |" for row in (words, ["---:"] * len(words), numbers))
+
+
+def _list(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _base(run: KeptRun, baseline: Baseline | None) -> list[str]:

@@ -21,6 +21,8 @@ from gateway.sessions import Session
 from gateway.traces import Trace
 
 RECENT_REQUESTS = 200
+LANDING_REQUESTS = 50
+"""Over so many a gate tells it, and the replay before landing: every request is assembled twice."""
 
 Texts = Counter[tuple[str, str]]
 """How often a request has this system message at base, and this beginning of it at head."""

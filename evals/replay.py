@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from evals.answers import Answers
 from evals.case import Case
 from evals.paired import paired_test
-from evals.prefix_cost import RECENT_REQUESTS, prefix_cost
+from evals.prefix_cost import LANDING_REQUESTS, RECENT_REQUESTS, prefix_cost
 from evals.run import prepare_case
 from evals.scoring import CaseJudge, Tally
 from evals.success_cases import success_cases
@@ -27,8 +27,11 @@ OnReplay = Callable[[CaseReplay], None]
 UNCHANGED = "the prompt is the same at both commits"
 
 
+@dataclass(frozen=True, slots=True)
 class SuiteReplay:
-    """A `gateway.replay.Replay`. Holds nothing; call it from a thread that runs no event loop."""
+    """A `gateway.replay.Replay`. Call it from a thread that runs no event loop."""
+
+    recent_requests: int = LANDING_REQUESTS
 
     def __call__(self, core: Core, assistant: Assistant, base: str, head: str) -> ReplayReport:
         """Replay the assistant's suite, if it has one, and every confirmed success of `head`.
@@ -43,7 +46,9 @@ class SuiteReplay:
             cases += suite.cases
             repeats = max(repeats, suite.repeats)
         cases += success_cases(assistant, assistant.base.resolve(head).id, besides=cases)
-        return compare(core, assistant, cases, base=base, head=head, repeats=repeats)
+        return compare(
+            core, assistant, cases, base=base, head=head, repeats=repeats, recent_requests=self.recent_requests
+        )
 
 
 def compare(

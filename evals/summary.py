@@ -10,8 +10,20 @@ from gateway.replay import PairedTest, PrefixCost, ReplayReport
 
 def summary_lines(report: RunReport | ReplayReport) -> list[str]:
     """What it found over all cases, then what it cost."""
-    lines = _run_lines(report) if isinstance(report, RunReport) else _replay_lines(report)
-    return [*lines, cost_line(report)]
+    return [*found_lines(report), *cost_lines(report)]
+
+
+def found_lines(report: RunReport | ReplayReport) -> list[str]:
+    return _run_lines(report) if isinstance(report, RunReport) else _replay_lines(report)
+
+
+def cost_lines(report: RunReport | ReplayReport) -> list[str]:
+    """What the run cost, and what landing would."""
+    calls = _counted(report.engine_calls, "engine call", "engine calls")
+    lines = [f"{calls}, {_counted(report.stored_answers, 'answer', 'answers')} from store"]
+    if isinstance(report, ReplayReport) and report.prefix is not None:
+        lines.append(prefix_line(report.prefix))
+    return lines
 
 
 def rate_line(rate: PassRate | None) -> str:
@@ -39,11 +51,6 @@ def prefix_line(cost: PrefixCost) -> str:
     )
 
 
-def cost_line(report: RunReport | ReplayReport) -> str:
-    calls = _counted(report.engine_calls, "engine call", "engine calls")
-    return f"{calls}, {_counted(report.stored_answers, 'answer', 'answers')} from store"
-
-
 def compared_line(entry: RunEntry) -> str:
     """What was asked at which commits."""
     if entry.base is None:
@@ -67,8 +74,6 @@ def _replay_lines(report: ReplayReport) -> list[str]:
     lines = [f"{changed} changed, {len(report.cases) - changed} with the same prompt at both commits"]
     if report.paired is not None:
         lines.append(paired_line(report.paired))
-    if report.prefix is not None:
-        lines.append(prefix_line(report.prefix))
     return lines
 
 

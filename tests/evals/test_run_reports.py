@@ -87,7 +87,6 @@ def test_markdown_tells_the_verdict_then_the_flips_the_worst_first_then_the_cost
         "| 1 | 1 | 2 | 1 |",
         "Compared with the baseline, `run_1`, `blessed by ada on 2026-11-27`.",
         "- pass rate -25.0 points",
-        "- landing invalidates 1,000 of 40,000 tokens of shared prefix (2.5%)",
         "#### worse: `lost` (1/1 → 0/1)",
         f"Old answer:\n\n```sql\n{OLD}\n```",
         f"New answer:\n\n```sql\n{NEW}\n```",
@@ -95,7 +94,9 @@ def test_markdown_tells_the_verdict_then_the_flips_the_worst_first_then_the_cost
         "#### worse: `hidden` (held out)",
         "#### better: `better-one` (0/1 → 1/1)",
         "#### undecided: `away` (1/1 → –)",
-        "Cost: 7 engine calls, 12 answers from store.",
+        "#### Cost",
+        "- 7 engine calls, 12 answers from store",
+        "- landing invalidates 1,000 of 40,000 tokens of shared prefix (2.5%)",
     )
     assert "untouched" not in text
 
