@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from backend.errors import EngineMisconfigured, EngineUnreachable
 from evals.stored_answers import StoredAnswers, answer_key
 from gateway.answering import Prepared, confirmed_text, generated_text
@@ -12,13 +10,17 @@ from gateway.errors import EngineNotConfigured
 
 
 class Answers:
-    """Answers for one run. `engine_calls` counts the answers that an engine gave in it."""
+    """Answers for one run. `engine_calls` and `stored_answers` count what an engine gave in it, and what it did before.
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    `fresh` neither uses nor stores answers: every draw is a new one.
+    """
+
+    def __init__(self, core: Core, *, fresh: bool = False) -> None:
+        self._core, self._fresh = core, fresh
         self._stored = StoredAnswers(core.database)
         self._away: EngineUnreachable | EngineMisconfigured | None = None
         self.engine_calls = 0
+        self.stored_answers = 0
 
     async def confirmed(self, prepared: Prepared) -> str | None:
         """The verified answer, which is the same at every draw."""
@@ -29,12 +31,16 @@ class Answers:
         engine = prepared.assistant.engine
         if engine is None:
             raise EngineNotConfigured(prepared.assistant.name, prepared.assistant.settings.engine)
+        if self._fresh:
+            return await self._generated(prepared)
         tenant, key = prepared.ask.tenant, answer_key(prepared.prompt.hash, engine.config, prepared.ask.sampling)
-        stored = await asyncio.to_thread(self._stored.get, tenant, key, repeat)
+        stored = self._stored.get(tenant, key, repeat)
         if stored is not None:
+            self.stored_answers += 1
             return stored
         text = await self._generated(prepared)
-        await asyncio.to_thread(self._stored.keep, tenant, key, repeat, text)
+        # Not awaited: an interrupt cannot come between an answer that was paid for and its storage.
+        self._stored.keep(tenant, key, repeat, text)
         return text
 
     async def _generated(self, prepared: Prepared) -> str:

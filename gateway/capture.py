@@ -195,8 +195,8 @@ class Capture:
 
     def _why_wait(self, assistant: Assistant, lesson: Lesson, report: ReplayReport) -> str | None:
         if report.verdict == "regression":
-            worse = [case.id for case in report.cases if case.verdict == "worse"]
-            return f"the replay shows a regression in {', '.join(worse[:5])}; a curator decides"
+            suspects = [case.id for case in report.suspects]
+            return f"the replay shows a regression in {', '.join(suspects[:5])}; a curator decides"
         if report.verdict == "undecided":
             return "the replay could not judge every case; a curator decides"
         if lesson.needs_a_person:

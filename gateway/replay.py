@@ -12,22 +12,28 @@ from gateway.core import Assistant, Core
 
 CaseVerdict = Literal["better", "same", "worse", "flaky", "undecided"]
 ReplayVerdict = Literal["clean", "regression", "undecided"]
+Unit = Literal["tokens", "characters"]
 
 
 @dataclass(frozen=True, slots=True)
 class CaseOutcome:
-    """One side of a case: how many of its repeats passed, and the reason of the last failure."""
+    """One side of a case: how many of its repeats passed, the reason of the last failure, and what was answered.
+
+    `answer` is the last answer that failed, else the last one; empty where none was needed.
+    """
 
     passed: int
     repeats: int
     reason: str = ""
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CaseReplay:
     """A case at base and head. `prompt_changed` is false where both sides have one prompt, so no engine was asked.
 
-    An outcome is `None` where it could not be judged.
+    An outcome is `None` where it could not be judged. Of a case that is `held_out`, the id and the verdict are all
+    that is told. One on the flaky list (`flaky_listed`) is told and decides nothing.
     """
 
     id: str
@@ -37,17 +43,64 @@ class CaseReplay:
     head: CaseOutcome | None
     verdict: CaseVerdict
     detail: str = ""
+    held_out: bool = False
+    flaky_listed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PairedTest:
+    """McNemar's exact test over `cases`, each of which passes at a commit if every one of its draws does.
+
+    `lost` pass at base alone, `gained` at head alone. `p_value` is two-sided. `change` is that of the pass rate, as
+    a share of 1, with its 95 % interval.
+    """
+
+    cases: int
+    lost: int
+    gained: int
+    p_value: float
+    change: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixCost:
+    """What landing costs the cache, summed over the assistant's last `requests`.
+
+    Of their system messages at base, `prefix_kept` begin those at head as well; `prefix_invalidated` are computed
+    anew. Both are in `unit`: tokens of the assistant's engine, or characters where none can count.
+    """
+
+    requests: int
+    prefix_kept: int
+    prefix_invalidated: int
+    unit: Unit
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """`base` and `head` are commit ids."""
+    """`base` and `head` are commit ids. `stored_answers` were drawn earlier, so that no engine was asked.
+
+    `paired` is `None` where no case was judged, `prefix` where the assistant has no requests yet.
+    """
 
     base: str
     head: str
     verdict: ReplayVerdict
     cases: tuple[CaseReplay, ...]
     engine_calls: int
+    stored_answers: int = 0
+    paired: PairedTest | None = None
+    prefix: PrefixCost | None = None
+
+    def of_verdict(self, verdict: CaseVerdict) -> tuple[CaseReplay, ...]:
+        return tuple(case for case in self.cases if case.verdict == verdict)
+
+    @property
+    def suspects(self) -> tuple[CaseReplay, ...]:
+        """What makes a regression: the cases that are worse, else the flaky ones, which only together are."""
+        return self.of_verdict("worse") or tuple(c for c in self.of_verdict("flaky") if not c.flaky_listed)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

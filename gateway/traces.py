@@ -83,6 +83,17 @@ class Traces:
         with transaction(self._engine) as connection:
             connection.execute(insert(requests).values(**row))
 
+    def recent(self, tenant: str, assistant: str, limit: int) -> list[Trace]:
+        """The assistant's last requests, newest first."""
+        query = (
+            select(requests.c.trace)
+            .where(requests.c.tenant == tenant, requests.c.assistant == assistant)
+            .order_by(requests.c.created_at.desc(), requests.c.id)
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            return [_trace(stored) for stored in connection.scalars(query)]
+
     def get(self, tenant: str, request_id: str) -> Trace:
         """Raises `RequestNotFound`, also for a request of another tenant."""
         query = select(requests.c.trace).where(requests.c.tenant == tenant, requests.c.id == request_id)
@@ -90,6 +101,10 @@ class Traces:
             stored = connection.scalar(query)
         if stored is None:
             raise RequestNotFound(request_id)
-        items = tuple(Retrieved(**{**item, "reasons": tuple(item["reasons"])}) for item in stored.pop("items"))
-        messages, prompt = tuple(stored.pop("messages")), tuple(stored.pop("prompt"))
-        return Trace(items=items, messages=messages, prompt=prompt, **stored)
+        return _trace(stored)
+
+
+def _trace(stored: dict[str, Any]) -> Trace:
+    items = tuple(Retrieved(**{**item, "reasons": tuple(item["reasons"])}) for item in stored.pop("items"))
+    messages, prompt = tuple(stored.pop("messages")), tuple(stored.pop("prompt"))
+    return Trace(items=items, messages=messages, prompt=prompt, **stored)
