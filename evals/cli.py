@@ -17,10 +17,12 @@ from rich.console import Console
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from backend.errors import BackendError, EngineError, EngineMisconfigured
+from evals.cli_import import import_command
 from evals.gate import ExitCode, gate, gate_exit_code, run_exit_code
 from evals.junit import replay_xml, run_xml, write_junit
 from evals.report import case_line, print_replay, print_run
 from evals.run import CaseRun, run_suite
+from evals.sides import open_sides
 from evals.suite import load_suite
 from gateway.errors import DatasourceUnavailable, EngineNotConfigured, GatewayError
 from gateway.replay import CaseReplay
@@ -100,21 +102,42 @@ def run(options: _Options, suite: Path, revision: str | None) -> None:
 
 @group.command("gate")
 @click.argument("suite", type=click.Path(path_type=Path))
-@click.option("--base", required=True, help="Commit, branch or tag before the change.")
-@click.option("--head", required=True, help="Commit, branch or tag with the change.")
+@click.option("--base", required=True, help="Before the change: commit, branch, tag, knowledge folder, Git revision.")
+@click.option("--head", required=True, help="With the change: the same.")
+@click.option(
+    "--knowledge",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The folder whose Git revisions are meant [the one that is given, else the suite's].",
+)
 @_common
-def gate_command(options: _Options, suite: Path, base: str, head: str) -> None:
-    """Compare SUITE at two commits. Exits 0 if clean, 1 on a regression, 3 if it cannot be judged."""
+def gate_command(options: _Options, suite: Path, base: str, head: str, knowledge: Path | None) -> None:
+    """Compare SUITE at two commits or folders. Exits 0 if clean, 1 on a regression, 3 if it cannot be judged."""
     loaded = load_suite(suite)
     with options.core() as core:
+        sides = open_sides(
+            core,
+            loaded.assistant,
+            tenant=options.tenant,
+            base=base,
+            head=head,
+            knowledge=knowledge,
+            suite_folder=suite.parent,
+        )
+        for line in sides.told:
+            click.echo(line, err=True)
         progress = _Progress(len(loaded.cases))
-        report = gate(core, loaded, tenant=options.tenant, base=base, head=head, on_case=progress.case_done)
+        report = gate(
+            sides.core, loaded, tenant=options.tenant, base=sides.base, head=sides.head, on_case=progress.case_done
+        )
     options.show(
         report,
         lambda console: print_replay(report, console, title=loaded.name),
         lambda: replay_xml(report, loaded.name),
     )
     sys.exit(gate_exit_code(report))
+
+
+group.add_command(import_command)
 
 
 class _Progress:

@@ -3,12 +3,16 @@
 GatewayError                 (gateway.errors): the gateway's worker runs replays and handles their errors by this name
 └── EvalError
     ├── SuiteNotFound        no readable file at the suite's path
-    └── SuiteInvalid         a suite breaks the format; names file, line, case and field
+    ├── SuiteInvalid         a suite breaks the format; names file, line, case and field
+    ├── SideNotFound         what a gate shall compare is no folder, no commit and no Git revision
+    └── GitFailed            Git cannot read the repository that a knowledge folder lies in
 
 A case that fails or cannot be judged is a result, never an error.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from gateway.errors import GatewayError
 
@@ -33,3 +37,20 @@ class SuiteInvalid(EvalError):
         place += f", case '{case}'" if case else ""
         place += f", field '{field}'" if field else ""
         super().__init__(f"{place}: {problem}")
+
+
+class SideNotFound(EvalError):
+    """`base` is the knowledge base that was searched, `None` where it is not there; `folder` the knowledge folder."""
+
+    def __init__(self, name: str, base: str | None, folder: str, *, in_git: bool) -> None:
+        self.name, self.base, self.folder = name, base, folder
+        commits = f"no commit, branch or tag '{name}' in '{base}'" if base else f"no knowledge base to look for '{name}'"
+        revisions = f"no revision of the Git repository of '{folder}'" if in_git else f"no Git repository at '{folder}'"
+        fix = "fetch it with git, or say with --knowledge" if in_git else "say with --knowledge"
+        super().__init__(f"{commits}, no folder of that name, and {revisions}; {fix} which folder is kept in Git")
+
+
+class GitFailed(EvalError):
+    def __init__(self, folder: str, arguments: Sequence[str], problem: str) -> None:
+        self.folder, self.arguments, self.problem = folder, tuple(arguments), problem
+        super().__init__(f"'git {' '.join(arguments)}' in '{folder}': {problem}")
