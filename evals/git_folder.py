@@ -75,12 +75,16 @@ def _extract(folder: Path, commit: str, target: Path) -> None:
 
 
 def _contents(folder: Path, blobs: list[str]) -> list[bytes]:
-    told = _git(folder, "cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs).encode())
+    command = ("cat-file", "--batch")
+    told = _git(folder, *command, stdin="".join(f"{blob}\n" for blob in blobs).encode())
     contents: list[bytes] = []
     at = 0
-    for _ in blobs:
+    for blob in blobs:
         header_end = told.index(b"\n", at)
-        size = int(told[at:header_end].split()[2])
+        header = told[at:header_end].split()
+        if len(header) != 3:
+            raise GitFailed(str(folder), command, f"object {blob} is missing; look at the repository with 'git fsck'")
+        size = int(header[2])
         contents.append(told[header_end + 1 : header_end + 1 + size])
         at = header_end + size + 2
     return contents
