@@ -44,7 +44,9 @@ class SideNotFound(EvalError):
 
     def __init__(self, name: str, base: str | None, folder: str, *, in_git: bool) -> None:
         self.name, self.base, self.folder = name, base, folder
-        commits = f"no commit, branch or tag '{name}' in '{base}'" if base else f"no knowledge base to look for '{name}'"
+        commits = (
+            f"no commit, branch or tag '{name}' in '{base}'" if base else f"no knowledge base to look for '{name}'"
+        )
         revisions = f"no revision of the Git repository of '{folder}'" if in_git else f"no Git repository at '{folder}'"
         fix = "fetch it with git, or say with --knowledge" if in_git else "say with --knowledge"
         super().__init__(f"{commits}, no folder of that name, and {revisions}; {fix} which folder is kept in Git")

@@ -11,9 +11,7 @@ from pydantic_core import PydanticCustomError
 from evals.case import Equals, Expectation, Refuses, Regex, Retrieves, Similar, SqlResult
 
 
-class Strict(BaseModel):
-    """A mapping of the file: no other fields, and no value that is taken for one of another type."""
-
+class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
@@ -42,17 +40,17 @@ Texts = Annotated[list[Text], BeforeValidator(_listed), Field(min_length=1)]
 Patterns = Annotated[list[Annotated[Text, AfterValidator(_compiles)]], BeforeValidator(_listed), Field(min_length=1)]
 
 
-class SqlResultFields(Strict):
+class SqlResultFields(_Table):
     sql: Texts
     ordered: bool = False
 
 
-class SimilarFields(Strict):
+class SimilarFields(_Table):
     to: Texts
     at_least: float = Field(gt=0, le=1)
 
 
-class ExpectationEntry(Strict):
+class ExpectationEntry(_Table):
     retrieves: Texts | None = None
     sql_result: SqlResultFields | None = None
     equals: Texts | None = None

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from evals.case import Case
 from evals.errors import SuiteInvalid, SuiteNotFound
 from evals.expectation_format import ExpectationEntry, SimilarFields, SqlResultFields, Text
-from evals.expectation_format import Strict as _Table
 
 MAX_REPEATS = 20
 _DOCS = "docs/evals.md shows a whole file"
@@ -58,6 +57,10 @@ def load_suite(path: Path | str, *, assistant: str | None = None) -> Suite:
 
 def _said(value: Any) -> Any:
     return {"user": value} if isinstance(value, str) else value
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class _Turn(_Table):

@@ -71,7 +71,9 @@ def _test(found: Found, test: Record, common: Record | None) -> None:
     except NotExpressible as exc:
         found.leave_out(test.place(), name or "a test", str(exc))
         return
-    _tell_unread(found, test, name or questions[0], parts, set(variables) - {asked} - variables_in(str(variables[asked])))
+    _tell_unread(
+        found, test, name or questions[0], parts, set(variables) - {asked} - variables_in(str(variables[asked]))
+    )
     for question in questions:
         values = {**{key: value for key, value in variables.items() if isinstance(value, str)}, asked: question}
         expect = _expectations(found, name or question, parts, values)

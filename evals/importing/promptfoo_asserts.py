@@ -26,7 +26,7 @@ class NotExpressible(Exception):
 
 
 def expectation_of(assertion: Record, values: Mapping[str, str]) -> AnswerExpectation:
-    """`values` fill `{{ name }}` in the assertion's value. Raises `NotExpressible`, and `SourceInvalid` for bad YAML."""
+    """`values` fill `{{ name }}` in the assertion's value. Raises `NotExpressible`, `SourceInvalid`."""
     kind = assertion.required("type")
     make = _KINDS.get(kind)
     if make is None:

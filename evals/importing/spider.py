@@ -15,7 +15,7 @@ from evals.importing.json_records import json_records
 
 
 def read_spider(path: Path, database: str | None) -> Imported:
-    """Raises `SourceInvalid`. Rows must come in order where the query orders them, as Spider's own evaluation has it."""
+    """Rows must come in order where the query orders them, as in Spider's own evaluation. Raises `SourceInvalid`."""
     found = Found(str(path))
     for record in of_database(path, json_records(path), database):
         accepted = record.texts("gold_sql") or (record.required("query"),)

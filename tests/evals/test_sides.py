@@ -36,7 +36,6 @@ cases:
 """
 
 
-
 @pytest.fixture
 def git(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Runs git in a folder, with settings of its own alone."""
@@ -183,16 +182,16 @@ def test_a_base_that_is_not_there_yet_leaves_folders_and_git(kept: Shop) -> None
 
 
 def test_what_is_nowhere_says_where_was_looked(kept: Shop, tmp_path: Path) -> None:
-    with pytest.raises(SideNotFound, match=r"'v9' in 'shop', no folder .* no revision of the Git repository of .*fetch"):
+    with pytest.raises(
+        SideNotFound, match=r"'v9' in 'shop', no folder .* no revision of the Git repository of .*fetch"
+    ):
         sides(kept, "v9", "main", knowledge=knowledge(kept))
     with pytest.raises(SideNotFound, match=r"no Git repository at .*say with --knowledge"):
         sides(kept, "v9", "main", knowledge=tmp_path)
     with pytest.raises(SideNotFound):
         sides(kept, "--all", "main", knowledge=knowledge(kept))
     with pytest.raises(AssistantNotFound):
-        open_sides(
-            kept.core, "shop", tenant="other", base="main", head="main", knowledge=None, suite_folder=tmp_path
-        )
+        open_sides(kept.core, "shop", tenant="other", base="main", head="main", knowledge=None, suite_folder=tmp_path)
 
 
 def test_a_mistake_in_git_is_told_with_revision_file_line_and_field(kept: Shop, git: Callable[..., str]) -> None:

@@ -193,7 +193,9 @@ def test_a_promptfoo_test_that_a_suite_cannot_say_is_left_out_whole(folder: Path
     ],
 )
 def test_an_assertion_of_promptfoo_without_a_counterpart_is_told(folder: Path, assertion: str, reason: str) -> None:
-    text = f"tests:\n  - vars: {{question: ok}}\n    assert:\n      - {{type: contains, value: a}}\n      - {assertion}\n"
+    text = (
+        f"tests:\n  - vars: {{question: ok}}\n    assert:\n      - {{type: contains, value: a}}\n      - {assertion}\n"
+    )
     imported = read(folder, "promptfoo", "c.yaml", text)
 
     assert [case.expect for case in imported.cases] == [(Regex(("a",)),)]

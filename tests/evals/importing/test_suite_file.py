@@ -78,7 +78,9 @@ def read(text: str) -> Suite:
 def test_a_suite_is_written_as_people_would() -> None:
     count = SqlResult(("SELECT count(*)\nFROM orders",), ordered=True)
     follow_up = Case("follow-up", "And then?", (Refuses(), Regex(("a+", "b"))), (("How many?", "SELECT 1"),))
-    suite = Suite("shop", "shop", 2, (Case("orders", "How many orders: all of them?", (count,), tags=("a",)), follow_up))
+    suite = Suite(
+        "shop", "shop", 2, (Case("orders", "How many orders: all of them?", (count,), tags=("a",)), follow_up)
+    )
 
     assert write_suite(suite, remarks=["Imported from x.csv\n(csv)."]) == SHOWN
     assert read(SHOWN) == suite
