@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from evals.expectation_format import entry_of
 from evals.suite import Suite
 
 WIDTH = 110
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 
 
 def write_suite(suite: Suite, *, remarks: Sequence[str] = ()) -> str:
@@ -46,7 +48,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = "|" if "\n" in text else None
+    # What YAML takes for line ends, too, would come back as spaces.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _LINE_ENDS.search(text) else style)
 
 
 _Dumper.add_representer(str, _text)

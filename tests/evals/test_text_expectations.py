@@ -13,7 +13,7 @@ from evals.suite import Suite, load_suite
 
 from .conftest import OpenShop, Shop, success
 
-QUESTION = "May I delete all orders?"
+QUESTION = "How many orders may be deleted?"
 
 
 def run(shop: Shop, *expect: AnswerExpectation, repeats: int = 1) -> CaseRun:
@@ -66,7 +66,7 @@ def test_all_of_several_expectations_must_hold(shop: Shop) -> None:
 
 def test_a_confirmed_answer_is_judged_by_its_words_too(open_shop: OpenShop) -> None:
     shop = open_shop(with_engine=False, verified_answers=True, datasource=None)
-    shop.learn(success("delete", QUESTION, "No, ask Ann."))
+    shop.learn(success("delete", QUESTION, "None, ask Ann."))
 
     assert [run(shop, each).status for each in (Regex(("Ann",)), Equals(("No.",)))] == ["passed", "failed"]
 
@@ -119,7 +119,7 @@ def test_a_suite_says_it(tmp_path: Path, entry: str, expectation: AnswerExpectat
         ("similar: No.", "similar", "dictionary"),
         ("similar: {to: No.}", "similar.at_least", "it is missing"),
         ("similar: {to: No., at_least: 1.5}", "similar.at_least", "less than or equal to 1"),
-        ("similar: {to: No., atleast: 0.5}", "similar.atleast", "did you mean 'at_least'?"),
+        ("similar: {to: No., at_least: 1, too: x}", "similar.too", "did you mean 'to'?"),
         ("refuses: false", "refuses", "it is true or left out"),
         ("refuses: yes please", "refuses", "boolean"),
         ("refuse: true", "refuse", "did you mean 'refuses'?"),
