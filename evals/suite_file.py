@@ -13,7 +13,8 @@ from evals.expectation_format import entry_of
 from evals.suite import Suite
 
 WIDTH = 110
-_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
+_NO_BLOCK = re.compile("[\x85\u2028\u2029]|\n\n\\Z")
+"""What a block would not give back: YAML's other line ends; and empty lines at its end, where more may follow."""
 
 
 def write_suite(suite: Suite, *, remarks: Sequence[str] = ()) -> str:
@@ -49,15 +50,16 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = "|" if "\n" in text else None
-    # What YAML takes for line ends, too, would come back as spaces.
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _LINE_ENDS.search(text) else style)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _NO_BLOCK.search(text) else style)
 
 
 _Dumper.add_representer(str, _text)
 
 
 def _dump(value: Any) -> str:
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH)
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH)
+    # A block at the end may come without one.
+    return text if text.endswith("\n") else f"{text}\n"
 
 
 def _indented(text: str) -> str:

@@ -86,6 +86,15 @@ def test_a_suite_is_written_as_people_would() -> None:
     assert read(SHOWN) == suite
 
 
+def test_a_block_keeps_its_end_wherever_it_stands() -> None:
+    ends = ("", "\n", "\n\n", "\n\n\n", " \n", "\u2028\n")
+    cases = [Case(f"case {at}", "?", (SqlResult((f"SELECT\n{at}{end}",)),)) for at, end in enumerate(ends)]
+    suite = Suite("shop", "shop", 1, tuple(cases))
+
+    assert read(write_suite(suite)) == suite
+    assert write_suite(suite).endswith("\n")
+
+
 @settings(deadline=None)
 @given(_suites, _texts)
 def test_what_is_written_reads_back_as_the_same_suite(suite: Suite, remark: str) -> None:
