@@ -21,7 +21,7 @@ def git_commit(folder: Path, revision: str) -> str | None:
 
     Raises `GitFailed` where Git cannot say.
     """
-    if not in_repository(folder):
+    if not revision.strip() or not in_repository(folder):
         return None
     command = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     done = _run(folder, *command)

@@ -63,12 +63,17 @@ class GitSide:
 Side = CommitSide | FolderSide | GitSide
 
 
+def is_folder(name: str) -> bool:
+    """An empty name, as of a variable that is not set, is none; `Path` would take it for the working folder."""
+    return bool(name.strip()) and Path(name).is_dir()
+
+
 def find_side(name: str, base: KnowledgeBase | None, folder: Path) -> Side:
     """`base` is `None` where the assistant's is not there yet. `folder` is what a Git revision is read from.
 
     Raises `SideNotFound`, `AmbiguousCommit`, `GitFailed`.
     """
-    if Path(name).is_dir():
+    if is_folder(name):
         return FolderSide(Path(name))
     if base is not None:
         try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from evals.side import CommitSide, Side, find_side
+from evals.side import CommitSide, Side, find_side, is_folder
 from gateway.core import Core
 from gateway.errors import AssistantNotFound
 from gateway.settings import AssistantSettings
@@ -48,7 +48,7 @@ def open_sides(
     settings = core.settings.assistants.get(assistant)
     if settings is None or settings.tenant != tenant:
         raise AssistantNotFound(assistant, core.assistant_names(tenant))
-    given = next((Path(name) for name in (base, head) if Path(name).is_dir()), suite_folder)
+    given = next((Path(name) for name in (base, head) if is_folder(name)), suite_folder)
     known = _known_base(core, settings)
     before, after = (find_side(name, known, knowledge or given) for name in (base, head))
     if isinstance(before, CommitSide) and isinstance(after, CommitSide):

@@ -188,8 +188,9 @@ def test_what_is_nowhere_says_where_was_looked(kept: Shop, tmp_path: Path) -> No
         sides(kept, "v9", "main", knowledge=knowledge(kept))
     with pytest.raises(SideNotFound, match=r"no Git repository at .*say with --knowledge"):
         sides(kept, "v9", "main", knowledge=tmp_path)
-    with pytest.raises(SideNotFound):
-        sides(kept, "--all", "main", knowledge=knowledge(kept))
+    for odd in ("--all", "", " ", "HEAD:knowledge"):
+        with pytest.raises(SideNotFound):
+            sides(kept, odd, "main", knowledge=knowledge(kept))
     with pytest.raises(AssistantNotFound):
         open_sides(kept.core, "shop", tenant="other", base="main", head="main", knowledge=None, suite_folder=tmp_path)
 
