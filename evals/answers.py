@@ -7,6 +7,7 @@ from evals.stored_answers import StoredAnswers, answer_key
 from gateway.answering import Prepared, confirmed_text, generated_text
 from gateway.core import Core
 from gateway.errors import EngineNotConfigured
+from kb.embedding import Embedder
 
 
 class Answers:
@@ -21,6 +22,11 @@ class Answers:
         self._away: EngineUnreachable | EngineMisconfigured | None = None
         self.engine_calls = 0
         self.stored_answers = 0
+
+    @property
+    def embedder(self) -> Embedder:
+        """The model that knowledge is found by."""
+        return self._core.retriever.embedder
 
     async def confirmed(self, prepared: Prepared) -> str | None:
         """The verified answer, which is the same at every draw."""

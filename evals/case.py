@@ -24,7 +24,35 @@ class SqlResult:
     ordered: bool = False
 
 
-Expectation = Retrieves | SqlResult
+@dataclass(frozen=True, slots=True)
+class Equals:
+    """The answer, without the space around it, is one of the texts `accepted`, to the letter."""
+
+    accepted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Regex:
+    """Every pattern of Python's `re` is found somewhere in the answer."""
+
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """The answer's embedding has a cosine of `at_least` (0 to 1) with that of one of `texts`."""
+
+    texts: tuple[str, ...]
+    at_least: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refuses:
+    """The answer holds no statement, or one that the datasource's policy refuses."""
+
+
+AnswerExpectation = SqlResult | Equals | Regex | Similar | Refuses
+Expectation = Retrieves | AnswerExpectation
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +89,4 @@ class Case:
 
     @property
     def needs_answer(self) -> bool:
-        return any(isinstance(expectation, SqlResult) for expectation in self.expect)
+        return any(not isinstance(expectation, Retrieves) for expectation in self.expect)

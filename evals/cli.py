@@ -9,6 +9,7 @@ import click
 
 from evals.baselines import Baseline, Baselines
 from evals.cli_flaky import flaky
+from evals.cli_import import import_command
 from evals.cli_options import Options, Outputs, common, interruptible, reporting
 from evals.cli_runs import bless, list_, show
 from evals.gate import gate, gate_exit_code, run_exit_code
@@ -16,6 +17,7 @@ from evals.kept_runs import KeptRuns
 from evals.prefix_cost import RECENT_REQUESTS
 from evals.progress import progress
 from evals.run import run_suite
+from evals.sides import open_sides
 from evals.suite import load_suite
 
 GOES_ON = "what engines answered is stored: run it again, and it goes on where it stood"
@@ -26,7 +28,7 @@ def group() -> None:
     """Run regression suites, and compare two commits."""
 
 
-for _command in (list_, show, bless, flaky):
+for _command in (list_, show, bless, flaky, import_command):
     group.add_command(_command)
 
 
@@ -53,8 +55,16 @@ def run(options: Options, outputs: Outputs, suite: Path, revision: str | None, q
 
 @group.command("gate")
 @click.argument("suite", type=click.Path(path_type=Path))
-@click.option("--base", help="Commit, branch or tag before the change [the suite's baseline].")
-@click.option("--head", required=True, help="Commit, branch or tag with the change.")
+@click.option(
+    "--base",
+    help="Before the change: commit, branch, tag, knowledge folder or Git revision [the suite's baseline].",
+)
+@click.option("--head", required=True, help="With the change: the same.")
+@click.option(
+    "--knowledge",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The folder whose Git revisions are meant [the one that is given, else the suite's].",
+)
 @click.option(
     "--requests",
     type=click.IntRange(min=0),
@@ -66,9 +76,16 @@ def run(options: Options, outputs: Outputs, suite: Path, revision: str | None, q
 @common
 @reporting
 def gate_command(
-    options: Options, outputs: Outputs, suite: Path, base: str | None, head: str, requests: int, quiet: bool
+    options: Options,
+    outputs: Outputs,
+    suite: Path,
+    base: str | None,
+    head: str,
+    knowledge: Path | None,
+    requests: int,
+    quiet: bool,
 ) -> None:
-    """Compare SUITE at two commits. Exits 0 if clean, 1 on a regression, 3 if it cannot be judged."""
+    """Compare SUITE at two commits or folders. Exits 0 if clean, 1 on a regression, 3 if it cannot be judged."""
     loaded = load_suite(suite)
     baseline: Baseline | None = None
     with interruptible(GOES_ON), options.core() as core:
@@ -76,13 +93,24 @@ def gate_command(
             baseline = Baselines(core.database).of(options.tenant, loaded.name, loaded.assistant)
             base = baseline.commit_id
             _tell(f"compared with the baseline: {base[:12]} of {baseline.run_id}, {baseline.told}", quiet)
+        sides = open_sides(
+            core,
+            loaded.assistant,
+            tenant=options.tenant,
+            base=base,
+            head=head,
+            knowledge=knowledge,
+            suite_folder=suite.parent,
+        )
+        for line in sides.told:
+            _tell(line, quiet)
         with progress(len(loaded.cases), quiet=quiet) as on_case:
             report = gate(
-                core,
+                sides.core,
                 loaded,
                 tenant=options.tenant,
-                base=base,
-                head=head,
+                base=sides.base,
+                head=sides.head,
                 recent_requests=requests,
                 on_case=on_case,
             )

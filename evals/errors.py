@@ -6,12 +6,16 @@ GatewayError                 (gateway.errors): the gateway's worker runs replays
     ├── SuiteInvalid         a suite breaks the format; names file, line, case and field
     ├── RunNotFound          no kept run of that id
     ├── RunAmbiguous         several kept runs begin with that
-    └── NoBaseline           the suite has none, and no base was named
+    ├── NoBaseline           the suite has none, and no base was named
+    ├── SideNotFound         what a gate shall compare is no folder, no commit and no Git revision
+    └── GitFailed            Git cannot read the repository that a knowledge folder lies in
 
 A case that fails or cannot be judged is a result, never an error.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from gateway.errors import GatewayError
 
@@ -57,3 +61,22 @@ class NoBaseline(EvalError):
             f"suite '{suite}' of assistant '{assistant}' has no baseline; name a commit with --base, or make a run "
             "its baseline with 'kvasir eval bless RUN' ('kvasir eval list' shows runs)"
         )
+
+
+class SideNotFound(EvalError):
+    """`base` is the knowledge base that was searched, `None` where it is not there; `folder` the knowledge folder."""
+
+    def __init__(self, name: str, base: str | None, folder: str, *, in_git: bool) -> None:
+        self.name, self.base, self.folder = name, base, folder
+        commits = (
+            f"no commit, branch or tag '{name}' in '{base}'" if base else f"no knowledge base to look for '{name}'"
+        )
+        revisions = f"no revision of the Git repository of '{folder}'" if in_git else f"no Git repository at '{folder}'"
+        fix = "fetch it with git, or say with --knowledge" if in_git else "say with --knowledge"
+        super().__init__(f"{commits}, no folder of that name, and {revisions}; {fix} which folder is kept in Git")
+
+
+class GitFailed(EvalError):
+    def __init__(self, folder: str, arguments: Sequence[str], problem: str) -> None:
+        self.folder, self.arguments, self.problem = folder, tuple(arguments), problem
+        super().__init__(f"'git {' '.join(arguments)}' in '{folder}': {problem}")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
 
 from backend.errors import BackendError, ContextTooLong
 from evals.answers import Answers
-from evals.case import Case, Retrieves, SqlResult
+from evals.case import AnswerExpectation, Case, Refuses, Retrieves, SqlResult
+from evals.judgement import PASSED as PASSED
+from evals.judgement import Judgement as Judgement
+from evals.judgement import Status as Status
 from evals.sql_result import Comparison, compare_with_any
+from evals.text_scoring import judge_text
 from gateway.answering import Prepared
 from gateway.datasource import Datasource, ResultTable
 from gateway.errors import (
@@ -22,25 +25,7 @@ from gateway.errors import (
 )
 from gateway.verification import sql_of
 
-Status = Literal["passed", "failed", "undecided"]
-
 _STATUS: dict[str, Status] = {"equal": "passed", "different": "failed", "undecided": "undecided"}
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """`reason` is a code of docs/evals.md, empty for what passed."""
-
-    status: Status
-    reason: str = ""
-    detail: str = ""
-
-    @property
-    def message(self) -> str:
-        return f"{self.reason}: {self.detail}" if self.detail else self.reason
-
-
-PASSED = Judgement("passed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +60,12 @@ class CaseJudge:
         retrieval = self._retrieval(prepared)
         if retrieval.status != "passed":
             return Tally(0, repeats, retrieval)
-        wanted = [expectation for expectation in self._case.expect if isinstance(expectation, SqlResult)]
+        wanted = [expectation for expectation in self._case.expect if not isinstance(expectation, Retrieves)]
         if not wanted:
             return Tally(repeats, repeats)
         for expectation in wanted:
-            if isinstance(accepted := self._accepted_by(expectation), Judgement):
-                return Tally(0, repeats, accepted)
+            if (in_vain := self._cannot_be_judged(expectation)) is not None:
+                return Tally(0, repeats, in_vain)
         try:
             confirmed = await self._answers.confirmed(prepared)
             if confirmed is not None:
@@ -94,7 +79,7 @@ class CaseJudge:
         except BackendError as exc:
             return Tally(0, repeats, Judgement("undecided", "ENGINE_FAILED", str(exc)))
 
-    async def _draws(self, prepared: Prepared, repeats: int, wanted: Sequence[SqlResult]) -> Tally:
+    async def _draws(self, prepared: Prepared, repeats: int, wanted: Sequence[AnswerExpectation]) -> Tally:
         passed, last, shown = 0, PASSED, ""
         for repeat in range(repeats):
             answer = await self._answers.draw(prepared, repeat)
@@ -116,15 +101,27 @@ class CaseJudge:
                     return judgement
         return PASSED
 
-    def _judge(self, answer: str, wanted: Sequence[SqlResult]) -> Judgement:
+    def _judge(self, answer: str, wanted: Sequence[AnswerExpectation]) -> Judgement:
         for expectation in wanted:
-            accepted = self._accepted_by(expectation)
-            assert isinstance(accepted, _Accepted), "what cannot be judged was told before any draw"
-            assert self._datasource is not None, "the accepted statements ran on it"
-            judgement = judge_sql(self._datasource, answer, accepted, ordered=expectation.ordered)
+            judgement = self._judge_one(answer, expectation)
             if judgement.status != "passed":
                 return judgement
         return PASSED
+
+    def _cannot_be_judged(self, expectation: AnswerExpectation) -> Judgement | None:
+        """Why no answer could be judged by it, whatever it said."""
+        if isinstance(expectation, Refuses) and self._datasource is None:
+            return datasource_missing("refuses")
+        accepted = self._accepted_by(expectation) if isinstance(expectation, SqlResult) else None
+        return accepted if isinstance(accepted, Judgement) else None
+
+    def _judge_one(self, answer: str, expectation: AnswerExpectation) -> Judgement:
+        if not isinstance(expectation, SqlResult):
+            return judge_text(expectation, answer, self._datasource, self._answers.embedder)
+        accepted = self._accepted_by(expectation)
+        assert isinstance(accepted, _Accepted), "what cannot be judged was told before any draw"
+        assert self._datasource is not None, "the accepted statements ran on it"
+        return judge_sql(self._datasource, answer, accepted, ordered=expectation.ordered)
 
     def _accepted_by(self, expectation: SqlResult) -> _Accepted | Judgement:
         if expectation not in self._accepted:
@@ -152,8 +149,7 @@ def judge_retrieval(prepared: Prepared, expectation: Retrieves) -> Judgement:
 def run_accepted(datasource: Datasource | None, expectation: SqlResult) -> _Accepted | Judgement:
     """Run the accepted statements. Without a single result, nothing can be judged."""
     if datasource is None:
-        detail = "sql_result needs a datasource and the assistant has none; set it in kvasir.toml"
-        return Judgement("undecided", "DATASOURCE_MISSING", detail)
+        return datasource_missing("sql_result")
     results: dict[str, ResultTable] = {}
     problems: list[str] = []
     for sql in map(sql_of, expectation.accepted):
@@ -167,6 +163,11 @@ def run_accepted(datasource: Datasource | None, expectation: SqlResult) -> _Acce
         return Judgement("undecided", "NO_ACCEPTED_ANSWER_RUNS", problems[-1])
     note = f" ({len(problems)} accepted statement(s) did not run: {problems[-1]})" if problems else ""
     return _Accepted(results, note)
+
+
+def datasource_missing(expectation: str) -> Judgement:
+    detail = f"{expectation} needs a datasource and the assistant has none; set it in kvasir.toml"
+    return Judgement("undecided", "DATASOURCE_MISSING", detail)
 
 
 def judge_sql(datasource: Datasource, answer: str, accepted: _Accepted, *, ordered: bool) -> Judgement:

@@ -18,8 +18,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from evals.case import Case, Expectation, FlakyMeasure, Retrieves, SqlResult
+from evals.case import Case, FlakyMeasure
 from evals.errors import SuiteInvalid, SuiteNotFound
+from evals.expectation_format import ExpectationEntry, SimilarFields, SqlResultFields, Text
 
 MAX_REPEATS = 20
 _DOCS = "docs/evals.md shows a whole file"
@@ -61,40 +62,12 @@ def load_suite(path: Path | str, *, assistant: str | None = None) -> Suite:
 # ── the format ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 def _said(value: Any) -> Any:
     return {"user": value} if isinstance(value, str) else value
 
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
-
-
-Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
-Texts = Annotated[list[Text], BeforeValidator(_listed), Field(min_length=1)]
-
-
-class _SqlResult(_Table):
-    sql: Texts
-    ordered: bool = False
-
-
-class _Expect(_Table):
-    retrieves: Texts | None = None
-    sql_result: _SqlResult | None = None
-
-    @model_validator(mode="after")
-    def _is_one(self) -> _Expect:
-        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise PydanticCustomError(
-                "one_expectation",
-                "an entry of expect holds exactly one of retrieves, sql_result; give each its own '- ' entry",
-            )
-        return self
 
 
 class _Turn(_Table):
@@ -122,7 +95,7 @@ class _Case(_Table):
     question: Text | None = None
     turns: list[Annotated[_Turn, BeforeValidator(_said)]] | None = Field(None, min_length=1)
     tags: list[Text] = []
-    expect: list[_Expect] = Field(min_length=1)
+    expect: list[ExpectationEntry] = Field(min_length=1)
     held_out: bool = False
     flaky: _Flaky | None = None
 
@@ -148,8 +121,9 @@ class _Suite(_Table):
 
 _FIELDS: dict[str, type[BaseModel]] = {
     "cases": _Case,
-    "expect": _Expect,
-    "sql_result": _SqlResult,
+    "expect": ExpectationEntry,
+    "sql_result": SqlResultFields,
+    "similar": SimilarFields,
     "turns": _Turn,
     "flaky": _Flaky,
 }
@@ -159,16 +133,9 @@ def _case(model: _Case) -> Case:
     turns = model.turns or []
     earlier = tuple((turn.user, turn.assistant or "") for turn in turns[:-1])
     question = model.question if model.question is not None else turns[-1].user
-    expect = tuple(_expectation(e) for e in model.expect)
+    expect = tuple(entry.expectation() for entry in model.expect)
     flaky = FlakyMeasure(**model.flaky.model_dump()) if model.flaky is not None else None
     return Case(model.id, question, expect, earlier, tuple(model.tags), model.held_out, flaky)
-
-
-def _expectation(model: _Expect) -> Expectation:
-    if model.sql_result is not None:
-        return SqlResult(tuple(model.sql_result.sql), model.sql_result.ordered)
-    assert model.retrieves is not None, "an expectation holds exactly one"
-    return Retrieves(tuple(model.retrieves))
 
 
 # ── where it stands in the file ──────────────────────────────────────────────────────────────────────────────────

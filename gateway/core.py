@@ -20,6 +20,7 @@ from kb.embedding import Embedder, SentenceEmbedder
 from kb.knowledge_base import KnowledgeBase
 from kb.retrieval import Retriever
 from kb.sql_store import SqlStore
+from kb.store import Store
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Assistant:
 class Core:
     settings: Settings
     database: Database
-    store: SqlStore
+    store: Store
     retriever: Retriever
     engines: Mapping[str, Engine]
     datasources: Mapping[str, Datasource]

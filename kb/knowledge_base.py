@@ -53,7 +53,9 @@ class KnowledgeBase:
             raise BaseNotFound(name, store.bases(tenant))
 
     @classmethod
-    def create(cls, store: Store, tenant: str, name: str, *, author: str) -> KnowledgeBase:
+    def create(
+        cls, store: Store, tenant: str, name: str, *, author: str, now: Callable[[], datetime] | None = None
+    ) -> KnowledgeBase:
         """Make a base with an empty first commit on `main`. Raises `AlreadyExists`, `InvalidName`."""
         check_base_name(name)
         try:
@@ -62,7 +64,7 @@ class KnowledgeBase:
             # Without a branch, it was left by a process that died before the first commit.
             if store.refs(BaseId(tenant, name)):
                 raise
-        base = cls(store, tenant, name)
+        base = cls(store, tenant, name, now=now)
         writer = TreeWriter(base.tree_node)
         root = writer.build({})
         try:

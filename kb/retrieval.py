@@ -49,7 +49,7 @@ class Retriever:
     def __init__(
         self, store: Store, embedder: Embedder, *, weights: Weights | None = None, kept: int = KEPT_COMMITS
     ) -> None:
-        self._embedder = embedder
+        self.embedder = embedder
         self._stored = StoredEmbedder(embedder, store)
         self._weights = weights or Weights()
         self._kept = kept
@@ -72,7 +72,7 @@ class Retriever:
         limits = limits or Limits()
         mentions = index.entities.find(question)
         masked = mask(question, mentions)
-        plain, as_masked = self._embedder.embed([question, masked.text])
+        plain, as_masked = self.embedder.embed([question, masked.text])
         evidence = index.evidence(question, plain, mentions)
         # FAISS computes without Python's lock, so a second core does this while the first one ranks.
         likeness = self._beside.submit(index.pattern_evidence, plain, as_masked)
@@ -86,7 +86,7 @@ class Retriever:
 
     def warm_up(self) -> None:
         """Load the embedding model now rather than with the first question."""
-        self._embedder.embed(["warm up"])
+        self.embedder.embed(["warm up"])
 
     def mask(self, base: KnowledgeBase, question: str, *, revision: str = "main") -> MaskedQuestion:
         return self._index(base, base.resolve(revision)).mask(question)
@@ -109,7 +109,7 @@ class Retriever:
         with self._lock:
             if self._indexes is None:
                 # Here rather than at the start, since the dimension is known when the model is loaded.
-                dense = DenseIndex(self._embedder.dimension)
+                dense = DenseIndex(self.embedder.dimension)
                 self._indexes = CommitIndexes(self._stored, dense, kept=self._kept, bases=KEPT_BASES)
         return self._indexes.at(base, commit)
 

@@ -45,6 +45,25 @@ def import_snowflake(path: Path, known: Known) -> Imported:
     return _Reader(record, Provenance(f"snowflake {path.name}"), known, Findings(str(path))).read()
 
 
+@dataclass(frozen=True, slots=True)
+class VerifiedQuery:
+    """`sql` speaks of the database's own tables, or as the file does where it `is_read` not."""
+
+    record: Record
+    name: str
+    question: str
+    sql: str
+    is_read: bool
+
+
+def verified_queries(path: Path) -> list[VerifiedQuery]:
+    """The verified queries alone, in the file's order. Raises `SourceInvalid`."""
+    record = read_yaml(path)
+    reader = _Reader(record, Provenance(f"snowflake {path.name}"), Known(), Findings(str(path)))
+    logical, _ = reader.logical()
+    return [_verified(each, logical) for each in record.records("verified_queries")]
+
+
 @dataclass(slots=True)
 class _Table:
     """A logical table. `columns` are those of the database that it names; `computed` are expressions."""
@@ -65,15 +84,7 @@ class _Reader:
     tables: dict[str, _Table] = field(default_factory=dict)
 
     def read(self) -> Imported:
-        parser = Statements.of(self.known, {}, DIALECT)
-        for record in self.record.records("tables"):
-            table = _table(record, parser)
-            if self.tables.setdefault(table.logical.name.lower(), table) is not table:
-                raise record.wrong(f"a second table '{table.logical.name}'; give it another name", "name")
-        for item, place in self._schemas():
-            self.findings.add(item, place.place())
-        statements = Statements.of(self.known, self.findings.tables(), DIALECT)
-        logical = LogicalTables((table.logical for table in self.tables.values()), statements, prefix="__")
+        logical, statements = self.logical()
         for record in self.record.records("relationships"):
             self._relationship(record)
         for table in self.tables.values():
@@ -85,6 +96,18 @@ class _Reader:
             self.findings.add(self._success(record, logical, statements), record.place())
         self._instructions()
         return self.findings.done("tables, relationships, metrics or verified_queries")
+
+    def logical(self) -> tuple[LogicalTables, Statements]:
+        """Read the tables, which all else speaks of."""
+        parser = Statements.of(self.known, {}, DIALECT)
+        for record in self.record.records("tables"):
+            table = _table(record, parser)
+            if self.tables.setdefault(table.logical.name.lower(), table) is not table:
+                raise record.wrong(f"a second table '{table.logical.name}'; give it another name", "name")
+        for item, place in self._schemas():
+            self.findings.add(item, place.place())
+        statements = Statements.of(self.known, self.findings.tables(), DIALECT)
+        return LogicalTables((table.logical for table in self.tables.values()), statements, prefix="__"), statements
 
     def _schemas(self) -> Iterator[tuple[Item, Record]]:
         """One item for each table of the database; several logical tables may stand over one."""
@@ -139,14 +162,13 @@ class _Reader:
         )
 
     def _success(self, record: Record, logical: LogicalTables, statements: Statements) -> Item:
-        question, sql = record.required("question"), record.required("sql").removesuffix(";").rstrip()
-        answer = logical.query(sql) or sql
+        query = _verified(record, logical)
+        question, answer, name = query.question, query.sql, query.name
         problem = statements.unread(answer)
         if problem:
             self.findings.warn(f"{record.place()}: the SQL {problem}; it is proposed")
         by, at = record.text("verified_by"), _time(record)
         verified = bool(by and at and not problem)
-        name = record.text("name")
         return Item(
             id=named_id("success", name) if name else question_id("success", question),
             title=title_of(question),
@@ -170,6 +192,12 @@ class _Reader:
                 provenance=self.provenance,
             )
             self.findings.add(item, self.record.place("custom_instructions"))
+
+
+def _verified(record: Record, logical: LogicalTables) -> VerifiedQuery:
+    question, sql = record.required("question"), record.required("sql").removesuffix(";").rstrip()
+    over_tables = logical.query(sql)
+    return VerifiedQuery(record, record.text("name"), question, over_tables or sql, over_tables is not None)
 
 
 def _table(record: Record, parser: Statements) -> _Table:

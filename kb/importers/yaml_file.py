@@ -26,8 +26,27 @@ def read_yaml(path: Path) -> Record:
     return parse_yaml(str(path), read_text(path))
 
 
+def read_yaml_items(path: Path) -> Record:
+    """A YAML file that holds one mapping. A list is read as the field `items` of it, as `read_json` does."""
+    builder = _built(str(path), read_text(path), 1)
+    if not isinstance(builder.result, list):
+        return _record(builder)
+    lines = {f"$.items{where.removeprefix('$')}": line for where, line in builder.lines.items()}
+    return Record(str(path), "$", {"items": builder.result}, lines)
+
+
 def parse_yaml(file: str, text: str, first_line: int = 1) -> Record:
     """`text`, which starts at `first_line` of `file`, as a record. Raises `SourceInvalid` with the line."""
+    return _record(_built(file, text, first_line))
+
+
+def _record(builder: _Builder) -> Record:
+    if not isinstance(builder.result, dict):
+        raise SourceInvalid(builder.file, "'field: value' lines are expected", line=builder.first_line)
+    return Record(builder.file, "$", builder.result, builder.lines)
+
+
+def _built(file: str, text: str, first_line: int) -> _Builder:
     builder = _Builder(file, first_line)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
@@ -38,9 +57,7 @@ def parse_yaml(file: str, text: str, first_line: int = 1) -> Record:
         raise SourceInvalid(file, f"is not YAML: {exc.problem or exc.context}", line=line) from exc
     except yaml.YAMLError as exc:
         raise SourceInvalid(file, "holds a character that YAML does not allow") from exc
-    if not isinstance(builder.result, dict):
-        raise SourceInvalid(file, "'field: value' lines are expected", line=first_line)
-    return Record(file, "$", builder.result, builder.lines)
+    return builder
 
 
 @dataclass(slots=True)
