@@ -15,10 +15,12 @@ from evals.run import prepare_case
 from evals.scoring import CaseJudge, Tally
 from evals.success_cases import success_cases
 from evals.suite import load_suite
+from evals.trial import same_result, try_at
 from evals.verdict import cannot_be_decided, case_verdict, replay_verdict
 from gateway.answering import Prepared
 from gateway.core import Assistant, Core
-from gateway.replay import CaseOutcome, CaseReplay, ReplayReport
+from gateway.replay import CaseOutcome, CaseReplay, Judged, ReplayReport
+from gateway.traces import Trace
 
 OnReplay = Callable[[CaseReplay], None]
 UNCHANGED = "the prompt is the same at both commits"
@@ -41,6 +43,12 @@ class SuiteReplay:
             repeats = max(repeats, suite.repeats)
         cases += success_cases(assistant, assistant.base.resolve(head).id, besides=cases)
         return compare(core, assistant, cases, base=base, head=head, repeats=repeats)
+
+    def same_result(self, assistant: Assistant, answer: str, accepted: str) -> Judged:
+        return same_result(assistant, answer, accepted)
+
+    def try_at(self, core: Core, assistant: Assistant, trace: Trace, accepted: str, commit: str) -> Judged:
+        return try_at(core, assistant, trace, accepted, commit)
 
 
 def compare(

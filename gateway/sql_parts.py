@@ -1,0 +1,158 @@
+"""A statement as the parts that it is made of, so that two statements can be compared part by part.
+
+Aliases are gone: a column is `table.column`, whatever the statement called the table. Subqueries give parts of their
+own and leave a placeholder where they stood, so that no part holds another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import Scope, traverse_scope
+
+PartKind = Literal["table", "join", "filter", "output", "group", "order", "shape"]
+Tables = Mapping[str, Collection[str]]
+"""Table → its columns."""
+
+_SUBQUERY = exp.to_identifier("subquery")
+_COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`shape` is what must simply be the same: kinds of joins, limits, DISTINCT, UNION."""
+
+    kind: PartKind
+    tree: exp.Expression
+
+    @property
+    def columns(self) -> frozenset[str]:
+        return frozenset(column_name(column) for column in self.tree.find_all(exp.Column))
+
+
+def parts_of(sql: str, dialect: str, tables: Tables) -> list[Part] | None:
+    """`None` where the statement is no query or cannot be resolved against `tables`."""
+    schema: dict[str, object] = {table: dict.fromkeys(columns, "TEXT") for table, columns in tables.items()}
+    try:
+        tree = qualify(
+            sqlglot.parse_one(sql, dialect=dialect),
+            dialect=dialect,
+            schema=schema,
+            expand_stars=False,
+            quote_identifiers=False,
+        )
+        scopes = list(traverse_scope(tree))
+    except (SqlglotError, RecursionError):
+        return None
+    if not isinstance(tree, exp.Query):
+        return None
+    _resolve(scopes, tables)
+    return [part for scope in scopes for part in _parts(scope.expression)]
+
+
+def column_name(column: exp.Column) -> str:
+    return f"{column.table}.{column.name}" if column.table else column.name
+
+
+def bare(tree: exp.Expression) -> exp.Expression:
+    """Without parentheses and alias around it."""
+    while isinstance(tree, (exp.Paren, exp.Alias)):
+        tree = tree.this
+    return tree
+
+
+def _resolve(scopes: list[Scope], tables: Tables) -> None:
+    """Give each column of a known table that table's name, in the schema's spelling."""
+    by_lower = {table.lower(): table for table in tables}
+    found: list[tuple[exp.Column, str, str]] = []
+    for scope in scopes:
+        for column in scope.columns:
+            source = scope.sources.get(column.table)
+            if isinstance(source, exp.Table) and source.name.lower() in by_lower:
+                table = by_lower[source.name.lower()]
+                names = {name.lower(): name for name in tables[table]}
+                found.append((column, table, names.get(column.name.lower(), column.name)))
+    # Renamed when all are found, since an inner scope looks its columns up by the outer one's aliases.
+    for column, table, name in found:
+        column.set("table", exp.to_identifier(table))
+        column.set("this", exp.to_identifier(name))
+    for scope in scopes:
+        for source in scope.sources.values():
+            if isinstance(source, exp.Table) and source.name.lower() in by_lower:
+                source.set("this", exp.to_identifier(by_lower[source.name.lower()]))
+
+
+def _parts(query: exp.Expression) -> Iterator[Part]:
+    if not isinstance(query, exp.Select):
+        yield Part("shape", exp.Var(this=type(query).__name__))
+        return
+    outputs = {entry.alias: bare(entry) for entry in query.selects if isinstance(entry, exp.Alias)}
+    yield from _sources(query)
+    for clause in (query.args.get("where"), query.args.get("having")):
+        if clause is not None:
+            yield from _conditions(clause.this)
+    yield from (Part("output", _alone(entry)) for entry in query.selects)
+    group, order = query.args.get("group"), query.args.get("order")
+    yield from (Part("group", _alone(entry)) for entry in (group.expressions if group else ()))
+    yield from (Part("order", _named(_alone(entry), outputs)) for entry in (order.expressions if order else ()))
+    yield from (Part("shape", clause) for key in ("distinct", "limit", "offset") if (clause := query.args.get(key)))
+
+
+def _sources(query: exp.Select) -> Iterator[Part]:
+    joins = query.args.get("joins") or ()
+    clause = query.args.get("from_")
+    for source in ((clause.this,) if clause else ()) + tuple(join.this for join in joins):
+        if isinstance(source, exp.Table):
+            yield Part("table", exp.to_table(source.name))
+    for join in joins:
+        if join.side:
+            yield Part("shape", exp.Var(this=f"{join.side} JOIN {join.this.name}"))
+        if condition := join.args.get("on"):
+            yield from _conditions(condition)
+
+
+def _conditions(condition: exp.Expression) -> Iterator[Part]:
+    """What must hold together; `BETWEEN` is its two bounds."""
+    tree = bare(condition)
+    if isinstance(tree, exp.And):
+        yield from _conditions(tree.left)
+        yield from _conditions(tree.right)
+    elif isinstance(tree, exp.Between):
+        for kind, bound in ((exp.GTE, tree.args["low"]), (exp.LTE, tree.args["high"])):
+            yield Part("filter", _alone(kind(this=tree.this.copy(), expression=bound)))
+    elif isinstance(tree, exp.EQ) and all(isinstance(side, exp.Column) for side in (tree.left, tree.right)):
+        sides = sorted((tree.left, tree.right), key=lambda side: str(column_name(side)))
+        yield Part("join", exp.EQ(this=sides[0].copy(), expression=sides[1].copy()))
+    else:
+        yield Part("filter", _one_way(_alone(tree)))
+
+
+def _one_way(tree: exp.Expression) -> exp.Expression:
+    """`IN` of one value is `=`, and a literal stands to the right of what it is compared with."""
+    if isinstance(tree, exp.In) and len(tree.expressions) == 1:
+        return exp.EQ(this=tree.this, expression=tree.expressions[0])
+    if isinstance(tree, _COMPARED) and isinstance(tree.left, exp.Literal) and not isinstance(tree.right, exp.Literal):
+        turned = {exp.GT: exp.LT, exp.LT: exp.GT, exp.GTE: exp.LTE, exp.LTE: exp.GTE}
+        return turned.get(type(tree), type(tree))(this=tree.right, expression=tree.left)
+    return tree
+
+
+def _alone(tree: exp.Expression) -> exp.Expression:
+    """A copy with placeholders for its subqueries."""
+    return bare(tree.copy()).transform(lambda node: _SUBQUERY.copy() if isinstance(node, exp.Query) else node)
+
+
+def _named(tree: exp.Expression, outputs: Mapping[str, exp.Expression]) -> exp.Expression:
+    """With what an alias of the output stands for in its place."""
+
+    def meant(node: exp.Expression) -> exp.Expression:
+        known = outputs.get(node.name) if isinstance(node, exp.Column) and not node.table else None
+        return _alone(known) if known is not None else node
+
+    return tree.transform(meant)
