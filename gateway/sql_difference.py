@@ -202,14 +202,17 @@ class _Comparison:
         columns = dict.fromkeys(column_name(column) for tree in trees for column in tree.find_all(exp.Column))
         return Difference(
             kind,
-            wrong.sql(self._dialect) if wrong is not None else "",
-            right.sql(self._dialect) if right is not None else "",
+            self._sql(wrong) if wrong is not None else "",
+            self._sql(right) if right is not None else "",
             tuple(columns),
             tuple(dict.fromkeys(column.rpartition(".")[0] for column in columns)),
             tuple(sorted(literals(trees[0]))),
             tuple(sorted(literals(wrong) - literals(trees[0]))) if wrong is not None else (),
-            tuple(join.tree.sql(self._dialect) for join in joins),
+            tuple(self._sql(join.tree) for join in joins),
         )
+
+    def _sql(self, tree: exp.Expression) -> str:
+        return tree.sql(self._dialect, comments=False)
 
 
 def _without_sum(tree: exp.Expression) -> exp.Expression:
@@ -237,7 +240,7 @@ def _only_in(parts: Iterable[Part], others: Iterable[Part]) -> list[Part]:
 
 
 def _key(part: Part) -> tuple[str, str]:
-    return part.kind, part.tree.sql(normalize=True)
+    return part.kind, part.tree.sql(comments=False)
 
 
 def _of_kind(parts: Iterable[Part], kind: str) -> list[Part]:

@@ -37,16 +37,16 @@ class Part:
 
 
 def parts_of(sql: str, dialect: str, tables: Tables) -> list[Part] | None:
-    """`None` where the statement is no query or cannot be resolved against `tables`."""
-    schema: dict[str, object] = {table: dict.fromkeys(columns, "TEXT") for table, columns in tables.items()}
+    """`None` where the statement is no query or cannot be resolved against `tables`. Case never matters in names."""
+    schema: dict[str, object] = {
+        table.lower(): dict.fromkeys((column.lower() for column in columns), "TEXT")
+        for table, columns in tables.items()
+    }
     try:
-        tree = qualify(
-            sqlglot.parse_one(sql, dialect=dialect),
-            dialect=dialect,
-            schema=schema,
-            expand_stars=False,
-            quote_identifiers=False,
-        )
+        tree = sqlglot.parse_one(sql, dialect=dialect)
+        for name in tree.find_all(exp.Identifier):
+            name.replace(exp.to_identifier(name.name.lower(), quoted=False))
+        tree = qualify(tree, dialect=dialect, schema=schema, expand_stars=False, quote_identifiers=False)
         scopes = list(traverse_scope(tree))
     except (SqlglotError, RecursionError):
         return None
