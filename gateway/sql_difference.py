@@ -7,15 +7,28 @@ that nothing stands for) explains nothing, and then there is no difference to le
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from sqlglot import exp
 
 from gateway.sql_alignment import Change, ChangeKind, changes, literals
-from gateway.sql_parts import Part, Tables, bare, column_name, parts_of
+from gateway.sql_parts import (
+    Part,
+    Tables,
+    bare,
+    column_name,
+    columns_of,
+    joined,
+    of_kind,
+    only_in,
+    parts_of,
+    tables_in,
+    tables_of,
+    with_column,
+    with_table,
+)
 
 DifferenceKind = Literal[
     "column",
@@ -76,7 +89,7 @@ class _Comparison:
     def explained(self) -> tuple[Difference, ...]:
         self._other_table()
         certain = self._other_column()
-        self._wrong, self._right = _only_in(self._wrong, self._right), _only_in(self._right, self._wrong)
+        self._wrong, self._right = only_in(self._wrong, self._right), only_in(self._right, self._wrong)
         whole = all(step() for step in (self._changed_parts, self._joins, self._filters, self._tables))
         if whole and not self._wrong and not self._right:
             return tuple(dict.fromkeys(self._found))
@@ -86,19 +99,19 @@ class _Comparison:
 
     def _other_table(self) -> None:
         """One table stands where another one should. All that was read of it is then read of the other."""
-        here, there = _tables_of(self._wrong), _tables_of(self._right)
+        here, there = tables_of(self._wrong), tables_of(self._right)
         left, instead = here - there, there - here
         if left.total() != 1 or instead.total() != 1 or len(here) != len(there):
             return
         (wrong,), (right,) = left, instead
-        moved = [_with_table(part, wrong, right) for part in self._wrong]
+        moved = [with_table(part, wrong, right) for part in self._wrong]
         if all(column in self._known for part in moved for column in part.columns if column.startswith(f"{right}.")):
             self._wrong = moved
             self._found.append(Difference("table", wrong, right, (), (right, wrong)))
 
     def _other_column(self) -> Difference | None:
         """Both read the same columns, but for one each of the same table. A key that only joins is another matter."""
-        here, there = _columns_of(self._wrong), _columns_of(self._right)
+        here, there = columns_of(self._wrong), columns_of(self._right)
         left, instead = here - there, there - here
         if len(left) != 1 or len(instead) != 1 or not (left | instead) <= self._known:
             return None
@@ -108,7 +121,7 @@ class _Comparison:
             return None
         difference = _column(wrong, right)
         self._found.append(difference)
-        self._wrong = [_with_column(part, wrong, right) for part in self._wrong]
+        self._wrong = [with_column(part, wrong, right) for part in self._wrong]
         return difference
 
     # ── part by part ─────────────────────────────────────────────────────────────────────────────────────────
@@ -116,8 +129,8 @@ class _Comparison:
     def _changed_parts(self) -> bool:
         """Pair what is left on both sides by what changes least; the pairs are explained by their changes."""
         for kind in ("filter", "output", "group", "order"):
-            for part in _of_kind(self._wrong, kind):
-                turned = [(self._turns(part, other), other) for other in _of_kind(self._right, kind)]
+            for part in of_kind(self._wrong, kind):
+                turned = [(self._turns(part, other), other) for other in of_kind(self._right, kind)]
                 pairs = [(found, other) for found, other in turned if found is not None]
                 if pairs:
                     found, other = min(pairs, key=lambda pair: len(pair[0]))
@@ -144,31 +157,31 @@ class _Comparison:
 
     def _joins(self) -> bool:
         """Tables that are joined by other keys, or that nothing joined."""
-        for part in _of_kind(self._wrong, "join"):
-            near = [other for other in _of_kind(self._right, "join") if _joined(other) == _joined(part)]
+        for part in of_kind(self._wrong, "join"):
+            near = [other for other in of_kind(self._right, "join") if joined(other) == joined(part)]
             if not near or not part.columns | near[0].columns <= self._known:
                 return False
             self._found.append(self._difference("join", part.tree, near[0].tree))
             self._wrong.remove(part)
             self._right.remove(near[0])
-        new = set(_tables_of(self._right))
-        for part in _of_kind(self._right, "join"):
-            if not _joined(part) & new:
+        new = set(tables_of(self._right))
+        for part in of_kind(self._right, "join"):
+            if not joined(part) & new:
                 self._found.append(self._difference("missing_join", None, part.tree))
                 self._right.remove(part)
         return True
 
     def _filters(self) -> bool:
-        for part in _of_kind(self._wrong, "filter"):
+        for part in of_kind(self._wrong, "filter"):
             if not self._is_about_columns(part):
                 return False
             self._found.append(self._difference("extra_filter", part.tree, None))
             self._wrong.remove(part)
-        for part in _of_kind(self._right, "filter"):
+        for part in of_kind(self._right, "filter"):
             if not self._is_about_columns(part):
                 return False
-            new = set(_tables_of(self._right)) & _tables_in(part.columns)
-            joins = [join for join in _of_kind(self._right, "join") if _joined(join) & new]
+            new = set(tables_of(self._right)) & tables_in(part.columns)
+            joins = [join for join in of_kind(self._right, "join") if joined(join) & new]
             self._found.append(self._difference("missing_filter", None, part.tree, joins))
             self._right.remove(part)
         return True
@@ -176,15 +189,15 @@ class _Comparison:
     def _tables(self) -> bool:
         """A table that came in, and its join, are explained by what is wanted of it."""
         wanted = {table for difference in self._found for table in difference.tables}
-        joins = _of_kind(self._right, "join")
+        joins = of_kind(self._right, "join")
         # A table that only leads to a wanted one is wanted as well.
         for _ in joins:
-            wanted |= {table for join in joins if len(_joined(join) & wanted) for table in _joined(join)}
+            wanted |= {table for join in joins if len(joined(join) & wanted) for table in joined(join)}
         self._right = [
             part
             for part in self._right
             if not (part.kind == "table" and part.tree.name in wanted)
-            and not (part.kind == "join" and _joined(part) <= wanted)
+            and not (part.kind == "join" and joined(part) <= wanted)
         ]
         return True
 
@@ -227,61 +240,5 @@ def _column(wrong: str, right: str) -> Difference:
     return Difference("date" if dates else "column", wrong, right, (right, wrong), tuple(tables))
 
 
-def _only_in(parts: Iterable[Part], others: Iterable[Part]) -> list[Part]:
-    """The parts that the others lack, as often as they lack them."""
-    lacking = Counter(map(_key, others))
-    kept: list[Part] = []
-    for part in parts:
-        if lacking[_key(part)]:
-            lacking[_key(part)] -= 1
-        else:
-            kept.append(part)
-    return kept
-
-
-def _key(part: Part) -> tuple[str, str]:
-    return part.kind, part.tree.sql(comments=False)
-
-
-def _of_kind(parts: Iterable[Part], kind: str) -> list[Part]:
-    return [part for part in parts if part.kind == kind]
-
-
-def _tables_of(parts: Iterable[Part]) -> Counter[str]:
-    return Counter(part.tree.name for part in parts if part.kind == "table")
-
-
-def _columns_of(parts: Iterable[Part]) -> frozenset[str]:
-    return frozenset(column for part in parts for column in part.columns)
-
-
-def _tables_in(columns: Collection[str]) -> set[str]:
-    return {column.rpartition(".")[0] for column in columns}
-
-
-def _joined(join: Part) -> frozenset[str]:
-    return frozenset(_tables_in(join.columns))
-
-
 def _all_changed(part: Part, other: Part) -> bool:
     return not part.columns & other.columns and literals(part.tree) != literals(other.tree)
-
-
-def _with_table(part: Part, wrong: str, right: str) -> Part:
-    def moved(node: exp.Expression) -> exp.Expression:
-        if isinstance(node, exp.Table) and node.name == wrong:
-            return exp.to_table(right)
-        if isinstance(node, exp.Column) and node.table == wrong:
-            return exp.column(node.name, table=right)
-        return node
-
-    return Part(part.kind, part.tree.copy().transform(moved))
-
-
-def _with_column(part: Part, wrong: str, right: str) -> Part:
-    table, _, column = right.partition(".")
-
-    def moved(node: exp.Expression) -> exp.Expression:
-        return exp.column(column, table=table) if isinstance(node, exp.Column) and column_name(node) == wrong else node
-
-    return Part(part.kind, part.tree.copy().transform(moved))

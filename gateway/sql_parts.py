@@ -6,7 +6,8 @@ own and leave a placeholder where they stood, so that no part holds another.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,6 +66,67 @@ def bare(tree: exp.Expression) -> exp.Expression:
     while isinstance(tree, (exp.Paren, exp.Alias)):
         tree = tree.this
     return tree
+
+
+def only_in(parts: Iterable[Part], others: Iterable[Part]) -> list[Part]:
+    """The parts that the others lack, as often as they lack them."""
+    lacking = Counter(map(_key, others))
+    kept: list[Part] = []
+    for part in parts:
+        if lacking[_key(part)]:
+            lacking[_key(part)] -= 1
+        else:
+            kept.append(part)
+    return kept
+
+
+def _key(part: Part) -> tuple[str, str]:
+    return part.kind, part.tree.sql(comments=False)
+
+
+def of_kind(parts: Iterable[Part], kind: PartKind) -> list[Part]:
+    return [part for part in parts if part.kind == kind]
+
+
+def tables_of(parts: Iterable[Part]) -> Counter[str]:
+    """The tables that the parts are read from, as often as they are."""
+    return Counter(part.tree.name for part in parts if part.kind == "table")
+
+
+def columns_of(parts: Iterable[Part]) -> frozenset[str]:
+    return frozenset(column for part in parts for column in part.columns)
+
+
+def tables_in(columns: Collection[str]) -> set[str]:
+    return {column.rpartition(".")[0] for column in columns}
+
+
+def joined(join: Part) -> frozenset[str]:
+    """The tables that a join is between."""
+    return frozenset(tables_in(join.columns))
+
+
+def with_table(part: Part, wrong: str, right: str) -> Part:
+    """The part, had it been written of another table."""
+
+    def moved(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.Table) and node.name == wrong:
+            return exp.to_table(right)
+        if isinstance(node, exp.Column) and node.table == wrong:
+            return exp.column(node.name, table=right)
+        return node
+
+    return Part(part.kind, part.tree.copy().transform(moved))
+
+
+def with_column(part: Part, wrong: str, right: str) -> Part:
+    """The part, had it been written with another column."""
+    table, _, column = right.partition(".")
+
+    def moved(node: exp.Expression) -> exp.Expression:
+        return exp.column(column, table=table) if isinstance(node, exp.Column) and column_name(node) == wrong else node
+
+    return Part(part.kind, part.tree.copy().transform(moved))
 
 
 def _resolve(scopes: list[Scope], tables: Tables) -> None:
