@@ -16,6 +16,7 @@ from sqlglot import exp
 from gateway.sql_alignment import Change, ChangeKind, changes, literals
 from gateway.sql_parts import (
     Part,
+    PartKind,
     Tables,
     bare,
     column_name,
@@ -29,6 +30,7 @@ from gateway.sql_parts import (
     with_column,
     with_table,
 )
+from kb.sql_reads import MAX_LETTERS
 
 DifferenceKind = Literal[
     "column",
@@ -44,6 +46,7 @@ DifferenceKind = Literal[
     "aggregate",
 ]
 
+_PAIRED: tuple[PartKind, ...] = ("filter", "output", "group", "order")
 _KEEP_UNITS = (exp.Sum, exp.Avg, exp.Min, exp.Max)
 _DATE = re.compile(r"(?:^|_)(?:at|on|day|date|time|datetime|timestamp)$|date|timestamp", re.IGNORECASE)
 
@@ -71,10 +74,15 @@ def differences(wrong: str, right: str, dialect: str, tables: Tables) -> tuple[D
 
     One is found whatever else differs: another column of one table, where the two read the same columns but for it.
     """
+    if max(len(wrong), len(right)) > MAX_LETTERS:
+        return ()
     left, instead = parts_of(wrong, dialect, tables), parts_of(right, dialect, tables)
     if left is None or instead is None:
         return ()
-    return _Comparison(left, instead, dialect, tables).explained()
+    try:
+        return _Comparison(left, instead, dialect, tables).explained()
+    except RecursionError:
+        return ()
 
 
 class _Comparison:
@@ -82,6 +90,7 @@ class _Comparison:
 
     def __init__(self, wrong: list[Part], right: list[Part], dialect: str, tables: Tables) -> None:
         self._dialect = dialect
+        self._tables_known = frozenset(tables)
         self._known = {f"{table}.{column}" for table, columns in tables.items() for column in columns}
         self._wrong, self._right = wrong, right
         self._found: list[Difference] = []
@@ -104,6 +113,8 @@ class _Comparison:
         if left.total() != 1 or instead.total() != 1 or len(here) != len(there):
             return
         (wrong,), (right,) = left, instead
+        if not {wrong, right} <= self._tables_known:
+            return
         moved = [with_table(part, wrong, right) for part in self._wrong]
         if all(column in self._known for part in moved for column in part.columns if column.startswith(f"{right}.")):
             self._wrong = moved
@@ -128,7 +139,7 @@ class _Comparison:
 
     def _changed_parts(self) -> bool:
         """Pair what is left on both sides by what changes least; the pairs are explained by their changes."""
-        for kind in ("filter", "output", "group", "order"):
+        for kind in _PAIRED:
             for part in of_kind(self._wrong, kind):
                 turned = [(self._turns(part, other), other) for other in of_kind(self._right, kind)]
                 pairs = [(found, other) for found, other in turned if found is not None]
