@@ -157,16 +157,15 @@ class Capture:
         proposal, lesson = self._teaching.lesson(proposal, taught, head)
         if lesson.duplicate_of:
             return self._already_there(proposal, taught.assistant, lesson.duplicate_of)
-        proposal = self._teaching.commit(proposal, taught, lesson, head)
-        assert proposal.commit is not None, "it was just made"
+        proposal, commit = self._teaching.commit(proposal, taught, lesson, head)
         self._before_step("replay")
-        report = self._replay(self.core, taught.assistant, head.commit.id, proposal.commit)
+        report = self._replay(self.core, taught.assistant, head.commit.id, commit)
         proposal = replace(proposal, report=report.to_dict()).with_step("replay", "ok", _verdict(report))
         why = self._why_wait(taught.assistant, lesson, report)
         if why:
             return self._ended(proposal, "waiting", why)
         self._before_step("land")
-        base.fast_forward(branch, proposal.commit, expected=head.commit.id)
+        base.fast_forward(branch, commit, expected=head.commit.id)
         self._before_step("record")
         return self._ended(proposal.with_step("land", "ok", "automatic"), "landed", "its replay is clean")
 

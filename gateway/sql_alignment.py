@@ -26,11 +26,11 @@ class Change:
     """
 
     kind: ChangeKind
-    wrong: exp.Expression
-    right: exp.Expression
+    wrong: exp.Expr
+    right: exp.Expr
 
 
-def changes(wrong: exp.Expression, right: exp.Expression) -> list[Change] | None:
+def changes(wrong: exp.Expr, right: exp.Expr) -> list[Change] | None:
     """`None` where the two differ by anything else. How a result is rounded is no difference."""
     wrong, right = _unrounded(wrong), _unrounded(right)
     if wrong == right:
@@ -46,19 +46,19 @@ def changes(wrong: exp.Expression, right: exp.Expression) -> list[Change] | None
     return _same_build(wrong, right)
 
 
-def literals(tree: exp.Expression) -> frozenset[str]:
+def literals(tree: exp.Expr) -> frozenset[str]:
     """The literals in an expression, as text."""
     return frozenset(str(literal.this) for literal in tree.find_all(exp.Literal))
 
 
-def _unrounded(tree: exp.Expression) -> exp.Expression:
+def _unrounded(tree: exp.Expr) -> exp.Expr:
     tree = bare(tree)
     while isinstance(tree, exp.Round):
         tree = bare(tree.this)
     return tree
 
 
-def _values(wrong: exp.Expression, right: exp.Expression) -> list[Change] | None:
+def _values(wrong: exp.Expr, right: exp.Expr) -> list[Change] | None:
     """A column compared with other values, by `=` or `IN`; `IN` may become `=`."""
     left, instead = _compared(wrong), _compared(right)
     if left is None or instead is None or isinstance(wrong, exp.NEQ) != isinstance(right, exp.NEQ):
@@ -69,7 +69,7 @@ def _values(wrong: exp.Expression, right: exp.Expression) -> list[Change] | None
     return inner if left[1] == instead[1] else [*inner, Change("literal", wrong, right)]
 
 
-def _compared(tree: exp.Expression) -> tuple[exp.Expression, frozenset[str]] | None:
+def _compared(tree: exp.Expr) -> tuple[exp.Expr, frozenset[str]] | None:
     """What is compared by equality, and with which literals."""
     values = [tree.expression] if isinstance(tree, (exp.EQ, exp.NEQ)) else []
     if isinstance(tree, exp.In) and not tree.args.get("query"):
@@ -79,7 +79,7 @@ def _compared(tree: exp.Expression) -> tuple[exp.Expression, frozenset[str]] | N
     return tree.this, frozenset(value.sql() for value in values)
 
 
-def _unit(wrong: exp.Expression, right: exp.Expression) -> list[Change] | None:
+def _unit(wrong: exp.Expr, right: exp.Expr) -> list[Change] | None:
     """Divided or multiplied by a number on one side only, or by another number."""
     (left, before), (instead, after) = _scaled(wrong), _scaled(right)
     if before == after:
@@ -88,7 +88,7 @@ def _unit(wrong: exp.Expression, right: exp.Expression) -> list[Change] | None:
     return None if inner is None else [*inner, Change("unit", wrong, right)]
 
 
-def _scaled(tree: exp.Expression) -> tuple[exp.Expression, str]:
+def _scaled(tree: exp.Expr) -> tuple[exp.Expr, str]:
     """What is divided or multiplied by a number, and by which; the whole and nothing where it is not."""
     if isinstance(tree, (exp.Div, exp.Mul)):
         sides = bare(tree.left), bare(tree.right)
@@ -99,7 +99,7 @@ def _scaled(tree: exp.Expression) -> tuple[exp.Expression, str]:
     return tree, ""
 
 
-def _aggregate(wrong: exp.Expression, right: exp.Expression) -> list[Change] | None:
+def _aggregate(wrong: exp.Expr, right: exp.Expr) -> list[Change] | None:
     """Another function over the same, or of distinct values where it was of all; `COUNT(*)` counts anything's rows."""
     if not isinstance(wrong, exp.AggFunc) or not isinstance(right, exp.AggFunc):
         return None
@@ -116,14 +116,14 @@ def _aggregate(wrong: exp.Expression, right: exp.Expression) -> list[Change] | N
     return None if inner is None else [*inner, Change("aggregate", wrong, right)]
 
 
-def _argument(call: exp.AggFunc) -> exp.Expression | None:
+def _argument(call: exp.AggFunc) -> exp.Expr | None:
     argument = call.this
     if isinstance(argument, exp.Distinct):
         argument = argument.expressions[0] if len(argument.expressions) == 1 else None
-    return argument if isinstance(argument, exp.Expression) else None
+    return argument if isinstance(argument, exp.Expr) else None
 
 
-def _same_build(wrong: exp.Expression, right: exp.Expression) -> list[Change] | None:
+def _same_build(wrong: exp.Expr, right: exp.Expr) -> list[Change] | None:
     if type(wrong) is not type(right) or isinstance(wrong, (exp.Identifier, exp.Table, exp.Var)):
         return None
     left, instead = list(_children(wrong)), list(_children(right))
@@ -138,13 +138,13 @@ def _same_build(wrong: exp.Expression, right: exp.Expression) -> list[Change] | 
     return found
 
 
-def _children(tree: exp.Expression) -> Iterator[tuple[str, exp.Expression]]:
+def _children(tree: exp.Expr) -> Iterator[tuple[str, exp.Expr]]:
     for key, value in tree.args.items():
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, exp.Expression):
+            if isinstance(child, exp.Expr):
                 yield key, child
 
 
-def _plain(tree: exp.Expression) -> dict[str, object]:
+def _plain(tree: exp.Expr) -> dict[str, object]:
     """What is no expression, such as whether an order is descending."""
-    return {key: value for key, value in tree.args.items() if value and not isinstance(value, (exp.Expression, list))}
+    return {key: value for key, value in tree.args.items() if value and not isinstance(value, (exp.Expr, list))}

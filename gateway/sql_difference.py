@@ -218,8 +218,8 @@ class _Comparison:
     def _difference(
         self,
         kind: ChangeKind | DifferenceKind,
-        wrong: exp.Expression | None,
-        right: exp.Expression | None,
+        wrong: exp.Expr | None,
+        right: exp.Expr | None,
         joins: Sequence[Part] = (),
     ) -> Difference:
         trees = [tree for tree in (right, wrong, *(join.tree for join in joins)) if tree is not None]
@@ -235,11 +235,11 @@ class _Comparison:
             tuple(self._sql(join.tree) for join in joins),
         )
 
-    def _sql(self, tree: exp.Expression) -> str:
+    def _sql(self, tree: exp.Expr) -> str:
         return tree.sql(self._dialect, comments=False)
 
 
-def _without_sum(tree: exp.Expression) -> exp.Expression:
+def _without_sum(tree: exp.Expr) -> exp.Expr:
     """The unit of a sum is that of what is summed up."""
     return tree.transform(lambda node: bare(node.this) if isinstance(node, _KEEP_UNITS) else node)
 

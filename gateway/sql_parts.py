@@ -30,7 +30,7 @@ class Part:
     """`shape` is what must simply be the same: kinds of joins, limits, DISTINCT, UNION."""
 
     kind: PartKind
-    tree: exp.Expression
+    tree: exp.Expr
 
     @property
     def columns(self) -> frozenset[str]:
@@ -61,7 +61,7 @@ def column_name(column: exp.Column) -> str:
     return f"{column.table}.{column.name}" if column.table else column.name
 
 
-def bare(tree: exp.Expression) -> exp.Expression:
+def bare(tree: exp.Expr) -> exp.Expr:
     """Without parentheses and alias around it."""
     while isinstance(tree, (exp.Paren, exp.Alias)):
         tree = tree.this
@@ -109,7 +109,7 @@ def joined(join: Part) -> frozenset[str]:
 def with_table(part: Part, wrong: str, right: str) -> Part:
     """The part, had it been written of another table."""
 
-    def moved(node: exp.Expression) -> exp.Expression:
+    def moved(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Table) and node.name == wrong:
             return exp.to_table(right)
         if isinstance(node, exp.Column) and node.table == wrong:
@@ -123,7 +123,7 @@ def with_column(part: Part, wrong: str, right: str) -> Part:
     """The part, had it been written with another column."""
     table, _, column = right.partition(".")
 
-    def moved(node: exp.Expression) -> exp.Expression:
+    def moved(node: exp.Expr) -> exp.Expr:
         return exp.column(column, table=table) if isinstance(node, exp.Column) and column_name(node) == wrong else node
 
     return Part(part.kind, part.tree.copy().transform(moved))
@@ -150,7 +150,7 @@ def _resolve(scopes: list[Scope], tables: Tables) -> None:
                 source.set("this", exp.to_identifier(by_lower[source.name.lower()]))
 
 
-def _parts(query: exp.Expression) -> Iterator[Part]:
+def _parts(query: exp.Expr) -> Iterator[Part]:
     if not isinstance(query, exp.Select):
         yield Part("shape", exp.Var(this=type(query).__name__))
         return
@@ -179,7 +179,7 @@ def _sources(query: exp.Select) -> Iterator[Part]:
             yield from _conditions(condition)
 
 
-def _conditions(condition: exp.Expression) -> Iterator[Part]:
+def _conditions(condition: exp.Expr) -> Iterator[Part]:
     """What must hold together; `BETWEEN` is its two bounds."""
     tree = bare(condition)
     if isinstance(tree, exp.And):
@@ -188,14 +188,14 @@ def _conditions(condition: exp.Expression) -> Iterator[Part]:
     elif isinstance(tree, exp.Between):
         for kind, bound in ((exp.GTE, tree.args["low"]), (exp.LTE, tree.args["high"])):
             yield Part("filter", _alone(kind(this=tree.this.copy(), expression=bound)))
-    elif isinstance(tree, exp.EQ) and all(isinstance(side, exp.Column) for side in (tree.left, tree.right)):
-        sides = sorted((tree.left, tree.right), key=lambda side: str(column_name(side)))
+    elif isinstance(tree, exp.EQ) and isinstance(tree.left, exp.Column) and isinstance(tree.right, exp.Column):
+        sides = sorted((tree.left, tree.right), key=column_name)
         yield Part("join", exp.EQ(this=sides[0].copy(), expression=sides[1].copy()))
     else:
         yield Part("filter", _one_way(_alone(tree)))
 
 
-def _one_way(tree: exp.Expression) -> exp.Expression:
+def _one_way(tree: exp.Expr) -> exp.Expr:
     """`IN` of one value is `=`, and a literal stands to the right of what it is compared with."""
     if isinstance(tree, exp.In) and len(tree.expressions) == 1:
         return exp.EQ(this=tree.this, expression=tree.expressions[0])
@@ -205,15 +205,15 @@ def _one_way(tree: exp.Expression) -> exp.Expression:
     return tree
 
 
-def _alone(tree: exp.Expression) -> exp.Expression:
+def _alone(tree: exp.Expr) -> exp.Expr:
     """A copy with placeholders for its subqueries."""
     return bare(tree.copy()).transform(lambda node: _SUBQUERY.copy() if isinstance(node, exp.Query) else node)
 
 
-def _named(tree: exp.Expression, outputs: Mapping[str, exp.Expression]) -> exp.Expression:
+def _named(tree: exp.Expr, outputs: Mapping[str, exp.Expr]) -> exp.Expr:
     """With what an alias of the output stands for in its place."""
 
-    def meant(node: exp.Expression) -> exp.Expression:
+    def meant(node: exp.Expr) -> exp.Expr:
         known = outputs.get(node.name) if isinstance(node, exp.Column) and not node.table else None
         return _alone(known) if known is not None else node
 

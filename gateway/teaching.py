@@ -61,8 +61,8 @@ class Teaching:
         proposal = proposal.with_step("prove", "ok" if proof.proved else "skipped", detail)
         return proposal, replace(lesson, gotchas=proof.proved)
 
-    def commit(self, proposal: Proposal, taught: Taught, lesson: Lesson, head: Snapshot) -> Proposal:
-        """The proposal's commit on top of the head, on its own branch."""
+    def commit(self, proposal: Proposal, taught: Taught, lesson: Lesson, head: Snapshot) -> tuple[Proposal, str]:
+        """The proposal's commit on top of the head, on its own branch; its id beside the proposal."""
         self._before_step("commit")
         base = taught.assistant.base
         base.reset_branch(proposal.branch, head.commit.id)
@@ -73,7 +73,8 @@ class Teaching:
             branch=proposal.branch,
             evidence={"request": proposal.request_id, "proposal": proposal.id, "assistant": taught.assistant.name},
         )
-        return replace(proposal, commit=commit.id).with_step("commit", "ok", f"{commit.short_id} on {proposal.branch}")
+        proposal = replace(proposal, commit=commit.id)
+        return proposal.with_step("commit", "ok", f"{commit.short_id} on {proposal.branch}"), commit.id
 
     def _compared(self, taught: Taught, head: Snapshot) -> Lesson:
         def same_result(old: str, new: str) -> bool:
