@@ -100,7 +100,7 @@ def test_of_several_draws_all_must_be_right_or_most_be_wrong(
 
 @pytest.mark.parametrize(
     ("error", "outcome"),
-    [(EngineUnreachable("main", "http://127.0.0.1:1"), "away"), (ContextTooLong("main", "too long"), "wrong")],
+    [(EngineUnreachable("main", "http://127.0.0.1:1"), "away"), (ContextTooLong("main", 400, "8192 tokens"), "wrong")],
 )
 def test_an_engine_that_is_away_may_be_asked_again_later(shop: Shop, error: Exception, outcome: str) -> None:
     shop.engine.enqueue(error)
