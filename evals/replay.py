@@ -18,10 +18,12 @@ from evals.run import prepare_case
 from evals.scoring import CaseJudge, Tally
 from evals.success_cases import success_cases
 from evals.suite import load_suite
+from evals.trial import same_result, try_at
 from evals.verdict import cannot_be_decided, case_verdict, replay_verdict
 from gateway.answering import Prepared
 from gateway.core import Assistant, Core
-from gateway.replay import CaseOutcome, CaseReplay, ReplayReport
+from gateway.replay import CaseOutcome, CaseReplay, Judged, ReplayReport
+from gateway.traces import Trace
 
 OnReplay = Callable[[CaseReplay], None]
 UNCHANGED = "the prompt is the same at both commits"
@@ -49,6 +51,12 @@ class SuiteReplay:
         return compare(
             core, assistant, cases, base=base, head=head, repeats=repeats, recent_requests=self.recent_requests
         )
+
+    def same_result(self, assistant: Assistant, answer: str, accepted: str) -> Judged:
+        return same_result(assistant, answer, accepted)
+
+    def try_at(self, core: Core, assistant: Assistant, trace: Trace, accepted: str, commit: str) -> Judged:
+        return try_at(core, assistant, trace, accepted, commit)
 
 
 def compare(

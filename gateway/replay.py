@@ -1,4 +1,4 @@
-"""What a proposal's replay reports, and the contract of what makes one.
+"""What a proposal's replay and the judging of single answers report, and the contract of what makes them.
 
 `evals` implements `Replay`; it is handed to `create_app`, so that the gateway needs no import of it.
 """
@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from gateway.core import Assistant, Core
+from gateway.traces import Trace
 
 CaseVerdict = Literal["better", "same", "worse", "flaky", "undecided"]
 ReplayVerdict = Literal["clean", "regression", "undecided"]
 Unit = Literal["tokens", "characters"]
+Rightness = Literal["right", "wrong", "undecided", "away"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +108,28 @@ class ReplayReport:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Whether answers give the result that they should. `right` are all of them, `wrong` most of them; `undecided`
+    also where they waver. `away` is something outside, so that it may be asked again later.
+    """
+
+    outcome: Rightness
+    detail: str = ""
+    engine_calls: int = 0
+
+
 class Replay(Protocol):
     def __call__(self, core: Core, assistant: Assistant, base: str, head: str) -> ReplayReport:
         """Replay the assistant's suite and every confirmed success of `head` at both commits.
 
         Engine errors make a case undecided; they never raise.
+        """
+
+    def same_result(self, assistant: Assistant, answer: str, accepted: str) -> Judged:
+        """Whether both answers' statements give one result on the assistant's datasource now."""
+
+    def try_at(self, core: Core, assistant: Assistant, trace: Trace, accepted: str, commit: str) -> Judged:
+        """Put the conversation of `trace` to the engine at `commit`, as often as the assistant repeats a case, and
+        judge its answers by the result of `accepted`. Nothing that users see is stored.
         """

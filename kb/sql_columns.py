@@ -38,3 +38,15 @@ def normal_sql(sql: str, dialect: str) -> str:
         return sqlglot.parse_one(sql, dialect=dialect).sql(dialect=dialect, normalize=True, comments=False)
     except SQL_FAILURES:
         return " ".join(sql.split())
+
+
+def sql_pattern(sql: str, dialect: str) -> str:
+    """What statements that differ in their literals alone have in common; the statement itself where it cannot be
+    parsed.
+    """
+    try:
+        tree = sqlglot.parse_one(sql, dialect=dialect)
+    except SQL_FAILURES:
+        return " ".join(sql.split())
+    masked = tree.transform(lambda node: exp.Placeholder() if isinstance(node, exp.Literal) else node)
+    return masked.sql(dialect=dialect, normalize=True, comments=False)

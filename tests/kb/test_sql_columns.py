@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlglot
 
-from kb.sql_columns import columns_read, normal_sql
+from kb.sql_columns import columns_read, normal_sql, sql_pattern
 
 TABLES = {"orders": ("id", "buyer_id", "state"), "Customers": ("id", "Country")}
 
@@ -56,3 +56,10 @@ def test_a_statement_that_sqlglot_stumbles_over_is_one_that_cannot_be_read():
     with pytest.raises(TypeError):
         sqlglot.parse_one(stumbles, dialect="mysql").sql(dialect="mysql")
     assert normal_sql(stumbles, "mysql") == normal_sql(f" {stumbles}", "mysql")
+
+
+def test_statements_of_one_pattern_differ_in_their_literals_alone() -> None:
+    first = sql_pattern("select count(*) from orders where State = 'paid' and id > 5", "sqlite")
+    assert first == sql_pattern("SELECT COUNT(*) FROM orders WHERE state = 'new' AND id > 7 -- later", "sqlite")
+    assert first != sql_pattern("SELECT COUNT(*) FROM orders WHERE state = 'paid' AND id < 5", "sqlite")
+    assert sql_pattern("SELECT 1  (", "sqlite") == "SELECT 1 ("
