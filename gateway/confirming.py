@@ -8,9 +8,19 @@ from gateway.proposals import Proposal, Verdict
 
 
 def confirm(
-    core: Core, tenant: str, request_id: str, verdict: Verdict, *, answer: str | None, note: str | None, by: str
+    core: Core,
+    tenant: str,
+    request_id: str,
+    verdict: Verdict,
+    *,
+    answer: str | None,
+    note: str | None,
+    by: str,
+    curates: bool,
 ) -> Proposal | None:
     """Record the verdict durably. `None` where it teaches nothing: a failure without a correction.
+
+    `curates` is whether this person may decide which of two contradicting answers holds.
 
     Raises `RequestNotFound`, `BadRequest`, `VerdictConflict`.
     """
@@ -26,4 +36,4 @@ def confirm(
         )
     if verdict == "success" and given and trace.answer and given != trace.answer.strip():
         raise BadRequest("another answer than the one given is a correction: its verdict is 'failure'", "answer")
-    return core.proposals.confirm(trace, verdict, None if verdict == "success" else given, note, by)
+    return core.proposals.confirm(trace, verdict, None if verdict == "success" else given, note, by, curates=curates)

@@ -26,7 +26,7 @@ SameResult = Callable[[str, str], bool]
 class Lesson:
     """`duplicate_of` is a success that says the same already; `merged` are those that say nearly the same, which the
     new one stands for from now on. `conflicts` are successes of the same question with another answer; `superseded`
-    are those of them that this person rejected, so that they may be retired. `gotchas` are those that were proved.
+    are those of them that a curator rejected, so that they may be retired. `gotchas` are those that were proved.
     """
 
     success: Item
@@ -97,7 +97,6 @@ def learn(
             merged.append(item)
         else:
             conflicts.append(item)
-    rejected = confirmation.verdict == "failure"
     success = Item(
         id=f"success:{_digest(trace.question, answer)}",
         title=_title(trace.question),
@@ -106,7 +105,8 @@ def learn(
         supersedes=tuple(item.id for item in (*conflicts, *merged)),
         provenance=_provenance(trace, confirmation),
     )
-    superseded = tuple(item for item in conflicts if rejected and item.id in _shown(trace))
+    settles = confirmation.verdict == "failure" and confirmation.curates
+    superseded = tuple(item for item in conflicts if settles and item.id in _shown(trace))
     return Lesson(success, duplicate, tuple(conflicts), superseded, tuple(merged))
 
 

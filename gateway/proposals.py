@@ -30,7 +30,10 @@ Outcome = Literal["ok", "skipped", "stopped"]
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A person's verdict on a request; `answer` is the correction of a failure."""
+    """A person's verdict on a request; `answer` is the correction of a failure.
+
+    A person who `curates` may decide between confirmed answers, so that rejecting one of them settles the conflict.
+    """
 
     tenant: str
     request_id: str
@@ -39,6 +42,7 @@ class Confirmation:
     note: str | None
     confirmed_by: str
     created_at: str
+    curates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +90,16 @@ class Proposals:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def confirm(self, trace: Trace, verdict: Verdict, answer: str | None, note: str | None, by: str) -> Proposal | None:
+    def confirm(
+        self, trace: Trace, verdict: Verdict, answer: str | None, note: str | None, by: str, *, curates: bool = False
+    ) -> Proposal | None:
         """Record a verdict and, where there is something to learn, queue its proposal, in one transaction.
 
         Repeating a verdict gives the same proposal. A correction may follow a failure that had none, or one whose
         proposal came to nothing. Raises `VerdictConflict` for another verdict or another correction. `None`: logged,
         nothing to learn.
         """
-        given = Confirmation(trace.tenant, trace.id, verdict, answer, note, by, _now())
+        given = Confirmation(trace.tenant, trace.id, verdict, answer, note, by, _now(), curates)
         with transaction(self._engine) as connection:
             if insert_missing(connection, confirmations, [asdict(given)]) == 1:
                 return self._queue(connection, trace) if _teaches(given) else None

@@ -5,7 +5,7 @@ They share the state database with `kb.tables`; `migrations/` creates them; a te
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
 
 from kb import tables as kb_tables
 
@@ -52,6 +52,7 @@ confirmations = Table(
     Column("note", Text, nullable=True),
     Column("confirmed_by", String(200), nullable=False),
     Column("created_at", String(40), nullable=False),
+    Column("curates", Boolean, nullable=False, server_default=false()),
 )
 
 proposals = Table(

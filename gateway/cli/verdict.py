@@ -42,7 +42,9 @@ def _give(session: Session, request_id: str, verdict: Verdict, answer: str | Non
     try:
         by = user_name()
         try:
-            proposal = give_verdict(core, session.tenant, request_id, verdict, answer=answer, note=note, by=by)
+            proposal = give_verdict(
+                core, session.tenant, request_id, verdict, answer=answer, note=note, by=by, curates=True
+            )
         except BadRequest as exc:
             raise _in_words_of_the_command(exc, request_id) from exc
         if proposal is not None:

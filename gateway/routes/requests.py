@@ -27,7 +27,14 @@ def confirm_request(
     """Say whether the answer was right. What is learned from it waits in the proposal for its replay."""
     caller.require("confirm", "confirming an answer")
     proposal = confirm(
-        gateway.core, caller.tenant, request_id, body.verdict, answer=body.answer, note=body.note, by=caller.name
+        gateway.core,
+        caller.tenant,
+        request_id,
+        body.verdict,
+        answer=body.answer,
+        note=body.note,
+        by=caller.name,
+        curates=caller.may("curate"),
     )
     gateway.metrics.confirmed(caller.tenant, body.verdict)
     gateway.worker.wake()

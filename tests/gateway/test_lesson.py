@@ -47,7 +47,9 @@ def core(open_shop: Callable[..., Core]) -> Core:
     return open_shop()
 
 
-def given(core: Core, answer: str, right: str | None, question: str, shown: tuple[str, ...]) -> tuple[Any, ...]:
+def given(
+    core: Core, answer: str, right: str | None, question: str, shown: tuple[str, ...], *, curates: bool = True
+) -> tuple[Any, ...]:
     """What `learn` and `rules` are given, of an answer that was confirmed, or rejected in favour of `right`."""
     assistant = core.assistant("default", "shop")
     head = assistant.base.snapshot()
@@ -70,7 +72,7 @@ def given(core: Core, answer: str, right: str | None, question: str, shown: tupl
         answer=answer,
     )
     verdict: Verdict = "failure" if right else "success"
-    confirmation = Confirmation("default", "req_a", verdict, right, "why", "ann", "2026-01-02T00:00:00+00:00")
+    confirmation = Confirmation("default", "req_a", verdict, right, "why", "ann", "2026-01-02T00:00:00+00:00", curates)
     return core, assistant, trace, confirmation, head
 
 
@@ -90,8 +92,9 @@ def lesson(
     question: str = QUESTION,
     shown: tuple[str, ...] = (),
     same_result: SameResult = differs,
+    curates: bool = True,
 ) -> Lesson:
-    return learn(*given(core, answer, right, question, shown), same_result)
+    return learn(*given(core, answer, right, question, shown, curates=curates), same_result)
 
 
 def ruled(core: Core, answer: str, right: str | None = None, *, question: str = QUESTION) -> Candidates:
@@ -172,10 +175,15 @@ def test_another_answer_to_the_same_question_is_a_conflict_that_a_person_decides
     assert [(item.id, item.status) for item in learned.changes.put[1:]] == [(KNOWN, "retired")]
 
 
-def test_a_rejection_of_the_shown_answer_settles_its_conflict(core: Core) -> None:
+def test_a_curators_rejection_of_the_shown_answer_settles_its_conflict(core: Core) -> None:
     learned = lesson(core, known_answer(core), OTHER_SQL, question=KNOWN_QUESTION, shown=(KNOWN,))
     assert [item.id for item in learned.superseded] == [KNOWN]
     assert not learned.needs_a_person
+
+
+def test_a_rejection_by_who_may_only_confirm_does_not_settle_a_conflict(core: Core) -> None:
+    given = {"question": KNOWN_QUESTION, "shown": (KNOWN,)}
+    assert lesson(core, known_answer(core), OTHER_SQL, curates=False, **given).needs_a_person
 
 
 def test_a_rejection_that_never_saw_the_other_answer_does_not_settle_it(core: Core) -> None:
