@@ -85,8 +85,9 @@ class ProposalNotFound(NotFound):
 class VerdictConflict(GatewayError):
     def __init__(self, request_id: str, first: str, second: str) -> None:
         self.request_id, self.first, self.second = request_id, first, second
+        now = "another correction" if first == second else second
         super().__init__(
-            f"request '{request_id}' was already given the verdict {first}, which {second} contradicts; "
+            f"request '{request_id}' was already given the verdict {first}, which {now} contradicts; "
             "nothing was changed. Revert the commit that its proposal landed as, or ask again and judge the new answer"
         )
 

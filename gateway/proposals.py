@@ -112,7 +112,8 @@ class Proposals:
                 return self._correct(connection, trace, replace(given, note=note or first.note))
             if first.verdict != verdict or (answer and first.answer != answer):
                 raise VerdictConflict(trace.id, _described(first), _described(given))
-            return known
+            # The same failure without a correction says nothing of a proposal that came to nothing.
+            return None if came_to_nothing and not _teaches(given) else known
 
     def confirmation(self, tenant: str, request_id: str) -> Confirmation | None:
         with self._engine.connect() as connection:
@@ -236,7 +237,7 @@ def _teaches(confirmation: Confirmation) -> bool:
 
 
 def _described(confirmation: Confirmation) -> str:
-    return f"'{confirmation.verdict}'" + (" with its correction" if confirmation.answer else "")
+    return f"'{confirmation.verdict}'" + (" with a correction" if confirmation.answer else "")
 
 
 def _is_of(trace: Trace) -> Any:

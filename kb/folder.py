@@ -32,25 +32,33 @@ class _ItemPath:
         return f"{self.kind}:{self.path.name.removesuffix('.md')}"
 
 
-def export_folder(snapshot: Snapshot, folder: Path) -> int:
-    """Make `folder` hold exactly the snapshot's items; gives their number.
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """How many items were written, and the files of items that the snapshot does not have."""
 
-    The folder is made where it is not there. Files of items that are gone are removed, files that are as they should
-    be are not touched, and files that are no items are left alone. Raises `FolderInvalid` before anything is
-    written where the folder holds other things and no items, or a file in the place of an item that is none.
+    items: int
+    others: tuple[Path, ...]
+
+
+def export_folder(snapshot: Snapshot, folder: Path, *, prune: bool = False) -> Exported:
+    """Write the snapshot's items to `folder`; with `prune`, files of other items are removed.
+
+    The folder is made where it is not there. Files that are as they should be are not touched, and files that are no
+    items are left alone. Raises `FolderInvalid` before anything is written where the folder holds other things and no
+    items, or a file in the place of an item that is none.
     """
     wanted = {Path(item.kind, f"{item.id.partition(':')[2]}.md"): item for item in snapshot.items.values()}
     try:
-        stale = [at.path for at in _exported(folder) if at.path.relative_to(folder) not in wanted]
+        others = tuple(at.path for at in _exported(folder) if at.path.relative_to(folder) not in wanted)
         for relative, item in wanted.items():
             _write(folder / relative, write_item(item).encode())
-        for path in stale:
+        for path in others if prune else ():
             path.unlink()
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()
     except OSError as exc:
         raise _unusable(folder, exc) from exc
-    return len(wanted)
+    return Exported(len(wanted), others)
 
 
 def import_folder(folder: Path) -> list[Item]:

@@ -27,6 +27,9 @@ from kb.store import Store
 KEPT_COMMITS, KEPT_BASES = 16, 64
 """Indexes that a retriever keeps: of so many commits of a base, some forty bytes an item each, and of so many bases."""
 
+_BESIDE = 8
+"""Questions whose likeness to confirmed ones is computed at once; each waits for FAISS, not for Python."""
+
 __all__ = ["Hit", "Limits", "Retrieval", "Retriever", "Weights"]
 
 
@@ -53,7 +56,7 @@ class Retriever:
         self._stored = StoredEmbedder(embedder, store)
         self._weights = weights or Weights()
         self._kept = kept
-        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kvasir-retrieval")
+        self._beside = ThreadPoolExecutor(max_workers=_BESIDE, thread_name_prefix="kvasir-retrieval")
         self._lock = threading.Lock()
         self._indexes: CommitIndexes | None = None
 
@@ -79,7 +82,8 @@ class Retriever:
         hits = within([*_always(index, subjects), *fuse(evidence, self._weights, limits)], limits)
         patterns = like_patterns(likeness.result(), limits)
         hits = referenced(index, hits, patterns)
-        hits += joined(index, hits)
+        # Cut first, so that no gotcha comes for a table that is not shown.
+        hits = within([*hits, *joined(index, hits)], limits)
         hits += gotchas(index, mentions, hits)
         hits += patterns
         return Retrieval(commit, masked, tuple(mentions), tuple(connected(within(hits, limits))))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from sqlalchemy import (
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Engine,
     LargeBinary,
     ScalarSelect,
+    Select,
     cast,
     delete,
     func,
@@ -102,7 +104,7 @@ class SqlStore:
                 .where(
                     columns.base_id == self._base_id(connection, base),
                     columns.object_id >= prefix,
-                    columns.object_id < prefix + "g",
+                    columns.object_id < prefix + "g",  # the letter after the last hexadecimal digit
                 )
                 .order_by(columns.object_id)
                 .limit(FIND_MAX)
@@ -112,17 +114,20 @@ class SqlStore:
     def objects(self, base: BaseId, *, written_after: float | None = None) -> Iterator[StoredObject]:
         columns = tables.objects.c
         with self._engine.connect() as connection:
-            query = select(columns.object_id, func.length(columns.data), columns.written_at)
-            query = query.where(columns.base_id == self._base_id(connection, base))
-            if written_after is not None:
-                query = query.where(columns.written_at > written_after)
-            # Paged by id, so that no cursor stays open while the caller works.
-            after = ""
-            while rows := connection.execute(
-                query.where(columns.object_id > after).order_by(columns.object_id).limit(PAGE)
-            ).all():
-                yield from (StoredObject(*row) for row in rows)
-                after = rows[-1][0]
+            base_id = self._base_id(connection, base)
+        query = select(columns.object_id, func.length(columns.data), columns.written_at)
+        query = query.where(columns.base_id == base_id).order_by(columns.object_id).limit(PAGE)
+        if written_after is not None:
+            query = query.where(columns.written_at > written_after)
+        # Paged by id, so that no transaction stays open while the caller works.
+        after = ""
+        while rows := self._page(query.where(columns.object_id > after)):
+            yield from rows
+            after = rows[-1].id
+
+    def _page(self, query: Select[Any]) -> list[StoredObject]:
+        with self._engine.connect() as connection:
+            return [StoredObject(row[0], row[1], row[2]) for row in connection.execute(query)]
 
     @contextmanager
     def writers_held(self, base: BaseId) -> Iterator[Delete]:
@@ -161,8 +166,8 @@ class SqlStore:
 
     def put_vectors(self, model: str, vectors: Mapping[str, Vector]) -> None:
         rows = [
-            {"model": model, "text_hash": text, "data": vector.astype("<f4").tobytes()}
-            for text, vector in vectors.items()
+            {"model": model, "text_hash": key, "data": vector.astype("<f4").tobytes()}
+            for key, vector in vectors.items()
         ]
         with transaction(self._engine) as connection:
             insert_missing(connection, tables.vectors, rows)

@@ -108,7 +108,9 @@ class Demo:
         for heading in ("case", "before", "after", "verdict"):
             table.add_column(heading)
         for case in report["cases"]:
-            table.add_row(escape(case["id"]), _side(case["base"]), _side(case["head"]), case["verdict"])
+            asked = case["prompt_changed"]
+            sides = (_side(case["base"]), _side(case["head"])) if asked else ("same prompt", "not asked")
+            table.add_row(escape(case["id"]), *sides, case["verdict"])
         console.print(table)
         verdicts = [case["verdict"] for case in report["cases"]]
         _require(report["verdict"] == "clean", f"the replay is not clean: {report['verdict']}")

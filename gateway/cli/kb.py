@@ -121,17 +121,35 @@ def search(session: Session, base_name: str, question: str, revision: str) -> No
 @group.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @base_option
-@click.option("--at", "revision", default=MAIN, show_default=True)
+@click.option("--at", "revision", default=MAIN, show_default=True, help="The commit, branch or tag to write.")
+@click.option("--prune", is_flag=True, help="Remove the files of items that it does not have.")
 @command_options
-def export(session: Session, base_name: str, folder: Path, revision: str) -> None:
-    """Write a commit's items to FOLDER, one Markdown file an item."""
+def export(session: Session, base_name: str, folder: Path, revision: str, prune: bool) -> None:
+    """Write a commit's items to FOLDER, one Markdown file an item. What stands in such a file there is replaced."""
     from kb.folder import export_folder
 
     with session.base(base_name) as base:
         snapshot = base.snapshot(revision)
-    written = export_folder(snapshot, folder)
-    data = {"folder": str(folder), "items": written, "commit": snapshot.commit.id}
-    session.show(data, lambda: click.echo(f"{written} items of {snapshot.commit.short_id} written to {folder}"))
+    written = export_folder(snapshot, folder, prune=prune)
+    others = [str(path) for path in written.others]
+    data = {
+        "folder": str(folder),
+        "items": written.items,
+        "commit": snapshot.commit.id,
+        "removed" if prune else "left": others,
+    }
+
+    def text() -> None:
+        click.echo(f"{_counted(written.items, 'item')} of {snapshot.commit.short_id} written to {folder}")
+        if others:
+            said = "removed" if prune else "left, of items that it does not have (--prune removes them)"
+            click.echo(f"{_counted(len(others), 'file')} {said}: {', '.join(others)}")
+
+    session.show(data, text)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _print_commit(commit: Commit) -> None:

@@ -107,11 +107,17 @@ def _print(session: Session, proposal: Proposal, *, report: bool = False) -> Non
 def _print_report(report: dict[str, Any]) -> None:
     """Its replay, one line a case."""
     rows = [("case", "before", "after", "verdict")]
-    rows += [(case["id"], _side(case["base"]), _side(case["head"]), case["verdict"]) for case in report["cases"]]
+    rows += [(case["id"], *_sides(case), case["verdict"]) for case in report["cases"]]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     click.echo(f"replay of {report['base'][:12]} (before) and {report['head'][:12]} (after): {report['verdict']}")
     for row in rows:
         click.echo("  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _sides(case: dict[str, Any]) -> tuple[str, str]:
+    if not case["prompt_changed"]:
+        return "same prompt", "not asked"
+    return _side(case["base"]), _side(case["head"])
 
 
 def _side(outcome: dict[str, Any] | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from gateway.cli.session import Session, command_options, user_name
@@ -57,6 +59,8 @@ def _give(session: Session, request_id: str, verdict: Verdict, answer: str | Non
     finally:
         core.close()
     session.show(view, lambda: click.echo(f"{view['id'] or request_id}: {view['state']}, {view['detail']}"))
+    if view["state"] == "failed":
+        sys.exit(1)
 
 
 def _in_words_of_the_command(error: BadRequest, request_id: str) -> BadRequest:

@@ -52,10 +52,10 @@ def test_a_question_needs_one_item_of_its_template(data: Path) -> None:
     assert len(rows) == 8
     for name in (EXECUTED, *COMPARED):
         # Of the dev questions, one has a template that nobody confirmed; one asks in the words of another template.
-        assert [rows[f"{name} {kind}"].n for kind in ("success recall@3", "template recall@2")] == [2, 2]
-        assert rows[f"{name} template recall@2"].value == 0.5
-        assert set(rows[f"{name} template recall@2"].baseline) == {"bm25", "dense"}
-    assert f"{EXECUTED}: 5 confirmed questions, 2 whose template is among them" in told
+        assert [rows[f"{name} {kind}"].n for kind in ("success hit@3", "template hit@2")] == [2, 2]
+        assert rows[f"{name} template hit@2"].value == 0.5
+        assert set(rows[f"{name} template hit@2"].baseline) == {"bm25", "dense"}
+    assert f"{EXECUTED}: 5 confirmed questions; 2 to ask whose template is among them" in told
 
 
 def test_a_set_without_its_file_is_told(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_failure_is_logged_and_its_correction_may_follow_once(proposals: Propo
 def test_a_contradicting_verdict_changes_nothing(proposals: Proposals) -> None:
     proposal = queued(proposals, "a")
     before = proposals.confirmation("acme", "req_a")
-    with pytest.raises(VerdictConflict, match="'success', which 'failure' with its correction contradicts"):
+    with pytest.raises(VerdictConflict, match="'success', which 'failure' with a correction contradicts"):
         proposals.confirm(trace("a"), "failure", "SELECT 2", None, "bob")
     assert proposals.confirmation("acme", "req_a") == before
     assert proposals.get("acme", proposal.id) == proposal

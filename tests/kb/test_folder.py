@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kb.errors import FolderInvalid
-from kb.folder import changes_from_folder, export_folder, import_folder
+from kb.folder import Exported, changes_from_folder, export_folder, import_folder
 from kb.item_file import write_item
 from kb.items import Column, Document, Gotcha, Item, Metric, Relationship, Schema
 from kb.knowledge_base import Changes, KnowledgeBase, Snapshot
@@ -47,7 +47,7 @@ RULE = "---\nid: rule:{name}\ntitle: The rule\n---\n\nText.\n"
 def test_importing_an_export_gives_the_items_and_exporting_again_the_bytes(items: list[Item]) -> None:
     with tempfile.TemporaryDirectory() as root:
         first, second = Path(root, "first"), Path(root, "second")
-        assert export_folder(snapshot(items), first) == len(items)
+        assert export_folder(snapshot(items), first).items == len(items)
         imported = import_folder(first)
         assert imported == sorted(items, key=lambda item: item.id)
         export_folder(snapshot(imported), second)
@@ -58,7 +58,7 @@ def test_importing_an_export_gives_the_items_and_exporting_again_the_bytes(items
 
 
 def test_an_export_lays_one_file_for_each_item(tmp_path: Path) -> None:
-    assert export_folder(snapshot([METRIC, ORDERS]), tmp_path / "a" / "b") == 2
+    assert export_folder(snapshot([METRIC, ORDERS]), tmp_path / "a" / "b") == Exported(2, ())
     found = contents(tmp_path / "a" / "b")
     assert found == {
         "metric/net.md": write_item(METRIC).encode(),
@@ -66,14 +66,21 @@ def test_an_export_lays_one_file_for_each_item(tmp_path: Path) -> None:
     }
 
 
-def test_an_export_removes_items_that_are_gone_and_leaves_everything_else(tmp_path: Path) -> None:
+def test_an_export_leaves_files_of_other_items_and_names_them(tmp_path: Path) -> None:
+    export_folder(snapshot([METRIC, ORDERS]), tmp_path)
+    before = contents(tmp_path)
+    assert export_folder(snapshot([METRIC]), tmp_path).others == (tmp_path / "schema" / "orders.md",)
+    assert contents(tmp_path) == before
+
+
+def test_a_pruning_export_removes_items_that_are_gone_and_leaves_everything_else(tmp_path: Path) -> None:
     put(tmp_path, ".git/config", "x")
     export_folder(snapshot([METRIC, ORDERS, GOTCHA]), tmp_path)
     put(tmp_path, "README.md", "Our knowledge")
     put(tmp_path, "docs/how.md", "---\nid: docs:how\n---\n")
     put(tmp_path, "schema/.hidden.md", "x")
     put(tmp_path, "schema/notes.txt", "x")
-    export_folder(snapshot([METRIC]), tmp_path)
+    export_folder(snapshot([METRIC]), tmp_path, prune=True)
     assert sorted(contents(tmp_path)) == [
         ".git/config",
         "README.md",

@@ -256,6 +256,17 @@ def test_no_join_names_a_table_that_the_limit_cut_off(shop: KnowledgeBase, retri
             assert {hit.item.body.left_table, hit.item.body.right_table} <= tables
 
 
+def test_no_gotcha_is_about_a_table_that_the_limit_cut_off(embedder: SentenceEmbedder) -> None:
+    crowd = [table(f"t{number}", "amount") for number in range(9)]
+    odd = table("t9", "zzz")
+    success = Item("success:s", "s", Success("What is the amount?", "SELECT zzz FROM t9"), refs=("schema:t9",))
+    mind = Item("gotcha:zzz", "zzz", Gotcha("t9.zzz is in cents."), entities=(Entity("t9.zzz"),))
+    for tables in (3, 20):
+        limits = Limits(per_kind={"schema": tables, "success": 1, "gotcha": 3}, near_best=0.0)
+        found = ids(ask(embedder, [*crowd, odd, success, mind], "What is the amount of each?", limits=limits))
+        assert ("gotcha:zzz" in found) is ("schema:t9" in found) is (tables == 20)
+
+
 def test_tables_of_a_found_success_are_added_though_others_are_more_like_the_question(
     embedder: SentenceEmbedder,
 ) -> None:

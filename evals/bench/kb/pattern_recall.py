@@ -1,4 +1,4 @@
-"""Recall of confirmed answers and templates: does a question get one whose SQL has the template it needs?
+"""Confirmed answers and templates: does a question get one whose SQL has the template it needs?
 
 The template sets of Finegan-Dollak et al. 2018 say of every question which template its SQL has. Under their question
 split a template of a dev question may stand among the training questions; where it does, one of its items is needed.
@@ -44,10 +44,13 @@ def pattern_rows(data: Path, embedder: Embedder, say: Callable[[str], None], lim
     remembering = Remembering(embedder)
     rows: list[Row] = []
     for name in (EXECUTED, *COMPARED):
-        asked_of = _template_set(data / "text2sql_templates", name, limit)
-        say(f"{name}: {len(asked_of.known)} confirmed questions, {len(asked_of.asked)} whose template is among them")
+        template_set = _template_set(data / "text2sql_templates", name, limit)
+        say(
+            f"{name}: {len(template_set.known)} confirmed questions; "
+            f"{len(template_set.asked)} to ask whose template is among them"
+        )
         for kind in FIRST:
-            rows += _rows(asked_of, kind, remembering, say)
+            rows += _rows(template_set, kind, remembering, say)
     return rows
 
 
@@ -62,21 +65,21 @@ def _template_set(folder: Path, name: str, limit: int | None) -> TemplateSet:
     return TemplateSet(name, tuple(schemas), tuple(known), tuple(asked))
 
 
-def _rows(asked_of: TemplateSet, kind: Pattern, embedder: Embedder, say: Callable[[str], None]) -> list[Row]:
-    items = _successes(asked_of.known) if kind == "success" else _templates(asked_of.known)
+def _rows(template_set: TemplateSet, kind: Pattern, embedder: Embedder, say: Callable[[str], None]) -> list[Row]:
+    items = _successes(template_set.known) if kind == "success" else _templates(template_set.known)
     template_of = {item.id: template for item, template in items}
     found: dict[str, list[bool]] = {}
-    for method, rank in _ranks(asked_of.schemas, [item for item, _ in items], kind, embedder).items():
+    for method, rank in _ranks(template_set.schemas, [item for item, _ in items], kind, embedder).items():
         found[method] = [
             any(template_of[key] == record["template"] for key in rank(record["question"])[: FIRST[kind]])
-            for record in asked_of.asked
+            for record in template_set.asked
         ]
     for method in (BM25, DENSE):
-        for record, own, other in zip(asked_of.asked, found[HYBRID], found[method], strict=True):
+        for record, own, other in zip(template_set.asked, found[HYBRID], found[method], strict=True):
             if other and not own:
-                say(f"{asked_of.name} {kind}: only {method} finds one for: {record['question']}")
+                say(f"{template_set.name} {kind}: only {method} finds one for: {record['question']}")
     rates = {method: pass_rate(sum(hits), len(hits)) for method, hits in found.items()}
-    name, n = f"{asked_of.name} {kind} recall@{FIRST[kind]}", len(asked_of.asked)
+    name, n = f"{template_set.name} {kind} hit@{FIRST[kind]}", len(template_set.asked)
     ours = rates[HYBRID]
     baseline = {method: rate.rate for method, rate in rates.items() if method != HYBRID and rate is not None}
     if ours is None:
