@@ -14,7 +14,7 @@ from gateway.sql_difference import Difference, differences
 from gateway.sql_parts import Tables
 from kb.codec import canonical_json
 from kb.entities import name_key
-from kb.items import Entity, Gotcha, Item, Provenance
+from kb.items import Entity, Gotcha, Item, Provenance, item_id
 from kb.masking import MaskedQuestion
 
 MAX_GOTCHAS = 4
@@ -45,21 +45,42 @@ def candidates(
     found = differences(wrong, right, dialect, tables)
     if len(found) > MAX_GOTCHAS:
         return Candidates(left_out=(f"the answers differ in {len(found)} ways, which is no slip",))
-    gotchas, left_out = [], []
+    gotchas: dict[str, Item] = {}
+    left_out: list[str] = []
     for difference in found:
         why_not = only_of_the_question(difference, asked, right)
         if why_not is not None:
             left_out.append(why_not)
-        elif (item := _gotcha(difference, asked, provenance)).id not in known:
-            gotchas.append(item)
-    return Candidates(tuple(gotchas), tuple(left_out))
+            continue
+        taken = {**known, **gotchas}
+        name = next(name for name in _ids(difference) if name not in taken or _says(taken[name], difference))
+        if name not in taken:
+            gotchas[name] = _gotcha(name, difference, asked, provenance)
+    return Candidates(tuple(gotchas.values()), tuple(left_out))
 
 
-def _gotcha(difference: Difference, asked: MaskedQuestion, provenance: Provenance) -> Item:
+def _ids(difference: Difference) -> Iterator[str]:
+    """Ids that say what the rule is about, since a prompt shows them: an engine may heed a name more than a hash.
+
+    The second is for a rule about the same that is taken already.
+    """
+    if difference.kind in ("column", "date", "table"):
+        name = f"{difference.wrong}-{difference.right}"
+    else:
+        name = f"{'-'.join(difference.columns)}-{difference.kind}"
+    yield item_id("gotcha", name)
+    yield item_id("gotcha", f"{name}-{_digest(difference.wrong, difference.right)}")
+
+
+def _says(item: Item, difference: Difference) -> bool:
+    return isinstance(item.body, Gotcha) and (item.body.wrong, item.body.right) == (difference.wrong, difference.right)
+
+
+def _gotcha(name: str, difference: Difference, asked: MaskedQuestion, provenance: Provenance) -> Item:
     text = _sentence(difference, asked)
     about = {name_key(name): name for name in reversed(list(_names(difference, asked)))}
     return Item(
-        id=f"gotcha:{_digest(difference.wrong, difference.right)}",
+        id=name,
         title=_title(difference, text),
         body=Gotcha(text, wrong=difference.wrong, right=difference.right),
         entities=tuple(Entity(name) for name in about.values()),

@@ -205,6 +205,35 @@ def test_a_rule_that_the_base_has_in_any_status_is_not_taught_again() -> None:
     assert derived("How many?", f"{ORDERS} status = 'y'", f"{ORDERS} state = 'y'", known).gotchas == ()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right", "name"),
+    [
+        (f"{ORDERS} status = 'x'", f"{ORDERS} state = 'x'", "orders.status-orders.state"),
+        (
+            "SELECT max(amount_cents) FROM payments",
+            "SELECT max(amount_cents) / 100.0 FROM payments",
+            "payments.amount_cents-unit",
+        ),
+        ("SELECT count(*) FROM orders", f"{ORDERS} deleted_at IS NULL", "orders.deleted_at-missing_filter"),
+        ("SELECT count(name) FROM suppliers", "SELECT count(name) FROM products", "suppliers-products"),
+    ],
+)
+def test_an_id_says_what_its_rule_is_about(wrong: str, right: str, name: str) -> None:
+    assert [item.id for item in derived("How much?", wrong, right).gotchas] == [f"gotcha:{name}"]
+
+
+def test_another_rule_about_the_same_column_has_an_id_of_its_own() -> None:
+    (first,) = derived("How much?", "SELECT max(amount_cents) FROM payments", UNIT).gotchas
+    (other,) = derived("How much?", UNIT, UNIT.replace("100.0", "1000.0"), {first.id: first}).gotchas
+    assert other.id.startswith(f"{first.id}-")
+    assert derived("How much?", UNIT, UNIT.replace("100.0", "1000.0"), {first.id: first, other.id: other}).gotchas == ()
+    both = derived("How many?", "SELECT count(*) FROM orders", f"{ORDERS} id > 0 AND id < 9000").gotchas
+    assert len({item.id for item in both}) == 2
+
+
+UNIT = "SELECT max(amount_cents) / 100.0 FROM payments"
+
+
 def test_an_answer_that_is_wrong_in_many_ways_is_no_lesson() -> None:
     filters = "deleted_at IS NULL AND id > 0 AND total_eur > 0 AND buyer_id > 0 AND state IS NOT NULL"
     found = derived("How many orders?", "SELECT count(*) FROM orders", f"{ORDERS} {filters}")

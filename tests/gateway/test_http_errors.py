@@ -30,6 +30,8 @@ STATUS: dict[type[Exception], int] = {
     gateway.ProposalNotFound: 404,
     gateway.VerdictConflict: 409,
     gateway.ProposalClosed: 409,
+    gateway.ProposalNotLanded: 409,
+    gateway.SecondPersonNeeded: 403,
     gateway.ProposalNotReady: 409,
     gateway.ProposalChanged: 409,
     gateway.PromptTooLong: 400,

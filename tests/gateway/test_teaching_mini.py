@@ -1,4 +1,4 @@
-"""A gotcha on the real shop, derived from a correction and proved on the model that ships."""
+"""Gotchas on the real shop, derived from corrections and proved on the model that ships."""
 
 from __future__ import annotations
 
@@ -14,17 +14,12 @@ from gateway.capture_worker import CaptureWorker
 from gateway.confirming import confirm
 from gateway.conversation import ask
 from gateway.core import open_core
-from gateway.proposals import Proposal
 from gateway.settings import AssistantSettings, DatasourceSettings, EngineSettings, Settings
 from kb.database import open_database, upgrade
 from kb.embedding import SentenceEmbedder
 from kb.introspect import introspect
-from kb.items import Gotcha
 from kb.knowledge_base import Changes, KnowledgeBase
 from kb.sql_store import SqlStore
-
-HIGHEST = "What is the highest amount of a payment?"
-RIGHT = "SELECT max(amount_cents) / 100.0 FROM payments"
 
 
 @pytest.fixture
@@ -52,26 +47,36 @@ def settings(tmp_path: Path, shop_database: Path) -> Settings:
     return settings
 
 
-def test_a_unit_that_the_model_gets_wrong_is_mended_by_its_gotcha_alone(
-    settings: Settings, embedder: SentenceEmbedder
+@pytest.mark.parametrize(
+    ("question", "right", "title"),
+    [
+        (
+            "What is the highest amount of a payment?",
+            "SELECT max(amount_cents) / 100.0 FROM payments",
+            "payments.amount_cents / 100.0, not payments.amount_cents",
+        ),
+        (
+            "How many orders have the status cancelled?",
+            "SELECT count(*) FROM orders WHERE state = 'cancelled'",
+            "orders.state, not orders.status",
+        ),
+    ],
+)
+def test_what_the_model_gets_wrong_is_mended_by_the_gotcha_alone(
+    settings: Settings, embedder: SentenceEmbedder, question: str, right: str, title: str
 ) -> None:
     core = open_core(settings, embedder=embedder)
     try:
-        asked = Ask("default", "shop", ask(HIGHEST))
+        asked = Ask("default", "shop", ask(question))
         first = asyncio.run(answer(core, prepare(core, asked)))
         assert first.trace.verification is not None
-        (highest_cents,) = first.trace.verification["rows"]
-        proposal = confirm(core, "default", asked.id, "failure", answer=RIGHT, note=None, by="ann")
+        assert first.trace.verification["rows"] != core.datasources["shop"].run(right).rows
+        proposal = confirm(core, "default", asked.id, "failure", answer=right, note=None, by="ann")
         assert proposal is not None
         CaptureWorker(core, Capture(core, SuiteReplay())).drain()
-        ended: Proposal = core.proposals.get("default", proposal.id)
+        ended = core.proposals.get("default", proposal.id)
         assert (ended.state, [step.outcome for step in ended.steps if step.name == "prove"]) == ("landed", ["ok"])
         items = core.base("default", "shop").snapshot().items.values()
-        (gotcha,) = (item for item in items if item.kind == "gotcha")
-        assert isinstance(gotcha.body, Gotcha)
-        assert gotcha.status == "proposed"
-        assert gotcha.body.right == "payments.amount_cents / 100.0"
-        (highest,) = core.datasources["shop"].run(RIGHT).rows
-        assert highest_cents[0] == pytest.approx(100 * highest[0])
+        assert [(item.title, item.status) for item in items if item.kind == "gotcha"] == [(title, "proposed")]
     finally:
         core.close()
