@@ -38,7 +38,7 @@ class Answers:
         engine, sampling = self.judge(prepared, name), Sampling(temperature=0.0)
         assert engine is not None, "that there is none was told before any draw"
         tenant, key = prepared.ask.tenant, answer_key(prompt_hash, engine.config, sampling)
-        stored = await asyncio.to_thread(self._stored.get, tenant, key, 0)
+        stored = self._stored.get(tenant, key, 0)
         if stored is not None:
             return stored
         if (away := self._away_judges.get(engine.config.name)) is not None:
@@ -49,7 +49,8 @@ class Answers:
             self._away_judges[engine.config.name] = exc
             raise
         self.engine_calls += 1
-        await asyncio.to_thread(self._stored.keep, tenant, key, 0, completion.text)
+        # Not awaited: an interrupt cannot come between a verdict that was paid for and its storage.
+        self._stored.keep(tenant, key, 0, completion.text)
         return completion.text
 
     async def confirmed(self, prepared: Prepared) -> str | None:
