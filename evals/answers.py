@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from backend.client import Engine, Message, Sampling
@@ -15,14 +14,18 @@ from kb.embedding import Embedder
 
 
 class Answers:
-    """Answers for one run. `engine_calls` counts the answers that an engine gave in it."""
+    """Answers for one run. `engine_calls` and `stored_answers` count what an engine gave in it, and what it did before.
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    `fresh` neither uses nor stores answers: every draw is a new one.
+    """
+
+    def __init__(self, core: Core, *, fresh: bool = False) -> None:
+        self._core, self._fresh = core, fresh
         self._stored = StoredAnswers(core.database)
         self._away: EngineUnreachable | EngineMisconfigured | None = None
         self._away_judges: dict[str, EngineUnreachable | EngineMisconfigured] = {}
         self.engine_calls = 0
+        self.stored_answers = 0
 
     @property
     def embedder(self) -> Embedder:
@@ -62,12 +65,16 @@ class Answers:
         engine = prepared.assistant.engine
         if engine is None:
             raise EngineNotConfigured(prepared.assistant.name, prepared.assistant.settings.engine)
+        if self._fresh:
+            return await self._generated(prepared)
         tenant, key = prepared.ask.tenant, answer_key(prepared.prompt.hash, engine.config, prepared.ask.sampling)
-        stored = await asyncio.to_thread(self._stored.get, tenant, key, repeat)
+        stored = self._stored.get(tenant, key, repeat)
         if stored is not None:
+            self.stored_answers += 1
             return stored
         text = await self._generated(prepared)
-        await asyncio.to_thread(self._stored.keep, tenant, key, repeat, text)
+        # Not awaited: an interrupt cannot come between an answer that was paid for and its storage.
+        self._stored.keep(tenant, key, repeat, text)
         return text
 
     async def _generated(self, prepared: Prepared) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from backend.engine import Message
 from gateway.conversation import Conversation, parse_conversation
@@ -63,14 +64,29 @@ Expectation = Retrieves | AnswerExpectation
 
 
 @dataclass(frozen=True, slots=True)
+class FlakyMeasure:
+    """What puts a case on the flaky list: of `repeats` fresh draws at a commit, on a day, some passed, some not."""
+
+    passed: int
+    repeats: int
+    commit: str
+    measured: date
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
-    """`earlier` holds the (user, assistant) turns before the question. `expect` is never empty; all of it must hold."""
+    """`earlier` holds the (user, assistant) turns before the question. `expect` is never empty; all of it must hold.
+
+    One that is `held_out` is asked by gates alone. One on the flaky list (`flaky`) is reported and decides nothing.
+    """
 
     id: str
     question: str
     expect: tuple[Expectation, ...]
     earlier: tuple[tuple[str, str], ...] = ()
     tags: tuple[str, ...] = ()
+    held_out: bool = False
+    flaky: FlakyMeasure | None = None
 
     @property
     def conversation(self) -> Conversation:

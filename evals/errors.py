@@ -4,6 +4,9 @@ GatewayError                 (gateway.errors): the gateway's worker runs replays
 └── EvalError
     ├── SuiteNotFound        no readable file at the suite's path
     ├── SuiteInvalid         a suite breaks the format; names file, line, case and field
+    ├── RunNotFound          no kept run of that id
+    ├── RunAmbiguous         several kept runs begin with that
+    ├── NoBaseline           the suite has none, and no base was named
     ├── SideNotFound         what a gate shall compare is no folder, no commit and no Git revision
     └── GitFailed            Git cannot read the repository that a knowledge folder lies in
 
@@ -37,6 +40,27 @@ class SuiteInvalid(EvalError):
         place += f", case '{case}'" if case else ""
         place += f", field '{field}'" if field else ""
         super().__init__(f"{place}: {problem}")
+
+
+class RunNotFound(EvalError):
+    def __init__(self, run: str) -> None:
+        self.run = run
+        super().__init__(f"run '{run}' not found; 'kvasir eval list' shows the runs that are kept")
+
+
+class RunAmbiguous(EvalError):
+    def __init__(self, run: str, found: tuple[str, ...]) -> None:
+        self.run, self.found = run, found
+        super().__init__(f"several runs begin with '{run}': {', '.join(found)}; give more of the id")
+
+
+class NoBaseline(EvalError):
+    def __init__(self, suite: str, assistant: str) -> None:
+        self.suite, self.assistant = suite, assistant
+        super().__init__(
+            f"suite '{suite}' of assistant '{assistant}' has no baseline; name a commit with --base, or make a run "
+            "its baseline with 'kvasir eval bless RUN' ('kvasir eval list' shows runs)"
+        )
 
 
 class SideNotFound(EvalError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from evals.prefix_cost import RECENT_REQUESTS
 from evals.replay import OnReplay, compare
 from evals.run import RunReport
 from evals.suite import Suite
@@ -21,11 +22,29 @@ class ExitCode(IntEnum):
 
 
 def gate(
-    core: Core, suite: Suite, *, tenant: str, base: str, head: str, on_case: OnReplay | None = None
+    core: Core,
+    suite: Suite,
+    *,
+    tenant: str,
+    base: str,
+    head: str,
+    recent_requests: int = RECENT_REQUESTS,
+    on_case: OnReplay | None = None,
 ) -> ReplayReport:
-    """Replay the suite at both revisions of its assistant's base. Raises `AssistantNotFound`, `CommitNotFound`."""
-    assistant = core.assistant(tenant, suite.assistant)
-    return compare(core, assistant, suite.cases, base=base, head=head, repeats=suite.repeats, on_case=on_case)
+    """Replay the whole suite, with what it holds out, at both revisions of its assistant's base.
+
+    Raises `AssistantNotFound`, `CommitNotFound`.
+    """
+    return compare(
+        core,
+        core.assistant(tenant, suite.assistant),
+        suite.cases,
+        base=base,
+        head=head,
+        repeats=suite.repeats,
+        recent_requests=recent_requests,
+        on_case=on_case,
+    )
 
 
 def gate_exit_code(report: ReplayReport) -> ExitCode:
@@ -34,7 +53,6 @@ def gate_exit_code(report: ReplayReport) -> ExitCode:
 
 
 def run_exit_code(report: RunReport) -> ExitCode:
-    """A failed case is as bad as a regression, and counts before one that could not be judged."""
-    if report.of_status("failed"):
-        return ExitCode.REGRESSION
-    return ExitCode.UNDECIDED if report.of_status("undecided") else ExitCode.CLEAN
+    """A failed case is as bad as a regression. A run that asked nothing, as all is held out, has not passed."""
+    codes = {"passed": ExitCode.CLEAN, "failed": ExitCode.REGRESSION, "undecided": ExitCode.UNDECIDED}
+    return codes[report.verdict]

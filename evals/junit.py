@@ -1,4 +1,7 @@
-"""Reports as JUnit XML, which CI systems show: a failed or worse case is a failure, an undecided one an error."""
+"""Reports as JUnit XML, which CI systems show: a failed or worse case is a failure, an undecided one an error.
+
+A case on the flaky list passes whatever it did, and its output says what that was.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,9 @@ def _document(title: str, suite: str, cases: list[Any]) -> Any:
 def _run_case(suite: str, case: CaseRun) -> Any:
     test = TestCase(_clean(case.id), _clean(suite))
     message = f"{case.passed} of {case.repeats} passed. {case.detail}"
-    if case.status == "failed":
+    if case.status != "passed" and case.flaky_listed:
+        test.system_out = _clean(f"{case.status}, on the flaky list: {message}")
+    elif case.status == "failed":
         test.result = [_result(Failure, message, case.reason, case.question)]
     elif case.status == "undecided":
         test.result = [_result(Error, case.detail, case.reason, case.question)]
@@ -55,7 +60,9 @@ def _run_case(suite: str, case: CaseRun) -> Any:
 
 def _replay_case(suite: str, case: CaseReplay) -> Any:
     test = TestCase(_clean(case.id), _clean(suite))
-    if case.verdict == "worse":
+    if case.flaky_listed:
+        test.system_out = _clean(f"{case.verdict}, on the flaky list: {case.detail}")
+    elif case.verdict == "worse":
         test.result = [_result(Failure, case.detail, "WORSE", case.question)]
     elif case.verdict == "undecided":
         test.result = [_result(Error, case.detail, "UNDECIDED", case.question)]

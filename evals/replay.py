@@ -8,24 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from evals.answers import Answers
 from evals.case import Case
+from evals.paired import paired_test
+from evals.prefix_cost import LANDING_REQUESTS, RECENT_REQUESTS, prefix_cost
 from evals.run import prepare_case
 from evals.scoring import CaseJudge, Tally
 from evals.success_cases import success_cases
 from evals.suite import load_suite
+from evals.trial import same_result, try_at
 from evals.verdict import cannot_be_decided, case_verdict, replay_verdict
 from gateway.answering import Prepared
 from gateway.core import Assistant, Core
-from gateway.replay import CaseOutcome, CaseReplay, ReplayReport
+from gateway.replay import CaseOutcome, CaseReplay, Judged, ReplayReport
+from gateway.traces import Trace
 
 OnReplay = Callable[[CaseReplay], None]
 UNCHANGED = "the prompt is the same at both commits"
 
 
+@dataclass(frozen=True, slots=True)
 class SuiteReplay:
-    """A `gateway.replay.Replay`. Holds nothing; call it from a thread that runs no event loop."""
+    """A `gateway.replay.Replay`. Call it from a thread that runs no event loop."""
+
+    recent_requests: int = LANDING_REQUESTS
 
     def __call__(self, core: Core, assistant: Assistant, base: str, head: str) -> ReplayReport:
         """Replay the assistant's suite, if it has one, and every confirmed success of `head`.
@@ -40,7 +48,15 @@ class SuiteReplay:
             cases += suite.cases
             repeats = max(repeats, suite.repeats)
         cases += success_cases(assistant, assistant.base.resolve(head).id, besides=cases)
-        return compare(core, assistant, cases, base=base, head=head, repeats=repeats)
+        return compare(
+            core, assistant, cases, base=base, head=head, repeats=repeats, recent_requests=self.recent_requests
+        )
+
+    def same_result(self, assistant: Assistant, answer: str, accepted: str) -> Judged:
+        return same_result(assistant, answer, accepted)
+
+    def try_at(self, core: Core, assistant: Assistant, trace: Trace, accepted: str, commit: str) -> Judged:
+        return try_at(core, assistant, trace, accepted, commit)
 
 
 def compare(
@@ -51,23 +67,37 @@ def compare(
     base: str,
     head: str,
     repeats: int = 1,
+    recent_requests: int = RECENT_REQUESTS,
     on_case: OnReplay | None = None,
 ) -> ReplayReport:
-    """Judge every case at both commits and what differs; `on_case` is told each result as it comes."""
+    """Judge every case at both commits and what differs; `on_case` is told each result as it comes.
+
+    The cost to the cache is told over the assistant's `recent_requests`; 0 leaves it out.
+    """
     before, after = assistant.base.resolve(base).id, assistant.base.resolve(head).id
     answers = Answers(core)
 
-    async def all_cases() -> tuple[CaseReplay, ...]:
+    async def report() -> ReplayReport:
         done: list[CaseReplay] = []
         for case in cases:
+            await asyncio.sleep(0)  # where an interrupt gets in: a stored answer waits for nothing
             sides = prepare_case(core, assistant, case, before), prepare_case(core, assistant, case, after)
-            done.append(await _compare_case(core, assistant, case, sides, answers, repeats))
+            done.append(_listed(case, await _compare_case(core, assistant, case, sides, answers, repeats)))
             if on_case is not None:
-                on_case(done[-1])
-        return tuple(done)
+                on_case(_told(done[-1]))
+        paired = paired_test(done)
+        return ReplayReport(
+            before,
+            after,
+            replay_verdict(done, paired),
+            tuple(_told(case) for case in done),
+            answers.engine_calls,
+            answers.stored_answers,
+            paired,
+            await prefix_cost(core, assistant, before, after, recent=recent_requests),
+        )
 
-    done = asyncio.run(all_cases())
-    return ReplayReport(before, after, replay_verdict(done), done, answers.engine_calls)
+    return asyncio.run(report())
 
 
 async def _compare_case(
@@ -102,7 +132,24 @@ def _asked(core: Core, prepared: Prepared) -> tuple[object, ...]:
 def _outcome(tally: Tally) -> CaseOutcome | None:
     if tally.status == "undecided":
         return None
-    return CaseOutcome(tally.passed, tally.repeats, tally.last.message)
+    return CaseOutcome(tally.passed, tally.repeats, tally.last.message, tally.answer)
+
+
+def _listed(case: Case, result: CaseReplay) -> CaseReplay:
+    """The result as the suite's flaky list and held-out part have it."""
+    result = replace(result, held_out=case.held_out, flaky_listed=case.flaky is not None)
+    if case.flaky is None or result.verdict not in ("better", "worse"):
+        return result
+    measured = f"{case.flaky.passed} of {case.flaky.repeats} at {case.flaky.commit[:12]} on {case.flaky.measured}"
+    detail = f"{result.verdict}, and on the flaky list ({measured}); {result.detail}"
+    return replace(result, verdict="flaky", detail=detail)
+
+
+def _told(result: CaseReplay) -> CaseReplay:
+    """What a report says of it: of a held-out case no more than the verdict, so that nobody tunes on it."""
+    if not result.held_out:
+        return result
+    return replace(result, question="", base=None, head=None, detail="held out")
 
 
 def _detail(before: Tally, after: Tally) -> str:

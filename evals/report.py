@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evals.run import CaseRun, RunReport
+from evals.summary import summary_lines
 from gateway.replay import CaseOutcome, CaseReplay, ReplayReport
 
 _STYLES = {
@@ -29,17 +30,7 @@ def print_run(report: RunReport, console: Console) -> None:
     for case in report.cases:
         table.add_row(Text(case.id), _word(case.status), _passed(case), Text(_why(case)))
     console.print(table)
-    rate = report.pass_rate
-    if rate is None:
-        console.print("no case could be judged")
-    else:
-        interval = f"95 % interval {rate.low:.1%} to {rate.high:.1%}"
-        console.print(
-            f"{rate.passed} of {rate.total} judged cases passed: {rate.rate:.1%} ({interval})", highlight=False
-        )
-    undecided = len(report.of_status("undecided"))
-    asked = f"{undecided} undecided; " if undecided else ""
-    console.print(f"{asked}{_calls(report.engine_calls)}", highlight=False)
+    _print_lines(summary_lines(report), console)
 
 
 def print_replay(report: ReplayReport, console: Console, *, title: str = "replay") -> None:
@@ -50,15 +41,23 @@ def print_replay(report: ReplayReport, console: Console, *, title: str = "replay
         for case in changed:
             table.add_row(Text(case.id), _word(case.verdict), _share(case.base), _share(case.head), Text(case.detail))
         console.print(table)
-    unchanged = len(report.cases) - len(changed)
-    console.print(f"{len(changed)} changed, {unchanged} with the same prompt at both commits", highlight=False)
-    console.print(Text.assemble("verdict: ", _word(report.verdict), f"; {_calls(report.engine_calls)}"))
+    _print_lines(summary_lines(report), console)
+    console.print(Text.assemble("verdict: ", _word(report.verdict)))
 
 
 def case_line(case: CaseRun | CaseReplay) -> str:
     """A case in one line, for progress."""
-    word = case.status if isinstance(case, CaseRun) else case.verdict
-    return f"{word:<9} {case.id}"
+    return f"{case_word(case):<9} {case.id}"
+
+
+def case_word(case: CaseRun | CaseReplay) -> str:
+    return case.status if isinstance(case, CaseRun) else case.verdict
+
+
+def _print_lines(lines: list[str], console: Console) -> None:
+    for line in lines:
+        # As text: what stands in brackets is no markup.
+        console.print(Text(line), soft_wrap=True)
 
 
 def _table(title: str, *headings: str) -> Table:
@@ -82,7 +81,3 @@ def _passed(case: CaseRun) -> str:
 
 def _why(case: CaseRun) -> str:
     return f"{case.reason}: {case.detail}" if case.detail else case.reason
-
-
-def _calls(count: int) -> str:
-    return f"{count} engine {'call' if count == 1 else 'calls'}"

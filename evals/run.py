@@ -19,7 +19,10 @@ from gateway.sessions import Session
 
 @dataclass(frozen=True, slots=True)
 class CaseRun:
-    """A case `passed` if every one of its `repeats` did. `reason` and `detail` are of the last that did not."""
+    """A case `passed` if every one of its `repeats` did. `reason`, `detail`, `answer` are of the last that did not.
+
+    One on the flaky list (`flaky_listed`) counts neither in the pass rate nor in the exit code.
+    """
 
     id: str
     question: str
@@ -29,11 +32,16 @@ class CaseRun:
     repeats: int
     reason: str = ""
     detail: str = ""
+    answer: str = ""
+    flaky_listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """`pass_rate` is over the cases that could be judged, `None` where none could."""
+    """`pass_rate` is over the cases that could be judged, `None` where none could.
+
+    `held_out` counts the cases that were left to the gate; `stored_answers` those that no engine was asked for anew.
+    """
 
     suite: str
     assistant: str
@@ -41,6 +49,16 @@ class RunReport:
     cases: tuple[CaseRun, ...]
     pass_rate: PassRate | None
     engine_calls: int
+    stored_answers: int = 0
+    held_out: int = 0
+
+    @property
+    def verdict(self) -> Status:
+        """A failed case counts before one that could not be judged, which counts before all that passed."""
+        deciding = {case.status for case in self.cases if not case.flaky_listed}
+        if "failed" in deciding:
+            return "failed"
+        return "passed" if deciding == {"passed"} else "undecided"
 
     def of_status(self, status: Status) -> tuple[CaseRun, ...]:
         return tuple(case for case in self.cases if case.status == status)
@@ -53,30 +71,40 @@ OnCase = Callable[[CaseRun], None]
 
 
 def run_suite(
-    core: Core, suite: Suite, *, tenant: str, revision: str | None = None, on_case: OnCase | None = None
+    core: Core,
+    suite: Suite,
+    *,
+    tenant: str,
+    revision: str | None = None,
+    fresh: bool = False,
+    on_case: OnCase | None = None,
 ) -> RunReport:
-    """Ask every case at `revision`, else at the assistant's commit; `on_case` is told each result as it comes.
+    """Ask every case that is not held out, at `revision`, else at the assistant's commit.
 
-    Not to be called from a running event loop. Raises `AssistantNotFound`, `CommitNotFound`; a case that cannot be
-    judged is a result.
+    `on_case` is told each result as it comes. `fresh` draws every answer anew and stores none. Not to be called from a
+    running event loop. Raises `AssistantNotFound`, `CommitNotFound`; a case that cannot be judged is a result.
     """
     assistant = core.assistant(tenant, suite.assistant)
     # One commit for the whole run: a proposal may land meanwhile.
     commit = assistant.base.resolve(revision or assistant.revision).id
-    answers = Answers(core)
+    answers = Answers(core, fresh=fresh)
 
     async def all_cases() -> tuple[CaseRun, ...]:
         done: list[CaseRun] = []
-        for case in suite.cases:
+        for case in suite.open_cases:
+            await asyncio.sleep(0)  # where an interrupt gets in: a stored answer waits for nothing
             done.append(await _run_case(core, assistant, case, answers, commit, suite.repeats))
             if on_case is not None:
                 on_case(done[-1])
         return tuple(done)
 
     cases = asyncio.run(all_cases())
-    judged = [case for case in cases if case.status != "undecided"]
+    judged = [case for case in cases if case.status != "undecided" and not case.flaky_listed]
     rate = pass_rate(sum(case.status == "passed" for case in judged), len(judged))
-    return RunReport(suite.name, assistant.name, commit, cases, rate, answers.engine_calls)
+    held_out = len(suite.cases) - len(suite.open_cases)
+    return RunReport(
+        suite.name, assistant.name, commit, cases, rate, answers.engine_calls, answers.stored_answers, held_out
+    )
 
 
 def prepare_case(core: Core, assistant: Assistant, case: Case, commit: str) -> Prepared:
@@ -92,5 +120,14 @@ async def _run_case(
     tally = await CaseJudge(case, answers, assistant.datasource).tally(prepared, repeats)
     last = tally.last
     return CaseRun(
-        case.id, case.question, case.tags, tally.status, tally.passed, tally.repeats, last.reason, last.detail
+        case.id,
+        case.question,
+        case.tags,
+        tally.status,
+        tally.passed,
+        tally.repeats,
+        last.reason,
+        last.detail,
+        tally.answer,
+        flaky_listed=case.flaky is not None,
     )

@@ -33,12 +33,14 @@ _STATUS: dict[str, Status] = {"equal": "passed", "different": "failed", "undecid
 class Tally:
     """How many of a case's draws passed at one commit. `last` is the last judgement that was not a pass.
 
-    An undecided draw makes the whole undecided: `passed` then means nothing.
+    An undecided draw makes the whole undecided: `passed` then means nothing. `answer` is the one of `last`, or the
+    last one where all passed; empty where none was drawn.
     """
 
     passed: int
     repeats: int
     last: Judgement = PASSED
+    answer: str = ""
 
     @property
     def status(self) -> Status:
@@ -69,7 +71,7 @@ class CaseJudge:
             confirmed = await self._answers.confirmed(prepared)
             if confirmed is not None:
                 judgement = await self._judge(prepared, confirmed, wanted)
-                return Tally(repeats if judgement.status == "passed" else 0, repeats, judgement)
+                return Tally(repeats if judgement.status == "passed" else 0, repeats, judgement, confirmed)
             return await self._draws(prepared, repeats, wanted)
         except (PromptTooLong, ContextTooLong) as exc:
             return Tally(0, repeats, Judgement("failed", "PROMPT_TOO_LONG", str(exc)))
@@ -79,16 +81,18 @@ class CaseJudge:
             return Tally(0, repeats, Judgement("undecided", "ENGINE_FAILED", str(exc)))
 
     async def _draws(self, prepared: Prepared, repeats: int, wanted: Sequence[AnswerExpectation]) -> Tally:
-        passed, last = 0, PASSED
+        passed, last, shown = 0, PASSED, ""
         for repeat in range(repeats):
-            judgement = await self._judge(prepared, await self._answers.draw(prepared, repeat), wanted)
+            answer = await self._answers.draw(prepared, repeat)
+            judgement = await self._judge(prepared, answer, wanted)
             if judgement.status == "undecided":
-                return Tally(passed, repeats, judgement)
-            if judgement.status == "passed":
-                passed += 1
+                return Tally(passed, repeats, judgement, answer)
+            if judgement.status == "failed":
+                last, shown = judgement, answer
             else:
-                last = judgement
-        return Tally(passed, repeats, last)
+                passed += 1
+                shown = shown if last is not PASSED else answer
+        return Tally(passed, repeats, last, shown)
 
     def _retrieval(self, prepared: Prepared) -> Judgement:
         for expectation in self._case.expect:

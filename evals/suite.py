@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
+from re import fullmatch
 from typing import Annotated, Any
 
 import yaml
@@ -16,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from evals.case import Case
+from evals.case import Case, FlakyMeasure
 from evals.errors import SuiteInvalid, SuiteNotFound
 from evals.expectation_format import ExpectationEntry, JudgeFields, SimilarFields, SqlResultFields, Text
 
@@ -32,6 +34,11 @@ class Suite:
     assistant: str
     repeats: int
     cases: tuple[Case, ...]
+
+    @property
+    def open_cases(self) -> tuple[Case, ...]:
+        """All but those held out for the gate."""
+        return tuple(case for case in self.cases if not case.held_out)
 
 
 def load_suite(path: Path | str, *, assistant: str | None = None) -> Suite:
@@ -68,12 +75,29 @@ class _Turn(_Table):
     assistant: Text | None = None
 
 
+class _Flaky(_Table):
+    passed: int = Field(ge=1)
+    repeats: int
+    commit: str
+    measured: date
+
+    @model_validator(mode="after")
+    def _is_measured(self) -> _Flaky:
+        if self.passed >= self.repeats:
+            raise PydanticCustomError("flaky", "a case that wavers failed at times: passed must be less than repeats")
+        if not fullmatch("[0-9a-f]{7,64}", self.commit):
+            raise PydanticCustomError("flaky", "commit must be the id of a commit, 7 to 64 hexadecimal digits")
+        return self
+
+
 class _Case(_Table):
     id: Text
     question: Text | None = None
     turns: list[Annotated[_Turn, BeforeValidator(_said)]] | None = Field(None, min_length=1)
     tags: list[Text] = []
     expect: list[ExpectationEntry] = Field(min_length=1)
+    held_out: bool = False
+    flaky: _Flaky | None = None
 
     @model_validator(mode="after")
     def _is_asked_once(self) -> _Case:
@@ -102,6 +126,7 @@ _FIELDS: dict[str, type[BaseModel]] = {
     "similar": SimilarFields,
     "judge": JudgeFields,
     "turns": _Turn,
+    "flaky": _Flaky,
 }
 
 
@@ -109,7 +134,9 @@ def _case(model: _Case) -> Case:
     turns = model.turns or []
     earlier = tuple((turn.user, turn.assistant or "") for turn in turns[:-1])
     question = model.question if model.question is not None else turns[-1].user
-    return Case(model.id, question, tuple(entry.expectation() for entry in model.expect), earlier, tuple(model.tags))
+    expect = tuple(entry.expectation() for entry in model.expect)
+    flaky = FlakyMeasure(**model.flaky.model_dump()) if model.flaky is not None else None
+    return Case(model.id, question, expect, earlier, tuple(model.tags), model.held_out, flaky)
 
 
 # ── where it stands in the file ──────────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import yaml
@@ -36,7 +37,10 @@ def _case(case: Case) -> dict[str, Any]:
     turns = [{"user": user, "assistant": assistant} for user, assistant in case.earlier]
     asked: dict[str, Any] = {"turns": [*turns, case.question]} if turns else {"question": case.question}
     tags = {"tags": list(case.tags)} if case.tags else {}
-    return {"id": case.id, **asked, **tags, "expect": [entry_of(expectation) for expectation in case.expect]}
+    held_out = {"held_out": True} if case.held_out else {}
+    flaky = {"flaky": asdict(case.flaky)} if case.flaky is not None else {}
+    expect = [entry_of(expectation) for expectation in case.expect]
+    return {"id": case.id, **asked, **tags, **held_out, **flaky, "expect": expect}
 
 
 class _Dumper(yaml.SafeDumper):

@@ -5,6 +5,9 @@ repeats, or by more than chance explains (Fisher's exact test, one-sided, p ≤ 
 the mirror image. A smaller difference is `flaky`: 3 of 3 against 2 of 3 says that the engine wavers, not that
 knowledge got worse. A single repeat is taken at its word, so set repeats where the engine samples. A case that
 fails on both sides is `same`: the change did not break it.
+
+Over the cases: one that is worse is enough. Where each drop alone may be noise, their sum may not be: McNemar's exact
+test (`evals.paired`) tells (docs/decisions/020).
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Iterable
 from math import comb
 
 from evals.scoring import Tally
-from gateway.replay import CaseReplay, CaseVerdict, ReplayVerdict
+from gateway.replay import CaseReplay, CaseVerdict, PairedTest, ReplayVerdict
 
 SIGNIFICANCE = 0.05
 
@@ -37,12 +40,19 @@ def cannot_be_decided(side: Tally) -> bool:
     return side.status == "undecided" and not _has_no_engine(side)
 
 
-def replay_verdict(cases: Iterable[CaseReplay]) -> ReplayVerdict:
-    """One worse case is a regression, whatever else got better; else one undecided case leaves all undecided."""
-    verdicts = {case.verdict for case in cases}
-    if "worse" in verdicts:
+def replay_verdict(cases: Iterable[CaseReplay], paired: PairedTest | None) -> ReplayVerdict:
+    """One worse case is a regression, whatever else got better, and so is a loss over all that is no chance.
+
+    Else one undecided case leaves all undecided. Cases on the flaky list have no say.
+    """
+    verdicts = {case.verdict for case in cases if not case.flaky_listed}
+    if "worse" in verdicts or (paired is not None and _lost_on_the_whole(paired)):
         return "regression"
     return "undecided" if "undecided" in verdicts else "clean"
+
+
+def _lost_on_the_whole(paired: PairedTest) -> bool:
+    return paired.lost > paired.gained and paired.p_value <= SIGNIFICANCE
 
 
 def _has_no_engine(side: Tally) -> bool:

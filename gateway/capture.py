@@ -1,4 +1,4 @@
-"""Capture: what becomes of a proposal, step by step: check, compare, commit, replay, land.
+"""Capture: what becomes of a proposal, step by step: check, generality, compare, prove, commit, replay, land.
 
 Every step can be repeated: ids and commits are hashes of their content, branches are moved to what they should be.
 So a process that dies anywhere leaves a queued proposal, and whoever takes it up next arrives at the same end.
@@ -7,28 +7,27 @@ Nothing lands that was not replayed against the very head it lands on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.core import Assistant, Core
-from gateway.errors import AssistantNotFound, GatewayError, ProposalChanged, ProposalClosed, ProposalNotReady
-from gateway.lesson import Lesson, learn
+from gateway.errors import (
+    AssistantNotFound,
+    GatewayError,
+    ProposalChanged,
+    ProposalClosed,
+    ProposalNotReady,
+    SecondPersonNeeded,
+)
+from gateway.lesson import Lesson
 from gateway.proposals import CLOSED, Proposal
 from gateway.replay import Replay, ReplayReport
-from gateway.traces import Trace
+from gateway.teaching import MAX_ATTEMPTS, BeforeStep, Taught, Teaching, Unavailable
 from gateway.verification import Verification, sql_of, verify
 from kb.errors import BaseNotFound, KnowledgeError, RefMoved
-from kb.knowledge_base import Snapshot
 
-BeforeStep = Callable[[str], None]
-MAX_ATTEMPTS = 5
 LANDING_TRIES = 10
 CLAIM_SECONDS = 15.0
 _MOVED = "the branch moved since the replay: it is replayed again on the new head, and waits for a new approval"
-
-
-class Unavailable(Exception):
-    """Something outside that a step needs is away; the step is tried again later."""
 
 
 class Capture:
@@ -36,6 +35,7 @@ class Capture:
         """`before_step` is told the name of each step before it runs."""
         self.core, self._replay = core, replay
         self._before_step = before_step or _nothing
+        self._teaching = Teaching(core, replay, self._before_step)
 
     def run(self, proposal: Proposal) -> Proposal:
         """Take a leased proposal through all steps and store where it ends."""
@@ -62,11 +62,17 @@ class Capture:
         return self.core.proposals.keep(waiting, retry_in_seconds=2.0**proposal.attempts)
 
     def approve(self, tenant: str, proposal_id: str, by: str) -> Proposal:
-        """Land a waiting proposal. If the branch moved since its replay, it is replayed again and waits anew."""
+        """Land a waiting proposal. If the branch moved since its replay, it is replayed again and waits anew.
+
+        Raises `SecondPersonNeeded` where the assistant wants another person than the one who confirmed.
+        """
         proposal = self._open(tenant, proposal_id, "approved")
         if proposal.state == "landed":
             return proposal
         assistant = self.core.assistant(tenant, proposal.assistant)
+        confirmation = self.core.proposals.confirmation(tenant, proposal.request_id)
+        if assistant.settings.approval == "second" and confirmation is not None and confirmation.confirmed_by == by:
+            raise SecondPersonNeeded(proposal_id, by)
         head = assistant.base.resolve(assistant.settings.branch)
         if proposal.commit is None or proposal.report is None:
             detail = f"it was not replayed yet ({proposal.detail}); asked for by {by}, it is replayed now"
@@ -117,22 +123,23 @@ class Capture:
 
     def _through_steps(self, proposal: Proposal) -> Proposal:
         assistant = self.core.assistant(proposal.tenant, proposal.assistant)
-        trace = self.core.traces.get(proposal.tenant, proposal.request_id)
-        checked = self._check(proposal, assistant, trace)
+        confirmation = self.core.proposals.confirmation(proposal.tenant, proposal.request_id)
+        assert confirmation is not None, "a proposal is written together with its confirmation"
+        taught = Taught(assistant, self.core.traces.get(proposal.tenant, proposal.request_id), confirmation)
+        checked = self._check(proposal, taught)
         if checked.state != "queued":
             return checked
         for _ in range(LANDING_TRIES):
             try:
-                return self._propose(checked, assistant, trace)
+                return self._propose(checked, taught)
             except RefMoved:
                 continue  # the branch moved under the replay: it is made again on the new head
         raise Unavailable(f"the branch '{assistant.settings.branch}' moved during {LANDING_TRIES} replays")
 
-    def _check(self, proposal: Proposal, assistant: Assistant, trace: Trace) -> Proposal:
+    def _check(self, proposal: Proposal, taught: Taught) -> Proposal:
         self._before_step("check")
-        confirmation = self.core.proposals.confirmation(proposal.tenant, proposal.request_id)
-        assert confirmation is not None, "a proposal is written together with its confirmation"
-        answer = sql_of(confirmation.answer or trace.answer or "")
+        assistant = taught.assistant
+        answer = sql_of(taught.confirmation.answer or taught.trace.answer or "")
         if assistant.datasource is None:
             return proposal.with_step("check", "skipped", "the assistant has no datasource")
         tables = self.core.retriever.tables(assistant.base, revision=assistant.settings.branch)
@@ -144,45 +151,23 @@ class Capture:
             return self._ended(stepped, "failed", f"the confirmed answer does not run: {verification.message}")
         return proposal.with_step("check", "ok", _shown(verification))
 
-    def _propose(self, proposal: Proposal, assistant: Assistant, trace: Trace) -> Proposal:
-        base = assistant.base
-        head = base.snapshot(assistant.settings.branch)
-        self._before_step("compare")
-        confirmation = self.core.proposals.confirmation(proposal.tenant, proposal.request_id)
-        assert confirmation is not None
-        lesson = learn(self.core, assistant, trace, confirmation, head)
-        landed_by_us = head.items.get(lesson.success.id)
-        if landed_by_us is not None and landed_by_us.status == "active":
-            lesson = replace(lesson, duplicate_of=lesson.success.id)
+    def _propose(self, proposal: Proposal, taught: Taught) -> Proposal:
+        base, branch = taught.assistant.base, taught.assistant.settings.branch
+        head = base.snapshot(branch)
+        proposal, lesson = self._teaching.lesson(proposal, taught, head)
         if lesson.duplicate_of:
-            return self._already_there(proposal, assistant, lesson.duplicate_of)
-        proposal = proposal.with_step("compare", "ok", _compared(lesson))
-        self._before_step("commit")
-        commit = self._commit(proposal, assistant, lesson, head, confirmation.confirmed_by)
-        proposal = replace(proposal, commit=commit).with_step("commit", "ok", f"{commit[:12]} on {proposal.branch}")
+            return self._already_there(proposal, taught.assistant, lesson.duplicate_of)
+        proposal, commit = self._teaching.commit(proposal, taught, lesson, head)
         self._before_step("replay")
-        report = self._replay(self.core, assistant, head.commit.id, commit)
+        report = self._replay(self.core, taught.assistant, head.commit.id, commit)
         proposal = replace(proposal, report=report.to_dict()).with_step("replay", "ok", _verdict(report))
-        why = self._why_wait(assistant, lesson, report)
+        why = self._why_wait(taught.assistant, lesson, report)
         if why:
             return self._ended(proposal, "waiting", why)
         self._before_step("land")
-        base.fast_forward(assistant.settings.branch, commit, expected=head.commit.id)
+        base.fast_forward(branch, commit, expected=head.commit.id)
         self._before_step("record")
         return self._ended(proposal.with_step("land", "ok", "automatic"), "landed", "its replay is clean")
-
-    def _commit(self, proposal: Proposal, assistant: Assistant, lesson: Lesson, head: Snapshot, author: str) -> str:
-        """The proposal's commit on top of the head, on its own branch."""
-        base = assistant.base
-        base.reset_branch(proposal.branch, head.commit.id)
-        commit = base.commit(
-            lesson.changes,
-            author=author,
-            message=f"Learn: {lesson.success.title}",
-            branch=proposal.branch,
-            evidence={"request": proposal.request_id, "proposal": proposal.id, "assistant": assistant.name},
-        )
-        return commit.id
 
     def _already_there(self, proposal: Proposal, assistant: Assistant, item: str) -> Proposal:
         """The base knows it: because this proposal landed before a crash, or because someone else taught it."""
@@ -195,15 +180,14 @@ class Capture:
 
     def _why_wait(self, assistant: Assistant, lesson: Lesson, report: ReplayReport) -> str | None:
         if report.verdict == "regression":
-            worse = [case.id for case in report.cases if case.verdict == "worse"]
-            return f"the replay shows a regression in {', '.join(worse[:5])}; a curator decides"
+            suspects = [case.id for case in report.suspects]
+            return f"the replay shows a regression in {', '.join(suspects[:5])}; a curator decides"
         if report.verdict == "undecided":
             return "the replay could not judge every case; a curator decides"
         if lesson.needs_a_person:
             return f"it contradicts {', '.join(item.id for item in lesson.conflicts)}; a curator decides"
-        if assistant.settings.approval == "curator":
-            return "its replay is clean; a curator approves"
-        return None
+        who = {"automatic": None, "curator": "a curator", "second": "a second person"}[assistant.settings.approval]
+        return f"its replay is clean; {who} approves" if who else None
 
     def _ended(self, proposal: Proposal, state: str, detail: str) -> Proposal:
         return replace(proposal, state=state, detail=detail)  # type: ignore[arg-type]
@@ -216,15 +200,6 @@ def _nothing(_step: str) -> None:
 def _shown(verification: Verification) -> str:
     rows = verification.row_count
     return f"runs, {rows} {'row' if rows == 1 else 'rows'}"
-
-
-def _compared(lesson: Lesson) -> str:
-    parts = [f"new {lesson.success.id}"]
-    if lesson.conflicts:
-        parts.append("supersedes " + ", ".join(item.id for item in lesson.conflicts))
-    if lesson.gotcha:
-        parts.append(f"proposes {lesson.gotcha.id} ({lesson.gotcha.title})")
-    return "; ".join(parts)
 
 
 def _verdict(report: ReplayReport) -> str:

@@ -10,7 +10,9 @@ GatewayError
 │   ├── RequestNotFound
 │   └── ProposalNotFound
 ├── VerdictConflict          a second verdict on a request contradicts the first
+├── SecondPersonNeeded       who confirmed an answer may not approve it, too
 ├── ProposalClosed           the proposal landed or was rejected before
+├── ProposalNotLanded        there is nothing to revert
 ├── ProposalNotReady         the proposal has not been replayed yet
 ├── ProposalChanged          someone else stored the proposal since it was read
 ├── PromptTooLong            the prompt cannot fit the engine's window
@@ -89,12 +91,31 @@ class VerdictConflict(GatewayError):
         )
 
 
+class SecondPersonNeeded(GatewayError):
+    def __init__(self, proposal_id: str, by: str) -> None:
+        self.proposal_id, self.by = proposal_id, by
+        super().__init__(
+            f"proposal '{proposal_id}' was confirmed by '{by}', and its assistant wants a second person to approve; "
+            "ask somebody else with the role 'curate', under a name of their own"
+        )
+
+
 class ProposalClosed(GatewayError):
     def __init__(self, proposal_id: str, state: str, wanted: str) -> None:
         self.proposal_id, self.state = proposal_id, state
         super().__init__(
             f"proposal '{proposal_id}' is {state} already and cannot be {wanted}; "
-            "what landed is undone with 'kvasir kb revert COMMIT', what did not is taught again with a new verdict"
+            f"what landed is undone with 'kvasir proposal revert {proposal_id}', "
+            "what did not is taught again with a new verdict"
+        )
+
+
+class ProposalNotLanded(GatewayError):
+    def __init__(self, proposal_id: str, state: str) -> None:
+        self.proposal_id, self.state = proposal_id, state
+        super().__init__(
+            f"proposal '{proposal_id}' is {state}, so there is nothing to revert; "
+            f"one that waits is closed with 'kvasir proposal reject {proposal_id}'"
         )
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from sqlalchemy import Engine, select
 
 from gateway.settings import Settings
-from gateway.tables import proposals, requests, turns
+from gateway.tables import eval_baselines, proposals, requests, turns
 from kb.errors import CommitNotFound
 from kb.knowledge_base import KnowledgeBase
 
@@ -16,7 +16,7 @@ ROWS_AT_ONCE = 1000
 
 
 def kept_ids(database: Engine, settings: Settings, base: KnowledgeBase) -> set[str]:
-    """Commit ids and item hashes that traces, sessions and proposals name, and commits that assistants are pinned to.
+    """Commit ids and item hashes that traces, sessions, proposals and baselines name, and assistants' pinned commits.
 
     Sessions do not say which base they are of: all of the tenant's are taken.
     """
@@ -25,6 +25,7 @@ def kept_ids(database: Engine, settings: Settings, base: KnowledgeBase) -> set[s
         *_of_traces(database, tenant, name),
         *_of_sessions(database, tenant),
         *_of_proposals(database, tenant, name),
+        *_of_baselines(database, settings, base),
         *_pinned(settings, base),
     }
 
@@ -60,3 +61,11 @@ def _of_proposals(database: Engine, tenant: str, base: str) -> Iterator[str]:
         for row in connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query):
             report = row.report or {}
             yield from (commit for commit in (row.commit_id, report.get("base"), report.get("head")) if commit)
+
+
+def _of_baselines(database: Engine, settings: Settings, base: KnowledgeBase) -> Iterator[str]:
+    assistants = [n for n, e in settings.assistants.items() if (e.tenant, e.kb) == (base.id.tenant, base.name)]
+    query = select(eval_baselines.c.commit_id)
+    query = query.where(eval_baselines.c.tenant == base.id.tenant, eval_baselines.c.assistant.in_(assistants))
+    with database.connect() as connection:
+        yield from connection.scalars(query)

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core import Assistant, Core
+from gateway.gotchas import Candidates, candidates
 from gateway.proposals import Confirmation
 from gateway.traces import Trace
 from gateway.verification import sql_of
 from kb.codec import canonical_json
-from kb.entities import name_key
-from kb.items import Entity, Gotcha, Item, Provenance, Success
+from kb.items import Item, Provenance, Success
 from kb.knowledge_base import Changes, Snapshot
+from kb.masking import MaskedQuestion
 from kb.same_question import same_question
-from kb.sql_columns import columns_read, normal_sql
+from kb.sql_columns import columns_read, normal_sql, sql_pattern
+
+SameResult = Callable[[str, str], bool]
+"""Whether two answers give the same result now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """`duplicate_of` is a success that says the same already. `conflicts` are successes of the same question with
-    another answer; `superseded` are those of them that this person rejected, so that they may be retired.
+    """`duplicate_of` is a success that says the same already; `merged` are those that say nearly the same, which the
+    new one stands for from now on. `conflicts` are successes of the same question with another answer; `superseded`
+    are those of them that this person rejected, so that they may be retired. `gotchas` are those that were proved.
     """
 
     success: Item
-    gotcha: Item | None
     duplicate_of: str | None
     conflicts: tuple[Item, ...]
     superseded: tuple[Item, ...]
+    merged: tuple[Item, ...] = ()
+    gotchas: tuple[Item, ...] = ()
 
     @property
     def needs_a_person(self) -> bool:
@@ -35,45 +42,81 @@ class Lesson:
         return len(self.conflicts) > len(self.superseded)
 
     @property
-    def changes(self) -> Changes:
+    def retired(self) -> tuple[Item, ...]:
         """Landing settles every conflict in favour of the new answer: nothing is deleted, the old ones retire."""
-        retired = tuple(item.with_status("retired") for item in self.conflicts)
-        return Changes(put=(self.success, *([self.gotcha] if self.gotcha else []), *retired))
+        return tuple(item.with_status("retired") for item in (*self.conflicts, *self.merged))
+
+    @property
+    def changes(self) -> Changes:
+        return Changes(put=(self.success, *self.gotchas, *self.retired))
 
 
-def learn(core: Core, assistant: Assistant, trace: Trace, confirmation: Confirmation, head: Snapshot) -> Lesson:
-    """Derive the lesson of a confirmation against the items of `head`."""
-    answer = _taught_answer(assistant, trace, confirmation)
-    dialect = assistant.datasource.dialect if assistant.datasource else "sqlite"
+def rules(core: Core, assistant: Assistant, trace: Trace, confirmation: Confirmation, head: Snapshot) -> Candidates:
+    """The gotchas that a correction would teach, none of them proved yet, and what is no rule of it."""
+    if confirmation.verdict != "failure" or not trace.answer:
+        return Candidates()
+    return candidates(
+        sql_of(trace.answer),
+        _taught_answer(assistant, trace, confirmation),
+        core.retriever.mask(assistant.base, trace.question, revision=head.commit.id),
+        dialect=_dialect(assistant),
+        tables=core.retriever.tables(assistant.base, revision=head.commit.id),
+        known=head.items,
+        provenance=_provenance(trace, confirmation),
+    )
+
+
+def learn(
+    core: Core,
+    assistant: Assistant,
+    trace: Trace,
+    confirmation: Confirmation,
+    head: Snapshot,
+    same_result: SameResult,
+) -> Lesson:
+    """Derive the lesson of a confirmation against the items of `head`, yet without gotchas."""
+    answer, dialect = _taught_answer(assistant, trace, confirmation), _dialect(assistant)
     tables = core.retriever.tables(assistant.base, revision=head.commit.id)
+    reads = columns_read(answer, dialect, tables)
     asked = core.retriever.mask(assistant.base, trace.question, revision=head.commit.id)
-    duplicate, conflicts = None, []
+    duplicate: str | None = None
+    conflicts: list[Item] = []
+    merged: list[Item] = []
     for item_id, known in core.retriever.patterns(assistant.base, revision=head.commit.id).items():
         item = head.items[item_id]
-        if isinstance(item.body, Success) and same_question(asked, known):
-            if normal_sql(item.body.answer, dialect) == normal_sql(answer, dialect):
-                duplicate = item.id
-            else:
-                conflicts.append(item)
+        if not isinstance(item.body, Success):
+            continue
+        old = item.body.answer
+        if not same_question(asked, known):
+            if _one_pattern(assistant, asked, known) and sql_pattern(old, dialect) == sql_pattern(answer, dialect):
+                merged.append(item)
+        elif normal_sql(old, dialect) == normal_sql(answer, dialect):
+            duplicate = item.id
+        # Columns count beside the result: `SELECT 1277` is right today and knows nothing of customers.
+        elif reads and columns_read(old, dialect, tables) == reads and same_result(old, answer):
+            merged.append(item)
+        else:
+            conflicts.append(item)
     rejected = confirmation.verdict == "failure"
-    superseded = tuple(item for item in conflicts if rejected and item.id in _shown(trace))
-    reads = columns_read(answer, dialect, tables)
-    provenance = _provenance(trace, confirmation)
     success = Item(
         id=f"success:{_digest(trace.question, answer)}",
         title=_title(trace.question),
         body=Success(trace.question, answer),
         depends_on=tuple(sorted(reads)),
-        supersedes=tuple(item.id for item in conflicts),
-        provenance=provenance,
+        supersedes=tuple(item.id for item in (*conflicts, *merged)),
+        provenance=_provenance(trace, confirmation),
     )
-    gotcha = None
-    if rejected and trace.answer:
-        wrong = columns_read(sql_of(trace.answer), dialect, tables)
-        gotcha = _other_column(wrong, reads, provenance)
-        if gotcha is not None and gotcha.id in head.items:
-            gotcha = None
-    return Lesson(success, gotcha, duplicate, tuple(conflicts), superseded)
+    superseded = tuple(item for item in conflicts if rejected and item.id in _shown(trace))
+    return Lesson(success, duplicate, tuple(conflicts), superseded, tuple(merged))
+
+
+def _one_pattern(assistant: Assistant, asked: MaskedQuestion, known: MaskedQuestion) -> bool:
+    """One question about other values. Where confirmed answers are given as they are, each value needs its own."""
+    return not assistant.settings.verified_answers and bool(asked.literals) and asked.text == known.text
+
+
+def _dialect(assistant: Assistant) -> str:
+    return assistant.datasource.dialect if assistant.datasource else "sqlite"
 
 
 def _taught_answer(assistant: Assistant, trace: Trace, confirmation: Confirmation) -> str:
@@ -85,28 +128,6 @@ def _taught_answer(assistant: Assistant, trace: Trace, confirmation: Confirmatio
 
 def _shown(trace: Trace) -> set[str]:
     return {item.id for item in trace.items} | ({trace.verified_by} if trace.verified_by else set())
-
-
-def _other_column(wrong: frozenset[str], right: frozenset[str], provenance: Provenance) -> Item | None:
-    """A rule where the answers differ by exactly one column of one table; proposed, for a curator to activate."""
-    left, instead = wrong - right, right - wrong
-    if len(left) != 1 or len(instead) != 1:
-        return None
-    (bad,), (good,) = left, instead
-    table, _, bad_column = bad.partition(".")
-    good_table, _, good_column = good.partition(".")
-    if table != good_table:
-        return None
-    about = tuple(dict.fromkeys((good, bad, f"{table} {good_column}", f"{table} {bad_column}")))
-    return Item(
-        id=f"gotcha:{_digest(bad, good)}",
-        title=f"{good}, not {bad}",
-        body=Gotcha(f"Use {good}, not {bad}.", wrong=bad, right=good),
-        entities=tuple(Entity(name) for name in {name_key(name): name for name in reversed(about)}.values()),
-        depends_on=(bad, good) if bad < good else (good, bad),
-        status="proposed",
-        provenance=provenance,
-    )
 
 
 def _provenance(trace: Trace, confirmation: Confirmation) -> Provenance:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -23,8 +23,8 @@ from gateway.traces import Trace
 from kb.database import insert_missing, transaction
 
 Verdict = Literal["success", "failure"]
-State = Literal["queued", "waiting", "landing", "landed", "duplicate", "rejected", "failed"]
-CLOSED: tuple[State, ...] = ("landed", "duplicate", "rejected", "failed")
+State = Literal["queued", "waiting", "landing", "landed", "duplicate", "rejected", "failed", "reverted"]
+CLOSED: tuple[State, ...] = ("landed", "duplicate", "rejected", "failed", "reverted")
 Outcome = Literal["ok", "skipped", "stopped"]
 
 
@@ -43,12 +43,13 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One check that a proposal went through."""
+    """One check that a proposal went through. `data` is what it found, for who looks closer, ready for JSON."""
 
     name: str
     outcome: Outcome
     detail: str
     at: str
+    data: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,12 @@ class Proposal:
     def branch(self) -> str:
         return f"proposals/{self.id}"
 
-    def with_step(self, name: str, outcome: Outcome, detail: str) -> Proposal:
-        return replace(self, steps=(*self.steps, Step(name, outcome, detail, _now())))
+    def with_step(self, name: str, outcome: Outcome, detail: str, **data: Any) -> Proposal:
+        return replace(self, steps=(*self.steps, Step(name, outcome, detail, _now(), data)))
+
+    def found(self, key: str) -> Any:
+        """What the last step that found it has of `key`, else `None`."""
+        return next((step.data[key] for step in reversed(self.steps) if key in step.data), None)
 
 
 class Proposals:
@@ -96,7 +101,7 @@ class Proposals:
             first = self._confirmation(connection, trace.tenant, trace.id, lock=True)
             assert first is not None, "a row that could not be inserted is there"
             known = self._of_request(connection, trace)
-            came_to_nothing = known is None or known.state in ("failed", "rejected")
+            came_to_nothing = known is None or known.state in ("failed", "rejected", "reverted")
             if first.verdict == verdict == "failure" and answer and answer != first.answer and came_to_nothing:
                 return self._correct(connection, trace, replace(given, note=note or first.note))
             if first.verdict != verdict or (answer and first.answer != answer):

@@ -36,7 +36,7 @@ TENANT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A tenant's name is the cache salt of its requests, and vLLM refuses a salt with other characters."""
 STATE_DRIVERS = ("sqlite", "postgresql", "postgresql+psycopg")
 UseCase = Literal["chat", "document", "code", "batch"]
-Approval = Literal["automatic", "curator"]
+Approval = Literal["automatic", "curator", "second"]
 Decoding = Literal["free", "sql"]
 
 
@@ -92,7 +92,8 @@ class AssistantSettings(_Table):
     """What the API's `model` selects.
 
     `verified_answers`: a confirmed answer of the same question may answer without the engine. `approval`: whether a
-    proposal with a clean verdict lands by itself or waits for a curator. `suite`: cases replayed before it lands.
+    proposal with a clean verdict lands by itself, waits for a curator, or for one who is not who confirmed it.
+    `suite`: cases replayed before it lands.
     `decoding`: with `sql`, an answer is one SELECT over the tables that its prompt shows, as far as it goes.
     """
 

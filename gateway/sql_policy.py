@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 import sqlglot
 from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.dialect import Dialect
-from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.errors import ParseError
 
 from gateway.errors import StatementRefused
 from gateway.sql_names import resolve_names
 from gateway.sqlite_reader import is_denied_function as is_denied_in_sqlite
+from kb.sql_failures import SQL_FAILURES
 
 MAX_CHARACTERS = 100_000
 MAX_TOKENS = 20_000
@@ -89,10 +90,10 @@ def check_statement(
         names = resolve_names(tree, schemas, dialect)
     except RecursionError as exc:
         raise StatementRefused(datasource, f"the statement is nested too deeply; {_SEND_ONE}") from exc
-    except SqlglotError as exc:
-        raise StatementRefused(datasource, _unreadable(exc, dialect)) from exc
     except _Refusal as exc:
         raise StatementRefused(datasource, str(exc)) from exc
+    except SQL_FAILURES as exc:
+        raise StatementRefused(datasource, _unreadable(exc, dialect)) from exc
     if names.problems:
         raise StatementRefused(datasource, "; ".join(names.problems[:3]))
     return CheckedStatement(sql=text, dialect=dialect, tables=names.tables, columns=names.columns, tree=tree)
@@ -145,7 +146,7 @@ def _check_tokens(tokens: list[Token]) -> None:
         raise _Refusal(f"there is more than one statement; {_SEND_ONE}")
 
 
-def _unreadable(error: SqlglotError, dialect: str) -> str:
+def _unreadable(error: Exception, dialect: str) -> str:
     where = ""
     if isinstance(error, ParseError) and error.errors:
         first = error.errors[0]

@@ -94,3 +94,35 @@ replay_answers = Table(
     Column("answer", Text, nullable=False),
     Column("created_at", String(40), nullable=False),
 )
+
+eval_runs = Table(
+    "eval_runs",
+    metadata,
+    Column("tenant", String(100), primary_key=True),
+    Column("id", String(40), primary_key=True),
+    Column("created_at", String(40), nullable=False),
+    Column("kind", String(10), nullable=False),
+    Column("suite", Text, nullable=False),
+    Column("assistant", String(100), nullable=False),
+    Column("base_commit", String(64), nullable=True),
+    Column("commit_id", String(64), nullable=False),
+    Column("baseline_run", String(40), nullable=True),
+    Column("verdict", String(20), nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("report", JSON, nullable=False),
+    Index(None, "tenant", "created_at"),
+)
+
+eval_baselines = Table(
+    "eval_baselines",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("tenant", String(100), nullable=False),
+    Column("suite", Text, nullable=False),
+    Column("assistant", String(100), nullable=False),
+    Column("run_id", String(40), nullable=False),
+    Column("commit_id", String(64), nullable=False),
+    Column("blessed_by", String(200), nullable=False),
+    Column("blessed_at", String(40), nullable=False),
+    Index(None, "tenant", "assistant"),
+)

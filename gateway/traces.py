@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from gateway.tables import requests
 from kb.database import transaction
 
 Status = Literal["answered", "failed"]
+ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,16 @@ class Trace:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A request that had an item in its prompt."""
+
+    request_id: str
+    question: str
+    created_at: str
+    answered_by: str | None
+
+
 class Traces:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -83,6 +95,17 @@ class Traces:
         with transaction(self._engine) as connection:
             connection.execute(insert(requests).values(**row))
 
+    def recent(self, tenant: str, assistant: str, limit: int) -> list[Trace]:
+        """The assistant's last requests, newest first."""
+        query = (
+            select(requests.c.trace)
+            .where(requests.c.tenant == tenant, requests.c.assistant == assistant)
+            .order_by(requests.c.created_at.desc(), requests.c.id)
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            return [_trace(stored) for stored in connection.scalars(query)]
+
     def get(self, tenant: str, request_id: str) -> Trace:
         """Raises `RequestNotFound`, also for a request of another tenant."""
         query = select(requests.c.trace).where(requests.c.tenant == tenant, requests.c.id == request_id)
@@ -90,6 +113,32 @@ class Traces:
             stored = connection.scalar(query)
         if stored is None:
             raise RequestNotFound(request_id)
-        items = tuple(Retrieved(**{**item, "reasons": tuple(item["reasons"])}) for item in stored.pop("items"))
-        messages, prompt = tuple(stored.pop("messages")), tuple(stored.pop("prompt"))
-        return Trace(items=items, messages=messages, prompt=prompt, **stored)
+        return _trace(stored)
+
+    def that_used(self, tenant: str, kb: str, items: Collection[str], *, since: str) -> list[Use]:
+        """Requests from the time `since` on that one of these items was retrieved for, oldest first, and those that
+        carried on their conversations: what a turn placed stays in its prompt.
+        """
+        query = select(
+            requests.c.id,
+            requests.c.question,
+            requests.c.created_at,
+            requests.c.session_id,
+            requests.c.trace["items"].label("items"),
+            requests.c.trace["answered_by"].label("answered_by"),
+        ).where(requests.c.tenant == tenant, requests.c.base == kb, requests.c.created_at >= since)
+        used: list[Use] = []
+        sessions: set[str] = set()
+        with self._engine.connect() as connection:
+            ordered = query.order_by(requests.c.created_at, requests.c.id)
+            for row in connection.execution_options(yield_per=ROWS_AT_ONCE).execute(ordered):
+                if row.session_id in sessions or any(item["id"] in items for item in row.items or ()):
+                    sessions.add(row.session_id)
+                    used.append(Use(row.id, row.question, row.created_at, row.answered_by))
+        return used
+
+
+def _trace(stored: dict[str, Any]) -> Trace:
+    items = tuple(Retrieved(**{**item, "reasons": tuple(item["reasons"])}) for item in stored.pop("items"))
+    messages, prompt = tuple(stored.pop("messages")), tuple(stored.pop("prompt"))
+    return Trace(items=items, messages=messages, prompt=prompt, **stored)

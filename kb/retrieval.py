@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kb.commit_index import CommitIndex
@@ -52,6 +53,7 @@ class Retriever:
         self._stored = StoredEmbedder(embedder, store)
         self._weights = weights or Weights()
         self._kept = kept
+        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kvasir-retrieval")
         self._lock = threading.Lock()
         self._indexes: CommitIndexes | None = None
 
@@ -72,8 +74,10 @@ class Retriever:
         masked = mask(question, mentions)
         plain, as_masked = self.embedder.embed([question, masked.text])
         evidence = index.evidence(question, plain, mentions)
+        # FAISS computes without Python's lock, so a second core does this while the first one ranks.
+        likeness = self._beside.submit(index.pattern_evidence, plain, as_masked)
         hits = within([*_always(index, subjects), *fuse(evidence, self._weights, limits)], limits)
-        patterns = like_patterns(index.pattern_evidence(plain, as_masked), limits)
+        patterns = like_patterns(likeness.result(), limits)
         hits = referenced(index, hits, patterns)
         hits += joined(index, hits)
         hits += gotchas(index, mentions, hits)

@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from kb.items import Column, Item, LostColumn, Schema
+from kb.sql_failures import SQL_FAILURES
 from kb.sql_reads import Reads
 
 UNKNOWN = "unknown"
@@ -189,7 +189,7 @@ def _family(type_: str) -> str:
     plain = " ".join(type_.split())
     try:
         parsed = exp.DataType.build(plain, udt=True)
-    except (SqlglotError, ValueError):
+    except SQL_FAILURES:
         return plain.upper()
     if parsed.this in exp.DataType.TEXT_TYPES:
         return "TEXT"

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
+
+from kb.sql_failures import SQL_FAILURES
 
 
 def columns_read(sql: str, dialect: str, tables: Mapping[str, Collection[str]]) -> frozenset[str]:
@@ -17,7 +18,7 @@ def columns_read(sql: str, dialect: str, tables: Mapping[str, Collection[str]]) 
     try:
         tree = qualify(sqlglot.parse_one(sql, dialect=dialect), dialect=dialect, schema=schema, expand_stars=False)
         scopes = list(traverse_scope(tree))
-    except (SqlglotError, RecursionError):
+    except SQL_FAILURES:
         return frozenset()
     by_lower = {table.lower(): table for table in tables}
     found: set[str] = set()
@@ -35,5 +36,17 @@ def normal_sql(sql: str, dialect: str) -> str:
     """One spelling for statements that differ in case of keywords, spaces and quotes alone."""
     try:
         return sqlglot.parse_one(sql, dialect=dialect).sql(dialect=dialect, normalize=True, comments=False)
-    except (SqlglotError, RecursionError):
+    except SQL_FAILURES:
         return " ".join(sql.split())
+
+
+def sql_pattern(sql: str, dialect: str) -> str:
+    """What statements that differ in their literals alone have in common; the statement itself where it cannot be
+    parsed.
+    """
+    try:
+        tree = sqlglot.parse_one(sql, dialect=dialect)
+    except SQL_FAILURES:
+        return " ".join(sql.split())
+    masked = tree.transform(lambda node: exp.Placeholder() if isinstance(node, exp.Literal) else node)
+    return masked.sql(dialect=dialect, normalize=True, comments=False)

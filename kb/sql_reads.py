@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
+
+from kb.sql_failures import SQL_FAILURES
 
 MAX_LETTERS = 20_000
 """Resolving the columns of a statement takes time with the square of its length."""
@@ -99,7 +100,7 @@ def _parsed(sql: str) -> exp.Query | None:
         for dialect in DIALECTS:
             try:
                 trees = [tree for tree in sqlglot.parse(text, dialect=dialect) if tree is not None]
-            except (SqlglotError, RecursionError):
+            except SQL_FAILURES:
                 continue
             # A comment behind the last semicolon is a tree of its own.
             queries = [tree for tree in trees if not isinstance(tree, exp.Semicolon)]
@@ -121,7 +122,7 @@ def _reads(tree: exp.Query, tables: Mapping[str, Collection[str]]) -> Reads | No
     try:
         qualified = qualify(tree, schema=schema, expand_stars=False, validate_qualify_columns=False)
         scopes = list(traverse_scope(qualified))
-    except (SqlglotError, RecursionError):
+    except SQL_FAILURES:
         return None
     reads = NOTHING
     for scope in scopes:

@@ -8,7 +8,19 @@ from contextlib import contextmanager
 from itertools import islice
 
 import numpy as np
-from sqlalchemy import Connection, Engine, LargeBinary, cast, delete, func, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    LargeBinary,
+    ScalarSelect,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from kb import tables
@@ -72,13 +84,14 @@ class SqlStore:
         found: dict[str, bytes] = {}
         columns = tables.objects.c
         with self._engine.connect() as connection:
-            base_id = self._base_id(connection, base)
             for batch in _batches(object_ids):
                 # The cast makes bytes of what someone wrote into a SQLite file by hand, so that it is told as damage.
                 query = select(columns.object_id, cast(columns.data, LargeBinary).label("data")).where(
-                    columns.base_id == base_id, columns.object_id.in_(batch)
+                    columns.base_id == _id_of(base), columns.object_id.in_(batch)
                 )
                 found.update((row.object_id, bytes(row.data)) for row in connection.execute(query))
+            if not found:
+                self._base_id(connection, base)
         return found
 
     def find(self, base: BaseId, prefix: str) -> list[str]:
@@ -128,8 +141,11 @@ class SqlStore:
     def refs(self, base: BaseId) -> dict[str, str]:
         columns = tables.refs.c
         with self._engine.connect() as connection:
-            query = select(columns.ref, columns.commit_id).where(columns.base_id == self._base_id(connection, base))
-            return {row.ref: row.commit_id for row in connection.execute(query)}
+            query = select(columns.ref, columns.commit_id).where(columns.base_id == _id_of(base))
+            found = {row.ref: row.commit_id for row in connection.execute(query)}
+            if not found:
+                self._base_id(connection, base)
+        return found
 
     def vectors(self, model: str, text_hashes: Collection[str]) -> dict[str, Vector]:
         found: dict[str, Vector] = {}
@@ -152,9 +168,8 @@ class SqlStore:
             insert_missing(connection, tables.vectors, rows)
 
     def _base_id(self, connection: Connection, base: BaseId) -> int:
-        columns = tables.bases.c
-        query = select(columns.id).where(columns.tenant == base.tenant, columns.name == base.name)
-        base_id: int | None = connection.scalar(query)
+        """Raises `BaseNotFound`."""
+        base_id: int | None = connection.scalar(select(_id_of(base)))
         if base_id is None:
             raise BaseNotFound(base.name)
         return base_id
@@ -183,6 +198,12 @@ class SqlStore:
         if moved != 1:
             found = connection.scalar(select(columns.commit_id).where(this_ref))
             raise RefMoved(base.name, move.ref, move.expected, found)
+
+
+def _id_of(base: BaseId) -> ScalarSelect[int]:
+    """For use inside of another query, which spares one."""
+    columns = tables.bases.c
+    return select(columns.id).where(columns.tenant == base.tenant, columns.name == base.name).scalar_subquery()
 
 
 def _lock_writers(connection: Connection, base_id: int, *, alone: bool) -> None:

@@ -20,6 +20,7 @@ from evals.bench.row import Row
 if TYPE_CHECKING:
     from backend.mini.answer_file import Decoding
     from evals.bench.kb.benchmark import Section as KbSection
+    from evals.bench.learning.benchmark import Section as LearningSection
     from evals.bench.mini.benchmark import Section
 
 UNAVAILABLE = 3
@@ -152,7 +153,7 @@ def mini(
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(("versions", "retrieval", "tables", "glossary", "gotchas")),
+    type=click.Choice(("versions", "retrieval", "tables", "patterns", "glossary", "gotchas")),
     help="Only this section; may be given again.",
 )
 @click.option("--items", type=click.IntRange(min=1000), default=100_000, show_default=True, help="In the large base.")
@@ -164,6 +165,32 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
 
     plan = Plan(only or SECTIONS, data, items, commits, limit)
     show("kb", lambda: kb_rows(plan, progress), as_json=as_json)
+
+
+@group.command()
+@json_option
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(("cost", "errors")),
+    help="Only this section; may be given again.",
+)
+@click.option("--cases", type=click.IntRange(min=1), default=1_000, show_default=True, help="In the suite of 'cost'.")
+@click.option("--changes", type=click.IntRange(min=1), default=50, show_default=True, help="Gated by that suite.")
+@click.option(
+    "--sampled-cases", type=click.IntRange(min=1), default=100, show_default=True, help="In that of 'errors'."
+)
+@click.option(
+    "--harmless", type=click.IntRange(min=1), default=200, show_default=True, help="Changes of no consequence."
+)
+@click.option("--plants", type=click.IntRange(min=1), default=100, show_default=True, help="Wrong gotchas.")
+def learning(as_json: bool, only: tuple[LearningSection, ...], **sizes: int) -> None:
+    """What the gate costs beside a full run, and how often it is wrong; with the model that ships."""
+    from evals.bench.learning.benchmark import SECTIONS, Plan, learning_rows
+    from kb.embedding import SentenceEmbedder
+
+    plan = Plan(only or SECTIONS, **sizes)
+    show("learning", lambda: learning_rows(plan, SentenceEmbedder(), progress), as_json=as_json)
 
 
 @group.command()

@@ -101,7 +101,7 @@ class Demo:
     def show_proposal(self, proposal: dict[str, Any]) -> None:
         self._step("The proposal it became, and its replay")
         for step in proposal["steps"]:
-            console.print(f"  {step['name']:<8} {step['outcome']:<8} {escape(step['detail'])}")
+            console.print(f"  {step['name']:<10} {step['outcome']:<8} {escape(step['detail'])}")
         report = proposal["report"]
         _require(report is not None, f"the proposal was not replayed: {proposal['detail']}")
         table = Table(box=None, padding=(0, 2))

@@ -12,8 +12,10 @@ from gateway.capture import Capture
 from gateway.capture_worker import CaptureWorker
 from gateway.cli.session import Session, command_options, user_name
 from gateway.core import open_core
-from gateway.proposal_view import proposal_view
+from gateway.proposal_view import proposal_view, reverted_view
 from gateway.proposals import Proposal
+from gateway.reverting import Reverted
+from gateway.reverting import revert as take_back
 
 
 @click.group("proposal")
@@ -39,7 +41,7 @@ def list_(session: Session) -> None:
 @click.argument("proposal_id")
 @command_options
 def show(session: Session, proposal_id: str) -> None:
-    """Its steps and its replay report."""
+    """Its steps, the answers that it contradicts, and its replay report."""
     with _capture(session) as (capture, _):
         _print(session, capture.core.proposals.get(session.tenant, proposal_id), report=True)
 
@@ -67,6 +69,16 @@ def reject(session: Session, proposal_id: str) -> None:
         _print(session, capture.reject(session.tenant, proposal_id, by))
 
 
+@group.command()
+@click.argument("proposal_id")
+@command_options
+def revert(session: Session, proposal_id: str) -> None:
+    """Take back what it landed, by one commit, and list the answers that had used it."""
+    with _capture(session) as (capture, by):
+        reverted = take_back(capture.core, session.tenant, proposal_id, by)
+    session.show(reverted_view(reverted), lambda: _print_reverted(reverted))
+
+
 @contextmanager
 def _capture(session: Session) -> Iterator[tuple[Capture, str]]:
     from evals.replay import SuiteReplay
@@ -82,7 +94,10 @@ def _print(session: Session, proposal: Proposal, *, report: bool = False) -> Non
     def text() -> None:
         click.echo(f"{proposal.id}: {proposal.state}, {proposal.detail}")
         for step in proposal.steps:
-            click.echo(f"  {step.name:<8} {step.outcome:<8} {step.detail}")
+            click.echo(f"  {step.name:<10} {step.outcome:<8} {step.detail}")
+        if report:
+            for conflict in proposal.found("conflicts") or ():
+                _print_conflict(conflict)
         if report and proposal.report is not None:
             _print_report(proposal.report)
 
@@ -103,3 +118,29 @@ def _side(outcome: dict[str, Any] | None) -> str:
     if outcome is None:
         return "not judged"
     return f"{outcome['passed']}/{outcome['repeats']} {outcome['reason'] or ''}".rstrip()
+
+
+def _print_conflict(conflict: dict[str, Any]) -> None:
+    """Both answers to one question, with what each gives."""
+    click.echo(f"contradicts {conflict['item']}: {conflict['question']}")
+    for side in ("confirmed", "proposed"):
+        click.echo(f"  {side:<10} {' '.join(conflict[side]['answer'].split())}")
+        if conflict[side]["result"] is not None:
+            click.echo(f"  {'':<10} {_result(conflict[side]['result'])}")
+
+
+def _result(result: dict[str, Any]) -> str:
+    if result["status"] != "passed":
+        return f"{result['status']}: {result['message']}"
+    count = f"{result['row_count']} {'row' if result['row_count'] == 1 else 'rows'}"
+    rows = "; ".join(", ".join(str(cell) for cell in row) for row in result["rows"])
+    more = " …" if result["row_count"] > len(result["rows"]) else ""
+    return f"{count}: {rows}{more}" if rows else count
+
+
+def _print_reverted(reverted: Reverted) -> None:
+    click.echo(f"{reverted.proposal.id}: {reverted.proposal.state} by commit {reverted.commit[:12]}")
+    count = len(reverted.used_by)
+    click.echo(f"{count} {'answer' if count == 1 else 'answers'} had used it since it landed")
+    for use in reverted.used_by:
+        click.echo(f"  {use.request_id}  {use.created_at[:19]}  {' '.join(use.question.split())}")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import getpass
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from backend.errors import BackendError
 from gateway.conversation import require_storable
 from gateway.errors import EngineNotConfigured, GatewayError
 from gateway.settings import Settings, load_settings
+from gateway.user_name import user_name as user_name
 from kb.database import check_version, open_database
 from kb.errors import KnowledgeError
 from kb.knowledge_base import KnowledgeBase
@@ -99,15 +98,6 @@ def user_errors() -> Iterator[None]:
 def _first_line(exc: Exception) -> str:
     original = getattr(exc, "orig", None) or exc
     return next(iter(str(original).splitlines()), type(original).__name__)
-
-
-def user_name() -> str:
-    """Who runs the command, as commits and confirmations name them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # A container may run under a number that no name belongs to.
-        return f"uid {os.getuid()}"
 
 
 def base_option(command: Callable[P, R]) -> Callable[P, R]:

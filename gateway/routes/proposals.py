@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from gateway.proposal_view import proposal_view
+from gateway.proposal_view import proposal_view, reverted_view
 from gateway.proposals import State
+from gateway.reverting import revert
 from gateway.routes.dependencies import CallerDep, GatewayDep
 
 router = APIRouter(prefix="/v1/proposals", tags=["proposals"])
@@ -44,3 +45,10 @@ def approve_proposal(proposal_id: str, gateway: GatewayDep, caller: CallerDep) -
 def reject_proposal(proposal_id: str, gateway: GatewayDep, caller: CallerDep) -> dict[str, Any]:
     caller.require("curate", "rejecting a proposal")
     return proposal_view(gateway.capture.reject(caller.tenant, proposal_id, caller.name))
+
+
+@router.post("/{proposal_id}/revert")
+def revert_proposal(proposal_id: str, gateway: GatewayDep, caller: CallerDep) -> dict[str, Any]:
+    """Take back what it landed, and tell which answers had used it."""
+    caller.require("curate", "reverting a proposal")
+    return reverted_view(revert(gateway.core, caller.tenant, proposal_id, caller.name))

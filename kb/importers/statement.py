@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from kb.importers.errors import SourceInvalid
 from kb.importers.imported import Known
 from kb.sql_columns import columns_read
+from kb.sql_failures import SQL_FAILURES
 
 MAX_LETTERS = 20_000
 """Resolving the columns of a statement takes time with the square of its length."""
@@ -43,7 +43,7 @@ class Statements:
             return None
         try:
             parsed = sqlglot.parse(sql, dialect=self.dialect)
-        except (SqlglotError, RecursionError):
+        except SQL_FAILURES:
             return None
         # A comment behind the last semicolon is a tree of its own.
         trees = [tree for tree in parsed if tree is not None and not isinstance(tree, exp.Semicolon)]

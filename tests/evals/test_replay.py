@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from dataclasses import replace
+from datetime import date
 
 import pytest
 from sqlalchemy import func, select
 
 from backend.errors import ContextTooLong, EngineTimeout, EngineUnreachable
-from evals.case import Case, Retrieves, SqlResult
+from evals.case import Case, FlakyMeasure, Retrieves, SqlResult
 from evals.errors import SuiteInvalid, SuiteNotFound
 from evals.replay import SuiteReplay, compare
-from gateway.replay import CaseOutcome, Replay, ReplayReport
+from gateway.replay import CaseOutcome, CaseReplay, PairedTest, Replay, ReplayReport
 from gateway.tables import replay_answers, requests, turns
 from kb.knowledge_base import Changes
 
@@ -59,9 +62,10 @@ def test_only_the_case_whose_prompt_changed_goes_to_the_engine_on_both_sides(sho
 
     touched, untouched = report.cases
     assert (touched.verdict, untouched.verdict, report.verdict) == ("better", "same", "clean")
-    assert (touched.base, touched.head) == (touched.base, CaseOutcome(1, 1))
+    assert (touched.base, touched.head) == (touched.base, CaseOutcome(1, 1, answer=BY_STATE))
     assert touched.base is not None
     assert touched.base.reason.startswith("SINGLE_CELL_DIFFERENCE")
+    assert touched.base.answer == BY_STATUS
     assert (untouched.prompt_changed, report.engine_calls) == (False, 2)
     prompts = [call.messages[0]["content"] for call in shop.engine.calls]
     assert ["gotcha:state" in prompt for prompt in prompts] == [False, True]
@@ -105,6 +109,7 @@ def test_answers_are_stored_and_a_second_replay_calls_no_engine(shop: Shop) -> N
     again = replayed(shop, cancelled, base=before, repeats=2)
 
     assert (first.engine_calls, again.engine_calls) == (4, 0)
+    assert (first.stored_answers, again.stored_answers) == (0, 4)
     assert again.cases == first.cases
     assert again.cases[0].verdict == "flaky"
 
@@ -143,7 +148,7 @@ def test_an_engine_that_fails_leaves_the_case_undecided(shop: Shop) -> None:
     report = replayed(shop, cancelled, base=before)
 
     assert (report.cases[0].verdict, report.verdict) == ("undecided", "undecided")
-    assert (report.cases[0].base, report.cases[0].head) == (CaseOutcome(1, 1), None)
+    assert (report.cases[0].base, report.cases[0].head) == (CaseOutcome(1, 1, answer=BY_STATE), None)
     assert "ENGINE_FAILED" in report.cases[0].detail
 
 
@@ -225,7 +230,7 @@ def test_results_that_were_cut_are_judged_only_where_the_statement_is_the_accept
 
     report = replayed(shop, everything, base=before)
 
-    assert report.cases[0].base == CaseOutcome(1, 1)
+    assert report.cases[0].base == CaseOutcome(1, 1, answer="SELECT id FROM orders;")
     assert "head: RESULT_TRUNCATED" in report.cases[0].detail
 
 
@@ -328,7 +333,8 @@ def test_the_suite_is_replayed_and_a_success_of_the_same_question_is_not_asked_t
 
     report = SuiteReplay()(shop.core, assistant, before, after)
 
-    assert [(c.id, c.base, c.head) for c in report.cases] == [("cancelled", CaseOutcome(2, 2), CaseOutcome(2, 2))]
+    both = CaseOutcome(2, 2, answer=BY_STATE)
+    assert [(c.id, c.base, c.head) for c in report.cases] == [("cancelled", both, both)]
 
 
 def test_a_suite_that_is_missing_or_wrong_is_an_error_and_not_an_empty_replay(open_shop: OpenShop) -> None:
@@ -360,3 +366,58 @@ def test_a_worker_thread_can_replay_while_the_main_thread_runs_a_loop(shop: Shop
     worker.join()
 
     assert [report.verdict for report in reports] == ["clean"]
+
+
+# ── the flaky list, and what is held out ─────────────────────────────────────────────────────────────────────────
+
+WAVERS = FlakyMeasure(7, 10, "c" * 12, date(2026, 11, 28))
+
+
+def test_a_case_on_the_flaky_list_is_reported_and_decides_nothing(shop: Shop) -> None:
+    before = shop.head
+    shop.learn(WRONG_HINT)
+    shop.engine.enqueue(BY_STATE, BY_STATUS, EngineTimeout("main", 1.0))
+    wavers = replace(cancelled, flaky=WAVERS)
+    away = replace(wavers, id="away", question="How many orders placed in 2024 were cancelled?")
+
+    report = replayed(shop, wavers, away, base=before)
+
+    assert [(case.verdict, case.flaky_listed) for case in report.cases] == [("flaky", True), ("undecided", True)]
+    assert report.cases[0].detail.startswith("worse, and on the flaky list (7 of 10 at cccccccccccc on 2026-11-28)")
+    assert (report.verdict, report.paired) == ("clean", None)
+
+
+def test_of_a_held_out_case_a_report_tells_the_id_and_the_verdict_alone(shop: Shop) -> None:
+    before = shop.head
+    shop.learn(WRONG_HINT)
+    shop.engine.enqueue(BY_STATE, BY_STATUS)
+    told: list[CaseReplay] = []
+
+    report = compare(
+        shop.core, shop.assistant, [replace(cancelled, held_out=True)], base=before, head="main", on_case=told.append
+    )
+
+    assert report.verdict == "regression"
+    assert report.cases == (CaseReplay("cancelled", "", True, None, None, "worse", "held out", held_out=True),)
+    assert tuple(told) == report.cases
+    assert report.paired is not None
+    assert (report.paired.lost, report.paired.cases) == (1, 1)
+    words = json.dumps(report.to_dict())
+    assert "SELECT" not in words
+    assert CANCELLED not in words
+
+
+def test_drops_that_are_noise_one_by_one_are_a_regression_where_their_sum_is_not(shop: Shop) -> None:
+    before = shop.head
+    shop.learn(WRONG_HINT)
+    cases = [replace(cancelled, id=f"in-{year}", question=CANCELLED.replace("2025", str(year))) for year in range(6)]
+    for _ in cases:
+        shop.engine.enqueue(*[BY_STATE] * 3, BY_STATE, BY_STATE, BY_STATUS)
+
+    report = replayed(shop, *cases, base=before, repeats=3)
+    fewer = replayed(shop, *cases[:5], base=before, repeats=3)
+
+    assert {case.verdict for case in report.cases} == {"flaky"}
+    assert (report.verdict, [case.id for case in report.suspects]) == ("regression", [case.id for case in cases])
+    assert report.paired == PairedTest(6, 6, 0, 0.03125, -1.0, -1.0, pytest.approx(-0.0815, abs=1e-4))
+    assert fewer.verdict == "clean"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -11,14 +13,14 @@ from junitparser import Error, Failure, JUnitXml
 from rich.console import Console
 
 from backend.errors import EngineTimeout, EngineUnreachable
-from evals.case import Case, Retrieves, SqlResult
+from evals.case import Case, FlakyMeasure, Retrieves, SqlResult
 from evals.gate import ExitCode, gate, gate_exit_code, run_exit_code
 from evals.junit import replay_xml, run_xml, write_junit
 from evals.report import print_replay, print_run
 from evals.run import CaseRun, RunReport, run_suite
 from evals.suite import Suite
 from gateway.errors import AssistantNotFound
-from gateway.replay import CaseOutcome, CaseReplay, ReplayReport
+from gateway.replay import CaseOutcome, CaseReplay, PairedTest, PrefixCost, ReplayReport
 from kb.errors import CommitNotFound
 
 from .conftest import OpenShop, Shop, gotcha, success
@@ -118,6 +120,34 @@ def test_a_gate_over_an_engine_that_is_away_cannot_be_judged(shop: Shop) -> None
     assert [case.prompt_changed for case in report.cases] == [False, True]
 
 
+def test_a_run_leaves_out_what_is_held_out_and_counts_it(shop: Shop) -> None:
+    report = run(shop, ORDERS, replace(REVIEWS, held_out=True))
+
+    assert ([case.id for case in report.cases], report.held_out, report.verdict) == (["orders"], 1, "passed")
+    assert shop.engine.calls == []
+
+
+def test_a_run_of_a_suite_that_is_all_held_out_has_not_passed(shop: Shop) -> None:
+    report = run(shop, replace(ORDERS, held_out=True))
+
+    assert (report.cases, run_exit_code(report)) == ((), ExitCode.UNDECIDED)
+
+
+def test_a_failed_case_on_the_flaky_list_fails_no_run(shop: Shop) -> None:
+    shop.engine.enqueue("SELECT 4")
+    wavers = replace(REVIEWS, flaky=FlakyMeasure(7, 10, "c" * 12, date(2026, 11, 28)))
+
+    report = run(shop, ORDERS, wavers)
+
+    assert [(case.status, case.flaky_listed, case.answer) for case in report.cases] == [
+        ("passed", False, ""),
+        ("failed", True, "SELECT 4"),
+    ]
+    assert (report.verdict, report.pass_rate and report.pass_rate.total) == ("passed", 1)
+    assert "1 on the flaky list, which counts for nothing here" in printed(report)
+    assert run_xml(report).failures == 0
+
+
 # ── reports ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 REPORT = RunReport(
@@ -145,6 +175,9 @@ REPLAY = ReplayReport(
         CaseReplay("stars", "?", True, CaseOutcome(3, 3), CaseOutcome(2, 3), "flaky", "head: y"),
     ),
     4,
+    1,
+    PairedTest(3, 1, 0, 1.0, -1 / 3, -1 / 3, 0.317),
+    PrefixCost(2, 750, 250, "tokens"),
 )
 
 
@@ -163,7 +196,8 @@ def test_a_run_is_printed_with_reasons_as_they_are() -> None:
 
     assert "EMPTY_RESULT: no [row] came" in text
     assert "no case could be judged" in text
-    assert "1 undecided; 2 engine calls" in text
+    assert "1 undecided\n" in text
+    assert "2 engine calls, 0 answers from store" in text
 
 
 def test_a_replay_is_printed_with_the_cases_that_changed() -> None:
@@ -173,7 +207,10 @@ def test_a_replay_is_printed_with_the_cases_that_changed() -> None:
     assert "head: [EMPTY_RESULT]" in text
     assert "orders" not in text
     assert "3 changed, 1 with the same prompt at both commits" in text
-    assert "verdict: regression; 4 engine calls" in text
+    assert "4 engine calls, 1 answer from store" in text
+    assert "pass rate -33.3 points (95 % interval -33.3 to +31.7): of 3 cases 1 lost, 0 gained" in text
+    assert "landing invalidates 250 of 1,000 tokens of shared prefix (25.0%), over the last 2 requests" in text
+    assert "verdict: regression" in text
 
 
 def test_the_junit_file_of_a_run_parses_whatever_messages_hold(tmp_path: Path) -> None:
@@ -202,7 +239,8 @@ def test_the_junit_file_of_a_gate_fails_worse_cases_and_only_those(tmp_path: Pat
 
 def test_reports_are_json_as_they_are() -> None:
     assert json.loads(json.dumps(REPORT.to_dict()))["cases"][1]["reason"] == "EMPTY_RESULT"
-    assert json.loads(json.dumps(REPLAY.to_dict()))["cases"][0]["head"] == {"passed": 0, "repeats": 1, "reason": "x"}
+    head = json.loads(json.dumps(REPLAY.to_dict()))["cases"][0]["head"]
+    assert head == {"passed": 0, "repeats": 1, "reason": "x", "answer": ""}
 
 
 def test_a_failed_case_counts_before_an_undecided_one() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from evals.case import Retrieves, SqlResult
+from evals.case import FlakyMeasure, Retrieves, SqlResult
 from evals.errors import SuiteInvalid, SuiteNotFound
 from evals.suite import load_suite
 from gateway.errors import GatewayError
@@ -57,6 +58,17 @@ def test_a_suite_is_read_whole(file: Path) -> None:
     assert second.expect == (SqlResult(("SELECT 3",), False),)
     assert [m["role"] for m in second.conversation.messages] == ["user", "assistant", "user"]
     assert second.conversation.question == "And how many were cancelled?"
+
+
+def test_what_is_held_out_and_what_is_flaky_is_read(file: Path) -> None:
+    listed = "held_out: true\n    flaky: {passed: 7, repeats: 10, commit: 'abcdef0', measured: 2026-11-28}"
+    file.write_text(WHOLE.replace("tags: [orders]", listed))
+
+    suite = load_suite(file)
+
+    first, second = suite.cases
+    assert (first.held_out, first.flaky) == (True, FlakyMeasure(7, 10, "abcdef0", date(2026, 11, 28)))
+    assert (second.held_out, second.flaky, suite.open_cases) == (False, None, (second,))
 
 
 MISTAKES = {
@@ -151,6 +163,55 @@ MISTAKES = {
         "tags",
         "given twice",
     ),
+    "a flaky case that always passed": (
+        "tags: [orders]",
+        "flaky: {passed: 10, repeats: 10, commit: abcdef0, measured: 2026-11-28}",
+        7,
+        "delivered-orders",
+        "flaky",
+        "passed must be less than repeats",
+    ),
+    "a flaky case that never passed": (
+        "tags: [orders]",
+        "flaky: {passed: 0, repeats: 10, commit: abcdef0, measured: 2026-11-28}",
+        7,
+        "delivered-orders",
+        "flaky.passed",
+        "greater than or equal to 1",
+    ),
+    "a flaky case without its measurement": (
+        "tags: [orders]",
+        "flaky: true",
+        7,
+        "delivered-orders",
+        "flaky",
+        "dictionary",
+    ),
+    "a flaky case measured at no day": (
+        "tags: [orders]",
+        "flaky: {passed: 7, repeats: 10, commit: abcdef0}",
+        7,
+        "delivered-orders",
+        "flaky.measured",
+        "it is missing",
+    ),
+    "a flaky case measured nowhere": (
+        "tags: [orders]",
+        "flaky: {passed: 7, repeats: 10, commit: main, measured: 2026-11-28}",
+        7,
+        "delivered-orders",
+        "flaky",
+        "7 to 64 hexadecimal digits",
+    ),
+    "an unknown key of flaky": (
+        "tags: [orders]",
+        "flaky: {pased: 7, passed: 7, repeats: 10, commit: abcdef0, measured: 2026-11-28}",
+        7,
+        "delivered-orders",
+        "flaky.pased",
+        "did you mean 'passed'?",
+    ),
+    "a word for held_out": ("tags: [orders]", "held_out: perhaps", 7, "delivered-orders", "held_out", "boolean"),
     "no YAML": ("tags: [orders]", "tags: [orders", 8, None, None, "not YAML"),
 }
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from evals.interval import pass_rate
+from evals.paired import paired_test
 from evals.scoring import Judgement, Tally
 from evals.verdict import case_verdict, replay_verdict
-from gateway.replay import CaseReplay, CaseVerdict
+from gateway.replay import CaseOutcome, CaseReplay, CaseVerdict, PairedTest
 
 FAILED = Judgement("failed", "EMPTY_RESULT")
 AWAY = Judgement("undecided", "ENGINE_FAILED")
@@ -71,7 +72,49 @@ def test_an_answer_that_comes_without_an_engine_is_better_than_none_and_losing_i
 def test_one_worse_case_is_a_regression_whatever_got_better(verdicts: list[CaseVerdict], expected: str) -> None:
     cases = [CaseReplay(str(i), "", True, None, None, verdict) for i, verdict in enumerate(verdicts)]
 
-    assert replay_verdict(cases) == expected
+    assert replay_verdict(cases, None) == expected
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "verdict"),
+    [(5, 0, "undecided"), (6, 0, "regression"), (8, 1, "regression"), (7, 1, "undecided"), (0, 9, "undecided")],
+)
+def test_a_loss_over_all_cases_counts_where_it_is_no_chance(lost: int, gained: int, verdict: str) -> None:
+    answered, failed = CaseOutcome(3, 3), CaseOutcome(2, 3)
+    cases = [CaseReplay(f"lost{i}", "", True, answered, failed, "flaky") for i in range(lost)]
+    cases += [CaseReplay(f"gained{i}", "", True, failed, answered, "flaky") for i in range(gained)]
+    cases.append(CaseReplay("away", "", True, answered, None, "undecided"))
+
+    assert replay_verdict(cases, paired_test(cases)) == verdict
+
+
+def test_the_paired_test_is_mcnemars_with_the_exact_interval_of_the_change() -> None:
+    passed, failed = CaseOutcome(1, 1), CaseOutcome(0, 1)
+    cases = [CaseReplay(f"same{i}", "", False, None, None, "same") for i in range(91)]
+    cases += [CaseReplay(f"lost{i}", "", True, passed, failed, "worse") for i in range(6)]
+    cases += [
+        CaseReplay("gained", "", True, None, passed, "better"),
+        CaseReplay("x", "", True, None, None, "undecided"),
+    ]
+    cases += [
+        CaseReplay("both", "", True, passed, passed, "same"),
+        CaseReplay("none", "", True, failed, failed, "same"),
+    ]
+    listed = CaseReplay("listed", "", True, passed, failed, "flaky", flaky_listed=True)
+
+    test = paired_test([*cases, listed])
+
+    # Of 7 that moved 1 was gained: 2 · (1 + 7) / 2^7; Clopper and Pearson give 0.0036 to 0.5787 of 7.
+    assert test is not None
+    assert (test.cases, test.lost, test.gained, test.p_value) == (100, 6, 1, 0.125)
+    assert (test.change, round(test.low, 4), round(test.high, 4)) == (pytest.approx(-0.05), -0.0695, 0.011)
+
+
+def test_where_no_case_moved_the_change_is_none_and_where_none_was_judged_there_is_no_test() -> None:
+    same = CaseReplay("same", "", False, None, None, "same")
+
+    assert paired_test([same]) == PairedTest(1, 0, 0, 1.0, 0.0, 0.0, 0.0)
+    assert paired_test([CaseReplay("x", "", True, None, None, "undecided")]) is None
 
 
 def test_the_wilson_interval_of_8_of_10_is_the_published_one() -> None:

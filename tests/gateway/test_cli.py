@@ -107,7 +107,7 @@ def test_a_rejected_answer_is_corrected_and_answers_from_then_on(home: Home) -> 
     assert verdict["state"] == "landed"
     assert json.loads(home("proposal", "list", "--json").stdout)[0]["id"] == verdict["id"]
     shown = home("proposal", "show", verdict["id"]).stdout
-    assert "land     ok" in shown
+    assert "land       ok" in shown
     (case,) = (line for line in shown.splitlines() if line.endswith("better"))
     assert case.startswith("  success:")
     assert "0/1 SINGLE_CELL_DIFFERENCE" in case
@@ -126,6 +126,48 @@ def test_a_curator_approves_or_rejects_from_the_terminal(home: Home) -> None:
     assert waiting["state"] == "waiting"
     assert json.loads(home("proposal", "approve", waiting["id"], "--json").stdout)["state"] == "landed"
     assert "is landed already" in home.refused("proposal", "reject", waiting["id"])
+
+
+def test_a_landed_proposal_is_reverted_from_the_terminal_which_lists_the_answers_that_used_it(home: Home) -> None:
+    first = json.loads(home("ask", STALE, "--json").stdout)
+    right = first["choices"][0]["message"]["content"].replace("o.status", "o.state")
+    landed = json.loads(home("reject", first["kvasir"]["request_id"], "--answer", right, "--json").stdout)
+    used = json.loads(home("ask", STALE, "--json").stdout)["kvasir"]["request_id"]
+    told = home("proposal", "revert", landed["id"])
+    assert told.exit_code == 0, told.output
+    lines = told.stdout.splitlines()
+    assert lines[0].startswith(f"{landed['id']}: reverted by commit ")
+    assert lines[1] == "1 answer had used it since it landed"
+    assert lines[2].startswith(f"  {used}  ")
+    assert lines[2].endswith(STALE)
+    again = json.loads(home("proposal", "revert", landed["id"], "--json").stdout)
+    assert [use["request_id"] for use in again["used_by"]] == [used]
+    assert json.loads(home("ask", STALE, "--json").stdout)["choices"] == first["choices"]
+
+
+def test_who_confirmed_cannot_approve_where_a_second_person_is_wanted(home: Home) -> None:
+    home.configure(home.config.read_text() + 'approval = "second"\n')
+    first = json.loads(home("ask", STALE, "--json").stdout)
+    right = first["choices"][0]["message"]["content"].replace("o.status", "o.state")
+    waiting = json.loads(home("reject", first["kvasir"]["request_id"], "--answer", right, "--json").stdout)
+    assert waiting["state"] == "waiting"
+    assert "wants a second person to approve" in home.refused("proposal", "approve", waiting["id"])
+
+
+def test_a_contradiction_is_shown_with_both_statements_and_what_they_give(home: Home) -> None:
+    question = "How many customers do we have in Germany?"
+    home.configure(home.config.read_text().replace("verified_answers = true", "verified_answers = false"))
+    failed = home("ask", question)
+    request = re.search(r"req_\w+", failed.stderr)
+    assert request is not None
+    wrong = "SELECT count(*) FROM customers WHERE country = 'DE'"
+    waiting = json.loads(home("reject", request[0], "--answer", wrong, "--json").stdout)
+    assert waiting["state"] == "waiting"
+    shown = home("proposal", "show", waiting["id"]).stdout.splitlines()
+    at = next(place for place, line in enumerate(shown) if line.startswith("contradicts "))
+    assert shown[at] == f"contradicts success:customers_in_germany: {question}"
+    assert [line.split()[-1] for line in (shown[at + 2], shown[at + 4])] == ["1277", "1385"]
+    assert shown[at + 3] == f"  proposed   {wrong}"
 
 
 def test_a_proposal_whose_branch_moved_is_replayed_while_the_curator_waits(home: Home) -> None:
@@ -226,6 +268,7 @@ BAD_CALLS = [
     (("reject", "req_x", "--answer", ""), ("request 'req_x' not found",)),
     (("proposal", "show", "prop_x"), ("proposal 'prop_x' not found",)),
     (("proposal", "approve", "prop_x"), ("proposal 'prop_x' not found",)),
+    (("proposal", "revert", "prop_x"), ("proposal 'prop_x' not found",)),
     (("key", "revoke", "0123456789ab"), ("kvasir key list",)),
     (("key", "create", "--name", "x", "--role", "god"), ("'god' is not one of 'ask'",)),
     (("ask",), ("Missing argument 'QUESTION'",)),

@@ -23,6 +23,14 @@ def corrected(answer: dict[str, Any]) -> str:
     return text.replace("o.status", "o.state")
 
 
+def corrects(served: Any, first: dict[str, Any], *, proved: bool = True) -> str:
+    """The corrected answer, with an engine that gives it where the gotcha is in its context and only there."""
+    right = corrected(first)
+    wrong = first["choices"][0]["message"]["content"]
+    served.engine.enqueue(*((right, wrong) if proved else (wrong,)))
+    return right
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def on_each_database(
     request: pytest.FixtureRequest, serve: Callable[..., Any], make_settings: Callable[..., Settings]
@@ -36,11 +44,12 @@ def test_a_corrected_answer_lands_and_answers_the_paraphrase(on_each_database: A
     served = on_each_database
     first = served.ask(STALE).json()
     assert first["kvasir"]["verification"]["rows"] == [[170]]
-    response = served.confirm(first["kvasir"]["request_id"], verdict="failure", answer=corrected(first))
+    response = served.confirm(first["kvasir"]["request_id"], verdict="failure", answer=corrects(served, first))
     assert response.status_code == 202
     proposal = served.ended(response.json()["id"])
     assert proposal["state"] == "landed"
-    assert [step["name"] for step in proposal["steps"]] == ["check", "compare", "commit", "replay", "land"]
+    steps = ["check", "generality", "compare", "prove", "commit", "replay", "land"]
+    assert [step["name"] for step in proposal["steps"]] == steps
     assert "better" in {case["verdict"] for case in proposal["report"]["cases"]}
     again = served.ask(PARAPHRASE).json()["kvasir"]
     assert again["answered_by"] == "verified"
@@ -51,7 +60,7 @@ def test_a_corrected_answer_lands_and_answers_the_paraphrase(on_each_database: A
 def test_the_superseded_success_is_retired_not_deleted(served: Any) -> None:
     first = served.ask(STALE).json()
     proposal = served.ended(
-        served.confirm(first["kvasir"]["request_id"], verdict="failure", answer=corrected(first)).json()["id"]
+        served.confirm(first["kvasir"]["request_id"], verdict="failure", answer=corrects(served, first)).json()["id"]
     )
     base = served.core.base("default", "shop")
     old = base.item("success:orders_cancelled_2025", proposal["commit"])
@@ -141,7 +150,7 @@ def test_an_unseen_contradiction_waits_for_a_person(serve: Callable[..., Any]) -
 def test_a_curator_approves_what_waits(serve: Callable[..., Any]) -> None:
     served = serve(approval="curator")
     first = served.ask(STALE).json()
-    response = served.confirm(first["kvasir"]["request_id"], verdict="failure", answer=corrected(first))
+    response = served.confirm(first["kvasir"]["request_id"], verdict="failure", answer=corrects(served, first))
     waiting = served.ended(response.json()["id"])
     assert waiting["state"] == "waiting"
     assert waiting["report"]["verdict"] == "clean"
@@ -156,7 +165,7 @@ def test_a_curator_approves_what_waits(serve: Callable[..., Any]) -> None:
 def test_a_curator_rejects_what_waits(serve: Callable[..., Any]) -> None:
     served = serve(approval="curator")
     first = served.ask(STALE).json()
-    response = served.confirm(first["kvasir"]["request_id"], verdict="failure", answer=corrected(first))
+    response = served.confirm(first["kvasir"]["request_id"], verdict="failure", answer=corrects(served, first))
     waiting = served.ended(response.json()["id"])
     head = served.core.base("default", "shop").resolve().id
     assert served.client.post(f"/v1/proposals/{waiting['id']}/reject").json()["state"] == "rejected"
@@ -168,10 +177,11 @@ def test_a_branch_that_moved_is_replayed_before_an_approval_lands(serve: Callabl
     served = serve(approval="curator")
     first = served.ask(STALE).json()
     waiting = served.ended(
-        served.confirm(first["kvasir"]["request_id"], verdict="failure", answer=corrected(first)).json()["id"]
+        served.confirm(first["kvasir"]["request_id"], verdict="failure", answer=corrects(served, first)).json()["id"]
     )
     note = Item("document:note", "A note", Document("Nothing about orders."))
     served.core.base("default", "shop").commit(Changes(put=(note,)), author="someone", message="Move the branch")
+    corrects(served, first)  # the prompts of the trials may show the note
     answer = served.client.post(f"/v1/proposals/{waiting['id']}/approve").json()
     assert answer["state"] == "queued"
     again = served.ended(waiting["id"])
@@ -205,7 +215,7 @@ def test_an_engine_error_cannot_be_confirmed(serve: Callable[..., Any]) -> None:
 def test_corrections_that_come_at_once_make_one_proposal(on_each_database: Any) -> None:
     served = on_each_database
     first = served.ask(STALE).json()
-    request_id, right = first["kvasir"]["request_id"], corrected(first)
+    request_id, right = first["kvasir"]["request_id"], corrects(served, first)
     assert served.confirm(request_id, verdict="failure").status_code == 202
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(served.confirm, request_id, verdict="failure", answer=right) for _ in range(8)]
@@ -229,7 +239,7 @@ def test_a_rejection_that_comes_too_late_is_told_so_and_undoes_nothing(serve: Ca
     served = serve(approval="curator")
     first = served.ask(STALE).json()
     waiting = served.ended(
-        served.confirm(first["kvasir"]["request_id"], verdict="failure", answer=corrected(first)).json()["id"]
+        served.confirm(first["kvasir"]["request_id"], verdict="failure", answer=corrects(served, first)).json()["id"]
     )
     with ThreadPoolExecutor(2) as pool:
         calls = [
@@ -248,5 +258,5 @@ def test_a_typo_in_a_correction_can_be_mended(served: Any) -> None:
     request_id = first["kvasir"]["request_id"]
     typo = served.ended(served.confirm(request_id, verdict="failure", answer="SELEC count(*)").json()["id"])
     assert typo["state"] == "failed"
-    mended = served.confirm(request_id, verdict="failure", answer=corrected(first))
+    mended = served.confirm(request_id, verdict="failure", answer=corrects(served, first))
     assert served.ended(mended.json()["id"])["state"] == "landed"

@@ -27,8 +27,9 @@ from kb.embedding import SentenceEmbedder
 from kb.knowledge_base import Changes
 
 STALE = "How many orders placed in 2025 were cancelled?"
-STEPS = ["check", "compare", "commit", "replay", "land", "record"]
+STEPS = ["check", "generality", "compare", "prove", "trial 1", "trial 2", "commit", "replay", "land", "record"]
 CAPTURE_PROCESS = Path(__file__).with_name("capture_process.py")
+REVERT_PROCESS = Path(__file__).with_name("revert_process.py")
 
 
 def capture_in_a_process(settings: Settings, fatal_step: str) -> int:
@@ -73,6 +74,28 @@ def test_a_proposal_lands_once_though_its_process_was_killed(
         confirmation = core.proposals.confirmation("default", proposal.request_id)
         assert confirmation is not None
         assert confirmation.confirmed_by == "ada"
+        gotchas = [item for item in base.snapshot().items.values() if item.status == "proposed"]
+        assert [item.title for item in gotchas] == ["orders.state, not orders.status"]
+    finally:
+        core.close()
+
+
+@pytest.mark.parametrize("step", ["revert", "record"])
+def test_a_revert_is_one_commit_though_its_process_was_killed(
+    confirmed: tuple[Settings, Proposal], embedder: SentenceEmbedder, step: str
+) -> None:
+    settings, proposal = confirmed
+    assert capture_in_a_process(settings, "none") == 0
+    command = [sys.executable, str(REVERT_PROCESS), settings.state_url, proposal.id]
+    killed, repeated = (subprocess.run([*command, at], check=False, timeout=120).returncode for at in (step, "none"))
+    assert (killed, repeated) == (-signal.SIGKILL, 0)
+    core = open_core(settings, engines={}, embedder=embedder)
+    try:
+        ended = core.proposals.get("default", proposal.id)
+        assert ended.state == "reverted"
+        base = core.base("default", "shop")
+        assert [commit.evidence.get("reverts") for commit in base.log(limit=2)] == [ended.commit, None]
+        assert base.log(limit=2)[1].id == ended.commit
     finally:
         core.close()
 

@@ -1,20 +1,22 @@
-"""What a confirmation teaches: successes, duplicates, conflicts, and gotchas from the difference of two answers."""
+"""What a confirmation teaches: successes, duplicates, what nearly says the same, conflicts, rules of corrections."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway.core import Core, open_core
-from gateway.lesson import Lesson, learn
+from gateway.gotchas import Candidates
+from gateway.lesson import Lesson, SameResult, learn, rules
 from gateway.proposals import Confirmation, Verdict
 from gateway.settings import Settings
 from gateway.testing import ScriptedEngine
 from gateway.traces import Retrieved, Trace
 from kb.embedding import SentenceEmbedder
-from kb.items import Gotcha, Item, Success
+from kb.items import Item, Success
 from kb.knowledge_base import Changes
 
 QUESTION = "Which supplier has the longest lead time?"
@@ -24,20 +26,29 @@ OTHER_SQL = "SELECT count(*) FROM customers WHERE country = 'DE'"
 
 
 @pytest.fixture
-def core(
+def open_shop(
     make_settings: Callable[..., Settings], fill: Any, shop_items: Changes, embedder: SentenceEmbedder
-) -> Iterator[Core]:
-    settings = make_settings()
-    fill(settings, shop_items)
-    core = open_core(settings, engines={"main": ScriptedEngine()}, embedder=embedder)
-    yield core
-    core.close()
+) -> Iterator[Callable[..., Core]]:
+    opened: list[Core] = []
+
+    def open_one(**assistant: Any) -> Core:
+        settings = make_settings(**assistant)
+        fill(settings, shop_items)
+        opened.append(open_core(settings, engines={"main": ScriptedEngine()}, embedder=embedder))
+        return opened[-1]
+
+    yield open_one
+    for core in opened:
+        core.close()
 
 
-def lesson(
-    core: Core, answer: str, right: str | None = None, *, question: str = QUESTION, shown: tuple[str, ...] = ()
-) -> Lesson:
-    """Of an answer that was confirmed, or rejected in favour of `right`, where the items `shown` were retrieved."""
+@pytest.fixture
+def core(open_shop: Callable[..., Core]) -> Core:
+    return open_shop()
+
+
+def given(core: Core, answer: str, right: str | None, question: str, shown: tuple[str, ...]) -> tuple[Any, ...]:
+    """What `learn` and `rules` are given, of an answer that was confirmed, or rejected in favour of `right`."""
     assistant = core.assistant("default", "shop")
     head = assistant.base.snapshot()
     items = tuple(Retrieved(name, "hash", "success", "title", 1.0, ()) for name in shown)
@@ -60,7 +71,31 @@ def lesson(
     )
     verdict: Verdict = "failure" if right else "success"
     confirmation = Confirmation("default", "req_a", verdict, right, "why", "ann", "2026-01-02T00:00:00+00:00")
-    return learn(core, assistant, trace, confirmation, head)
+    return core, assistant, trace, confirmation, head
+
+
+def differs(old: str, new: str) -> bool:
+    return False
+
+
+def agrees(old: str, new: str) -> bool:
+    return True
+
+
+def lesson(
+    core: Core,
+    answer: str,
+    right: str | None = None,
+    *,
+    question: str = QUESTION,
+    shown: tuple[str, ...] = (),
+    same_result: SameResult = differs,
+) -> Lesson:
+    return learn(*given(core, answer, right, question, shown), same_result)
+
+
+def ruled(core: Core, answer: str, right: str | None = None, *, question: str = QUESTION) -> Candidates:
+    return rules(*given(core, answer, right, question, ()))
 
 
 def test_a_confirmed_answer_becomes_a_success_with_its_columns_and_provenance(core: Core) -> None:
@@ -71,7 +106,7 @@ def test_a_confirmed_answer_becomes_a_success_with_its_columns_and_provenance(co
     assert item.provenance is not None
     assert (item.provenance.request_id, item.provenance.confirmed_by) == ("req_a", "ann")
     assert (item.provenance.confirmed_at, item.provenance.evidence) == ("2026-01-02T00:00:00+00:00", "why")
-    assert (learned.gotcha, learned.duplicate_of, learned.conflicts) == (None, None, ())
+    assert (learned.gotchas, learned.duplicate_of, learned.conflicts, learned.merged) == ((), None, (), ())
     assert learned.changes == Changes(put=(item,))
 
 
@@ -84,51 +119,35 @@ WRONG = "SELECT count(*) FROM orders WHERE status = 'cancelled'"
 RIGHT = "SELECT count(*) FROM orders WHERE state = 'cancelled'"
 
 
-@pytest.mark.parametrize(
-    ("wrong", "right"),
-    [
-        (WRONG, RIGHT),
-        (WRONG, "SELECT count(o.state) AS n FROM orders AS o WHERE o.state IN ('cancelled', 'returned')"),
-        (f"```sql\n{WRONG}\n```", f"{RIGHT};"),
-        (WRONG.upper().replace("'CANCELLED'", "'cancelled'"), RIGHT),
-    ],
-)
-def test_another_column_of_the_same_table_is_a_proposed_gotcha(core: Core, wrong: str, right: str) -> None:
-    gotcha = lesson(core, wrong, right).gotcha
-    assert gotcha is not None
-    assert gotcha.body == Gotcha("Use orders.state, not orders.status.", "orders.status", "orders.state")
-    assert gotcha.status == "proposed"
-    assert not gotcha.retrievable
-    assert gotcha.depends_on == ("orders.state", "orders.status")
+@pytest.mark.parametrize(("wrong", "right"), [(WRONG, RIGHT), (f"```sql\n{WRONG}\n```", f"{RIGHT};")])
+def test_a_correction_has_its_rules_with_the_corrections_provenance(core: Core, wrong: str, right: str) -> None:
+    (gotcha,) = ruled(core, wrong, right).gotchas
+    assert gotcha.title == "orders.state, not orders.status"
+    assert gotcha.provenance == lesson(core, wrong, right).success.provenance
 
 
-@pytest.mark.parametrize(
-    ("wrong", "right"),
-    [
-        (WRONG, WRONG.replace("cancelled", "returned")),
-        (WRONG, f"{WRONG} AND state = 'cancelled'"),
-        (f"{WRONG} AND state = 'cancelled'", WRONG),
-        ("SELECT count(name) FROM suppliers", "SELECT count(name) FROM products"),
-        (WRONG, "SELECT count(channel) FROM orders WHERE state = 'cancelled'"),
-        (WRONG, "SELECT count(*) FROM orders"),
-        ("I do not know.", RIGHT),
-        ("SELECT count(*) FROM nowhere WHERE x = 1", RIGHT),
-        (WRONG, "SELECT max(paid_at) FROM payments"),
-    ],
-)
-def test_any_other_difference_is_no_gotcha(core: Core, wrong: str, right: str) -> None:
-    assert lesson(core, wrong, right).gotcha is None
+def test_a_value_of_the_question_is_told_to_be_left_out_of_the_rules(core: Core) -> None:
+    right = f"{RIGHT} AND channel = 'web'"
+    found = ruled(core, WRONG, right, question="How many web orders were cancelled?")
+    assert [item.title for item in found.gotchas] == ["orders.state, not orders.status"]
+    found = ruled(core, RIGHT, right, question="How many web orders were cancelled?")
+    assert (found.gotchas, found.left_out) == ((), ("the question says 'web'",))
 
 
-def test_a_confirmed_answer_never_gives_a_gotcha(core: Core) -> None:
-    assert lesson(core, WRONG).gotcha is None
+def test_a_confirmed_answer_has_no_rules(core: Core) -> None:
+    assert ruled(core, WRONG) == Candidates()
 
 
-def test_a_gotcha_that_the_base_has_is_not_proposed_again(core: Core) -> None:
-    gotcha = lesson(core, WRONG, RIGHT).gotcha
-    assert gotcha is not None
+def test_a_rule_that_the_base_has_is_not_taught_again(core: Core) -> None:
+    (gotcha,) = ruled(core, WRONG, RIGHT).gotchas
     core.base("default", "shop").commit(Changes(put=(gotcha,)), author="ann", message="Propose it")
-    assert lesson(core, WRONG, RIGHT).gotcha is None
+    assert ruled(core, WRONG, RIGHT) == Candidates()
+
+
+def test_what_was_proved_lands_beside_the_success(core: Core) -> None:
+    (gotcha,) = ruled(core, WRONG, RIGHT).gotchas
+    learned = replace(lesson(core, WRONG, RIGHT), gotchas=(gotcha,))
+    assert learned.changes == Changes(put=(learned.success, gotcha))
 
 
 def known_answer(core: Core) -> str:
@@ -175,6 +194,57 @@ def test_what_is_not_active_is_no_conflict(core: Core, status: Any) -> None:
     base.commit(Changes(put=(old,)), author="ann", message="Change its status")
     learned = lesson(core, OTHER_SQL, question=KNOWN_QUESTION)
     assert (learned.duplicate_of, learned.conflicts) == (None, ())
+
+
+def test_other_words_for_the_same_result_of_the_same_columns_are_merged_without_a_person(core: Core) -> None:
+    same = known_answer(core).replace("deleted_at IS NULL", "NOT deleted_at IS NOT NULL")
+    learned = lesson(core, same, question=KNOWN_QUESTION, same_result=agrees)
+    assert ([item.id for item in learned.merged], learned.conflicts) == ([KNOWN], ())
+    assert not learned.needs_a_person
+    assert learned.success.supersedes == (KNOWN,)
+    assert [(item.id, item.status) for item in learned.changes.put[1:]] == [(KNOWN, "retired")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "same_result"),
+    [
+        ("SELECT 1277", agrees),
+        ("SELECT count(*) FROM customers WHERE country = 'DE'", agrees),
+        ("SELECT count(*) FROM customers WHERE country = 'AT' AND deleted_at IS NULL AND is_test = 0", differs),
+    ],
+)
+def test_the_same_result_of_other_columns_or_another_result_is_a_conflict(
+    core: Core, answer: str, same_result: SameResult
+) -> None:
+    learned = lesson(core, answer, question=KNOWN_QUESTION, same_result=same_result)
+    assert ([item.id for item in learned.conflicts], learned.merged) == ([KNOWN], ())
+
+
+CANCELLED = "success:orders_cancelled_2025"
+IN_2024 = "How many orders placed in 2024 were cancelled?"
+
+
+def in_2024(core: Core) -> str:
+    body = core.base("default", "shop").item(CANCELLED).body
+    assert isinstance(body, Success)
+    return body.answer.replace("2025", "2024").replace("2026", "2025")
+
+
+def test_a_question_about_another_value_stands_for_both_where_an_engine_answers(open_shop: Callable[..., Core]) -> None:
+    core = open_shop(verified_answers=False)
+    learned = lesson(core, in_2024(core), question=IN_2024)
+    assert ([item.id for item in learned.merged], learned.conflicts) == ([CANCELLED], ())
+
+
+def test_a_question_about_another_value_is_kept_beside_it_where_confirmed_answers_are_given(core: Core) -> None:
+    learned = lesson(core, in_2024(core), question=IN_2024)
+    assert (learned.merged, learned.conflicts) == ((), ())
+
+
+def test_another_statement_of_another_value_is_neither_merged_nor_a_conflict(open_shop: Callable[..., Core]) -> None:
+    core = open_shop(verified_answers=False)
+    learned = lesson(core, in_2024(core).replace("o.status", "o.state"), question=IN_2024)
+    assert (learned.merged, learned.conflicts, learned.duplicate_of) == ((), (), None)
 
 
 def test_a_long_question_gets_a_short_title(core: Core) -> None:

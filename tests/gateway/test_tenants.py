@@ -46,7 +46,9 @@ def tenants(settings: Settings, serve: Callable[..., Any], fill: Any, shop_items
     served = serve(settings, filled=False)
     keys = served.core.api_keys
     clients = [
-        httpx.Client(base_url=served.url, headers={"Authorization": f"Bearer {keys.create(name, name, ('admin',))}"})
+        httpx.Client(
+            base_url=served.url, timeout=120, headers={"Authorization": f"Bearer {keys.create(name, name, ('admin',))}"}
+        )
         for name in ("acme", "rival")
     ]
     return Tenants(served, *clients)
@@ -76,8 +78,9 @@ def test_no_tenant_reads_anothers_requests_proposals_or_assistants(tenants: Tena
     assert tenants.rival.post(f"/v1/requests/{request_id}/confirm", json={"verdict": "success"}).status_code == 404
     proposal = tenants.acme.post(f"/v1/requests/{request_id}/confirm", json={"verdict": "success"}).json()
     assert tenants.rival.get("/v1/proposals").json()["data"] == []
-    for call in (tenants.rival.get, lambda url: tenants.rival.post(f"{url}/approve")):
-        assert call(f"/v1/proposals/{proposal['id']}").status_code == 404
+    assert tenants.rival.get(f"/v1/proposals/{proposal['id']}").status_code == 404
+    for what in ("approve", "reject", "revert"):
+        assert tenants.rival.post(f"/v1/proposals/{proposal['id']}/{what}").status_code == 404
     assert [m["id"] for m in tenants.rival.get("/v1/models").json()["data"]] == ["rival"]
     assert tenants.rival.post("/v1/chat/completions", json=chat("shop")).status_code == 404
 
@@ -113,13 +116,14 @@ def test_once_a_key_exists_nobody_gets_in_without_one(tenants: Tenants, authoriz
 
 def test_a_role_is_needed_for_each_step(tenants: Tenants) -> None:
     key = tenants.served.core.api_keys.create("acme", "asker", ("ask",))
-    with httpx.Client(base_url=tenants.served.url, headers={"Authorization": f"Bearer {key}"}) as asker:
+    with httpx.Client(base_url=tenants.served.url, timeout=120, headers={"Authorization": f"Bearer {key}"}) as asker:
         tenants.served.engine.enqueue("SELECT 1")
         request_id = asker.post("/v1/chat/completions", json=chat("shop")).json()["kvasir"]["request_id"]
         response = asker.post(f"/v1/requests/{request_id}/confirm", json={"verdict": "success"})
         assert response.status_code == 403
         assert "role 'confirm'" in response.json()["error"]["message"]
-        assert asker.post("/v1/proposals/prop_x/approve").status_code == 403
+        for what in ("approve", "reject", "revert"):
+            assert asker.post(f"/v1/proposals/prop_x/{what}").status_code == 403
 
 
 def test_a_revoked_key_is_worthless_at_once(tenants: Tenants) -> None:

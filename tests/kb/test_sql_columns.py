@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import sqlglot
 
-from kb.sql_columns import columns_read, normal_sql
+from kb.sql_columns import columns_read, normal_sql, sql_pattern
 
 TABLES = {"orders": ("id", "buyer_id", "state"), "Customers": ("id", "Country")}
 
@@ -48,3 +49,17 @@ def test_spelling_is_no_difference_and_content_is() -> None:
     assert normal_sql("select  State from Orders -- x", "sqlite") == normal_sql("SELECT state FROM orders", "sqlite")
     assert normal_sql("SELECT 'A'", "sqlite") != normal_sql("SELECT 'a'", "sqlite")
     assert normal_sql("SELECT 1  (", "sqlite") == "SELECT 1 ("
+
+
+def test_a_statement_that_sqlglot_stumbles_over_is_one_that_cannot_be_read():
+    stumbles = "SELECT a FROM x FULL JOIN t"
+    with pytest.raises(TypeError):
+        sqlglot.parse_one(stumbles, dialect="mysql").sql(dialect="mysql")
+    assert normal_sql(stumbles, "mysql") == normal_sql(f" {stumbles}", "mysql")
+
+
+def test_statements_of_one_pattern_differ_in_their_literals_alone() -> None:
+    first = sql_pattern("select count(*) from orders where State = 'paid' and id > 5", "sqlite")
+    assert first == sql_pattern("SELECT COUNT(*) FROM orders WHERE state = 'new' AND id > 7 -- later", "sqlite")
+    assert first != sql_pattern("SELECT COUNT(*) FROM orders WHERE state = 'paid' AND id < 5", "sqlite")
+    assert sql_pattern("SELECT 1  (", "sqlite") == "SELECT 1 ("

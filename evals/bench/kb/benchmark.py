@@ -12,7 +12,7 @@ from evals.bench.errors import DataUnavailable
 from evals.bench.row import Row
 from kb.embedding import SentenceEmbedder
 
-Section = Literal["versions", "retrieval", "tables", "glossary", "gotchas"]
+Section = Literal["versions", "retrieval", "tables", "patterns", "glossary", "gotchas"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 
 
@@ -57,6 +57,10 @@ def _rows(section: Section, plan: Plan, say: Callable[[str], None]) -> list[Row]
             from evals.bench.kb.table_recall import table_rows
 
             return table_rows(plan.data, _embedder(), say, plan.limit)
+        case "patterns":
+            from evals.bench.kb.pattern_recall import pattern_rows
+
+            return pattern_rows(plan.data, _embedder(), say, plan.limit)
         case "glossary":
             from evals.bench.kb.glossary_recall import glossary_rows
 

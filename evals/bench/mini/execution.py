@@ -10,13 +10,13 @@ from pathlib import Path
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from evals.sql_result import compare_with_any
 from gateway.datasource import ResultTable
 from gateway.sql_reader import ReadFailure, ReadLimits
 from gateway.sqlite_reader import SqliteReader
 from gateway.verification import sql_of
+from kb.sql_failures import SQL_FAILURES
 
 MAX_ROWS = 20_000
 _LIMITS = ReadLimits(timeout_seconds=5.0, max_memory_bytes=2**30, max_result_bytes=2**26)
@@ -60,7 +60,7 @@ def is_ordered(sql: str) -> bool:
     """Whether the outermost statement has an ORDER BY."""
     try:
         tree = sqlglot.parse_one(sql, read="sqlite")
-    except (SqlglotError, RecursionError):
+    except SQL_FAILURES:
         return " order by " in f" {sql.lower()} "
     return isinstance(tree, exp.Query) and tree.args.get("order") is not None
 

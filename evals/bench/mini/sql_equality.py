@@ -12,9 +12,10 @@ from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
+
+from kb.sql_failures import SQL_FAILURES
 
 _DIALECT = "mysql"
 """In which the template sets are written: what stands in double quotes is a text there, as in single quotes."""
@@ -48,7 +49,7 @@ def normalised(sql: str, tables: Tables) -> str | None:
         for node in reversed(list(tree.walk())):
             _order(node)
         return str(holder.this.sql(dialect=_DIALECT, comments=False))
-    except (SqlglotError, RecursionError, ValueError):
+    except SQL_FAILURES:
         return None
 
 

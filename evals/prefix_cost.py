@@ -1,0 +1,75 @@
+"""What landing costs the cache: how much of the prompts' shared prefix the recent requests would compute anew.
+
+Each recent request is assembled at both commits, as a new conversation. Its system message at base is what an engine
+has cached by now; as far as the one at head begins alike, that stays of use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from os.path import commonprefix
+
+from backend.client import Engine
+from backend.errors import BackendError
+from gateway.answering import Ask, prepare
+from gateway.conversation import parse_conversation
+from gateway.core import Assistant, Core
+from gateway.replay import PrefixCost, Unit
+from gateway.sessions import Session
+from gateway.traces import Trace
+
+RECENT_REQUESTS = 200
+LANDING_REQUESTS = 50
+"""Over so many a gate tells it, and the replay before landing: every request is assembled twice."""
+
+Texts = Counter[tuple[str, str]]
+"""How often a request has this system message at base, and this beginning of it at head."""
+
+
+async def prefix_cost(core: Core, assistant: Assistant, base: str, head: str, *, recent: int) -> PrefixCost | None:
+    """Over the assistant's last `recent` requests, but those that a confirmed answer served; `None` without any."""
+    tenant = assistant.settings.tenant
+    traces = core.traces.recent(tenant, assistant.name, recent) if recent else []
+    texts = await _texts(core, (trace for trace in traces if trace.answered_by != "verified"), base, head)
+    if not texts:
+        return None
+    counted = await _tokens(assistant.engine, texts) if assistant.engine is not None else None
+    sizes = counted if counted is not None else {text: len(text) for pair in texts for text in pair}
+    kept = sum(sizes[common] * times for (_, common), times in texts.items())
+    whole = sum(sizes[before] * times for (before, _), times in texts.items())
+    unit: Unit = "tokens" if counted is not None else "characters"
+    return PrefixCost(texts.total(), kept, max(0, whole - kept), unit)
+
+
+async def _texts(core: Core, traces: Iterable[Trace], base: str, head: str) -> Texts:
+    asked = Counter((trace.tenant, trace.assistant, trace.user, _key(trace)) for trace in traces)
+    texts: Texts = Counter()
+    for (tenant, assistant, user, messages), times in asked.items():
+        await asyncio.sleep(0)  # where an interrupt gets in
+        conversation = parse_conversation([{"role": role, "content": content} for role, content in messages])
+        ask = Ask(tenant, assistant, conversation, user=user)
+        before, after = (
+            prepare(core, ask, revision=commit, session=Session("eval")).prompt.messages[0]["content"]
+            for commit in (base, head)
+        )
+        texts[before, commonprefix([before, after])] += times  # noqa: RUF071 - characters are what is meant
+    return texts
+
+
+def _key(trace: Trace) -> tuple[tuple[str, str], ...]:
+    return tuple((message["role"], message["content"]) for message in trace.messages)
+
+
+async def _tokens(engine: Engine, texts: Texts) -> dict[str, int] | None:
+    """Tokens of each text as a system message, without the chat template's; `None` where the engine cannot count."""
+
+    async def count(text: str) -> int:
+        return await engine.count_tokens([{"role": "system", "content": text}, {"role": "user", "content": "?"}])
+
+    try:
+        template = await count("")
+        return {text: await count(text) - template for text in {text for pair in texts for text in pair}}
+    except BackendError:
+        return None
