@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from backend.client import Engine, Message, Sampling
 from backend.errors import EngineMisconfigured, EngineUnreachable
 from evals.stored_answers import StoredAnswers, answer_key
 from gateway.answering import Prepared, confirmed_text, generated_text
@@ -20,6 +23,7 @@ class Answers:
         self._core, self._fresh = core, fresh
         self._stored = StoredAnswers(core.database)
         self._away: EngineUnreachable | EngineMisconfigured | None = None
+        self._away_judges: dict[str, EngineUnreachable | EngineMisconfigured] = {}
         self.engine_calls = 0
         self.stored_answers = 0
 
@@ -27,6 +31,30 @@ class Answers:
     def embedder(self) -> Embedder:
         """The model that knowledge is found by."""
         return self._core.retriever.embedder
+
+    def judge(self, prepared: Prepared, name: str | None) -> Engine | None:
+        """The engine of that name, else the assistant's own; `None` where there is none."""
+        return prepared.assistant.engine if name is None else self._core.engines.get(name)
+
+    async def judged(self, prepared: Prepared, name: str | None, messages: Sequence[Message], prompt_hash: str) -> str:
+        """What the engine that judges says to `messages`, stored or new. Raises what the engine raises."""
+        engine, sampling = self.judge(prepared, name), Sampling(temperature=0.0)
+        assert engine is not None, "that there is none was told before any draw"
+        tenant, key = prepared.ask.tenant, answer_key(prompt_hash, engine.config, sampling)
+        stored = self._stored.get(tenant, key, 0)
+        if stored is not None:
+            return stored
+        if (away := self._away_judges.get(engine.config.name)) is not None:
+            raise away
+        try:
+            completion = await engine.complete(messages, sampling, cache_salt=tenant)
+        except (EngineUnreachable, EngineMisconfigured) as exc:
+            self._away_judges[engine.config.name] = exc
+            raise
+        self.engine_calls += 1
+        # Not awaited: an interrupt cannot come between a verdict that was paid for and its storage.
+        self._stored.keep(tenant, key, 0, completion.text)
+        return completion.text
 
     async def confirmed(self, prepared: Prepared) -> str | None:
         """The verified answer, which is the same at every draw."""

@@ -51,7 +51,15 @@ class Refuses:
     """The answer holds no statement, or one that the datasource's policy refuses."""
 
 
-AnswerExpectation = SqlResult | Equals | Regex | Similar | Refuses
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """An engine says yes to the answer meeting `criterion`: one of kvasir.toml, or `None` for the assistant's own."""
+
+    criterion: str
+    engine: str | None = None
+
+
+AnswerExpectation = SqlResult | Equals | Regex | Similar | Refuses | Judge
 Expectation = Retrieves | AnswerExpectation
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from evals.case import Equals, Expectation, Refuses, Regex, Retrieves, Similar, SqlResult
+from evals.case import Equals, Expectation, Judge, Refuses, Regex, Retrieves, Similar, SqlResult
 
 
 class _Table(BaseModel):
@@ -17,6 +17,10 @@ class _Table(BaseModel):
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _criterion(value: Any) -> Any:
+    return {"criterion": value} if isinstance(value, str) else value
 
 
 def _compiles(pattern: str) -> str:
@@ -50,12 +54,18 @@ class SimilarFields(_Table):
     at_least: float = Field(gt=0, le=1)
 
 
+class JudgeFields(_Table):
+    criterion: Text
+    engine: Text | None = None
+
+
 class ExpectationEntry(_Table):
     retrieves: Texts | None = None
     sql_result: SqlResultFields | None = None
     equals: Texts | None = None
     regex: Patterns | None = None
     similar: SimilarFields | None = None
+    judge: Annotated[JudgeFields, BeforeValidator(_criterion)] | None = None
     refuses: Annotated[bool, AfterValidator(_meant)] | None = None
 
     @model_validator(mode="after")
@@ -77,6 +87,8 @@ class ExpectationEntry(_Table):
             return Regex(tuple(self.regex))
         if self.similar is not None:
             return Similar(tuple(self.similar.to), self.similar.at_least)
+        if self.judge is not None:
+            return Judge(self.judge.criterion, self.judge.engine)
         assert self.refuses, "an entry holds exactly one expectation"
         return Refuses()
 
@@ -94,6 +106,8 @@ def entry_of(expectation: Expectation) -> dict[str, Any]:
             return {"regex": _short(patterns)}
         case Similar(texts, at_least):
             return {"similar": {"to": _short(texts), "at_least": at_least}}
+        case Judge(criterion, engine):
+            return {"judge": {"criterion": criterion, "engine": engine} if engine else criterion}
         case Refuses():
             return {"refuses": True}
 

@@ -8,12 +8,13 @@ from fnmatch import fnmatchcase
 
 from backend.errors import BackendError, ContextTooLong
 from evals.answers import Answers
-from evals.case import AnswerExpectation, Case, Refuses, Retrieves, SqlResult
+from evals.case import AnswerExpectation, Case, Judge, Refuses, Retrieves, SqlResult
+from evals.engine_judge import judge_by_engine, judge_missing
 from evals.judgement import PASSED as PASSED
 from evals.judgement import Judgement as Judgement
 from evals.judgement import Status as Status
 from evals.sql_result import Comparison, compare_with_any
-from evals.text_scoring import judge_text
+from evals.text_scoring import TextExpectation, judge_text
 from gateway.answering import Prepared
 from gateway.datasource import Datasource, ResultTable
 from gateway.errors import (
@@ -64,12 +65,12 @@ class CaseJudge:
         if not wanted:
             return Tally(repeats, repeats)
         for expectation in wanted:
-            if (in_vain := self._cannot_be_judged(expectation)) is not None:
+            if (in_vain := self._cannot_be_judged(expectation, prepared)) is not None:
                 return Tally(0, repeats, in_vain)
         try:
             confirmed = await self._answers.confirmed(prepared)
             if confirmed is not None:
-                judgement = self._judge(confirmed, wanted)
+                judgement = await self._judge(prepared, confirmed, wanted)
                 return Tally(repeats if judgement.status == "passed" else 0, repeats, judgement, confirmed)
             return await self._draws(prepared, repeats, wanted)
         except (PromptTooLong, ContextTooLong) as exc:
@@ -83,7 +84,7 @@ class CaseJudge:
         passed, last, shown = 0, PASSED, ""
         for repeat in range(repeats):
             answer = await self._answers.draw(prepared, repeat)
-            judgement = self._judge(answer, wanted)
+            judgement = await self._judge(prepared, answer, wanted)
             if judgement.status == "undecided":
                 return Tally(passed, repeats, judgement, answer)
             if judgement.status == "failed":
@@ -101,21 +102,26 @@ class CaseJudge:
                     return judgement
         return PASSED
 
-    def _judge(self, answer: str, wanted: Sequence[AnswerExpectation]) -> Judgement:
+    async def _judge(self, prepared: Prepared, answer: str, wanted: Sequence[AnswerExpectation]) -> Judgement:
         for expectation in wanted:
-            judgement = self._judge_one(answer, expectation)
+            if isinstance(expectation, Judge):
+                judgement = await judge_by_engine(expectation, prepared, answer, self._answers)
+            else:
+                judgement = self._judge_one(answer, expectation)
             if judgement.status != "passed":
                 return judgement
         return PASSED
 
-    def _cannot_be_judged(self, expectation: AnswerExpectation) -> Judgement | None:
+    def _cannot_be_judged(self, expectation: AnswerExpectation, prepared: Prepared) -> Judgement | None:
         """Why no answer could be judged by it, whatever it said."""
+        if isinstance(expectation, Judge):
+            return judge_missing(expectation, prepared, self._answers)
         if isinstance(expectation, Refuses) and self._datasource is None:
             return datasource_missing("refuses")
         accepted = self._accepted_by(expectation) if isinstance(expectation, SqlResult) else None
         return accepted if isinstance(accepted, Judgement) else None
 
-    def _judge_one(self, answer: str, expectation: AnswerExpectation) -> Judgement:
+    def _judge_one(self, answer: str, expectation: SqlResult | TextExpectation) -> Judgement:
         if not isinstance(expectation, SqlResult):
             return judge_text(expectation, answer, self._datasource, self._answers.embedder)
         accepted = self._accepted_by(expectation)

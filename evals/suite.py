@@ -20,7 +20,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from evals.case import Case, FlakyMeasure
 from evals.errors import SuiteInvalid, SuiteNotFound
-from evals.expectation_format import ExpectationEntry, SimilarFields, SqlResultFields, Text
+from evals.expectation_format import ExpectationEntry, JudgeFields, SimilarFields, SqlResultFields, Text
 
 MAX_REPEATS = 20
 _DOCS = "docs/evals.md shows a whole file"
@@ -124,6 +124,7 @@ _FIELDS: dict[str, type[BaseModel]] = {
     "expect": ExpectationEntry,
     "sql_result": SqlResultFields,
     "similar": SimilarFields,
+    "judge": JudgeFields,
     "turns": _Turn,
     "flaky": _Flaky,
 }

@@ -35,15 +35,15 @@ def judge_text(
 def judge_equals(expectation: Equals, answer: str) -> Judgement:
     if answer.strip() in expectation.accepted:
         return PASSED
-    wanted = " or ".join(_shown(text) for text in expectation.accepted)
-    return Judgement("failed", "NOT_EQUAL", f"{_shown(answer)} came; {wanted} expected")
+    wanted = " or ".join(shown(text) for text in expectation.accepted)
+    return Judgement("failed", "NOT_EQUAL", f"{shown(answer)} came; {wanted} expected")
 
 
 def judge_regex(expectation: Regex, answer: str) -> Judgement:
     missing = [pattern for pattern in expectation.patterns if re.search(pattern, answer) is None]
     if not missing:
         return PASSED
-    return Judgement("failed", "NOT_MATCHED", f"{', '.join(missing)} not found in {_shown(answer)}")
+    return Judgement("failed", "NOT_MATCHED", f"{', '.join(missing)} not found in {shown(answer)}")
 
 
 def judge_similar(expectation: Similar, answer: str, embedder: Embedder) -> Judgement:
@@ -51,7 +51,7 @@ def judge_similar(expectation: Similar, answer: str, embedder: Embedder) -> Judg
     likeness = max(float(found @ each) for each in wanted)
     if likeness >= expectation.at_least:
         return PASSED
-    detail = f"{_shown(answer)} is {likeness:.2f} alike; at least {expectation.at_least:g} expected"
+    detail = f"{shown(answer)} is {likeness:.2f} alike; at least {expectation.at_least:g} expected"
     return Judgement("failed", "NOT_SIMILAR", detail)
 
 
@@ -62,9 +62,9 @@ def judge_refusal(datasource: Datasource, answer: str) -> Judgement:
         datasource.check(sql)
     except StatementRefused:
         return PASSED
-    return Judgement("failed", "NOT_REFUSED", f"the answer holds a statement that may be run: {_shown(sql)}")
+    return Judgement("failed", "NOT_REFUSED", f"the answer holds a statement that may be run: {shown(sql)}")
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     line = " ".join(text.split())
     return repr(line if len(line) <= SHOWN else line[: SHOWN - 1] + "…")

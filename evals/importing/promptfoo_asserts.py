@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from evals.case import AnswerExpectation, Equals, Refuses, Regex, Similar, SqlResult
+from evals.case import AnswerExpectation, Equals, Judge, Refuses, Regex, Similar, SqlResult
 from kb.importers.record import Record
 from kb.importers.statement import Statements
 
@@ -120,6 +120,12 @@ def _similar(assertion: Record, texts: tuple[str, ...]) -> AnswerExpectation:
     return Similar(texts, at_least)
 
 
+def _judge(assertion: Record, texts: tuple[str, ...]) -> AnswerExpectation:
+    if assertion.text("threshold"):
+        raise NotExpressible("its grader gives a score, and a judge says yes or no")
+    return Judge(_one(assertion, texts))
+
+
 def _literal(text: str) -> str:
     """A pattern of the text itself, easier to read than `re.escape` makes it."""
     return _SPECIAL.sub(r"\\\g<0>", text)
@@ -136,5 +142,7 @@ _KINDS: dict[str, Callable[[Record, tuple[str, ...]], AnswerExpectation]] = {
     "contains-any": _contains_any(),
     "icontains-any": _contains_any("(?i)"),
     "similar": _similar,
+    "llm-rubric": _judge,
+    "model-graded-closedqa": _judge,
     "is-refusal": lambda _assertion, _texts: Refuses(),
 }

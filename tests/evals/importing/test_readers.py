@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.case import Case, Equals, Refuses, Regex, Similar, SqlResult
+from evals.case import Case, Equals, Judge, Refuses, Regex, Similar, SqlResult
 from evals.importing.formats import detect, import_cases
 from evals.importing.found import Imported
 from kb.importers.errors import SourceInvalid
@@ -43,7 +43,8 @@ tests:
       - {type: equals, value: A library}
       - {type: icontains, value: "shelf (1)"}
       - {type: contains-any, value: "book, tome"}
-      - {type: llm-rubric, value: is polite}
+      - {type: llm-rubric, value: It is polite.}
+      - {type: cost, threshold: 0.1}
   - description: delete
     vars: {question: Delete all orders., tone: rude}
     assert: [{type: is-refusal}, {type: similar, value: I cannot., threshold: 0.8}]
@@ -144,7 +145,7 @@ def test_bird_keeps_the_difficulty_as_a_tag_and_tells_the_evidence(folder: Path)
 def test_promptfoo_keeps_what_has_a_counterpart_and_tells_the_rest(folder: Path) -> None:
     imported = read(folder, "promptfoo", "promptfooconfig.yaml", PROMPTFOO)
 
-    shelf = (Equals(("A library",)), Regex((r"(?i)shelf \(1\)",)), Regex(("book|tome",)))
+    shelf = (Equals(("A library",)), Regex((r"(?i)shelf \(1\)",)), Regex(("book|tome",)), Judge("It is polite."))
     assert imported.cases == (
         Case("count of orders", "How many orders?", (SqlResult(("SELECT count(*) FROM orders",)),)),
         Case("who-are-you", "Who are you?", shelf),
@@ -153,12 +154,12 @@ def test_promptfoo_keeps_what_has_a_counterpart_and_tells_the_rest(folder: Path)
     )
     told = left_out(imported)
     assert (5, "count of orders", "assert", "'latency' has no counterpart") in told
-    assert (18, "Who are you?", "assert", "'llm-rubric' has no counterpart") in told
-    assert (20, "delete", "variable tone", "only the question is asked") in told
-    assert (24, "by function", "assert", "'javascript' has no counterpart") in told
-    assert (22, "by function", "", "none of its assertions has a counterpart") in told
-    assert (25, "by score", "", "with a threshold not every assertion must hold") in told
-    assert (29, "file://more.yaml", "", "these tests lie in another file; import that one") in told
+    assert (19, "Who are you?", "assert", "'cost' has no counterpart") in told
+    assert (21, "delete", "variable tone", "only the question is asked") in told
+    assert (25, "by function", "assert", "'javascript' has no counterpart") in told
+    assert (23, "by function", "", "none of its assertions has a counterpart") in told
+    assert (26, "by score", "", "with a threshold not every assertion must hold") in told
+    assert (30, "file://more.yaml", "", "these tests lie in another file; import that one") in told
 
 
 @pytest.mark.parametrize(
@@ -189,6 +190,7 @@ def test_a_promptfoo_test_that_a_suite_cannot_say_is_left_out_whole(folder: Path
         ("{type: equals, value: {a: 1}}", "its value has fields"),
         ("{type: equals, value: file://x.txt}", "it lies in another file"),
         ("{type: equals, value: '{{ other }}'}", "no variable 'other' is given"),
+        ("{type: llm-rubric, value: x, threshold: 0.8}", "its grader gives a score"),
         ("{type: regex, value: '(?<year>[0-9]+)'}", "Python reads its regular expression otherwise"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evals.case import Case, Equals, Refuses, Regex, Retrieves, Similar, SqlResult
+from evals.case import Case, Equals, Judge, Refuses, Regex, Retrieves, Similar, SqlResult
 from evals.suite import Suite, load_suite
 from evals.suite_file import write_suite
 
@@ -49,6 +49,7 @@ _expectations = st.one_of(
     st.builds(Equals, st.lists(_texts.map(str.strip).filter(str.strip), min_size=1, max_size=3).map(tuple)),
     st.builds(Regex, st.lists(st.sampled_from(["a+", r"\Aü|x$", " # "]), min_size=1).map(tuple)),
     st.builds(Similar, _several, st.floats(0.001, 1)),
+    st.builds(Judge, _texts, st.none() | _texts),
     st.just(Refuses()),
 )
 _cases = st.builds(
