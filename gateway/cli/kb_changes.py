@@ -89,7 +89,7 @@ def import_(session: Session, base_name: str, branch: str, path: Path, format_: 
         warnings.extend(doubts(wanted.put, tables_of((*snapshot.items.values(), *wanted.put))))
         return wanted
 
-    _commit(session, base_name, branch, changes, f"Import {path.name}: {len(items)} items", warnings)
+    _commit(session, base_name, branch, changes, f"Import {path.resolve().name}: {len(items)} items", warnings)
 
 
 def _import_other(session: Session, base_name: str, branch: str, path: Path, format_: str, dialect: str) -> None:

@@ -63,7 +63,7 @@ def test_a_commit_of_a_world_leaves_main_as_it_is_and_a_gate_calls_no_engine_for
 
 
 def test_the_command_prints_a_row_for_each_figure() -> None:
-    sizes = ["--cases", "3", "--changes", "1", "--sampled-cases", "2", "--harmless", "1", "--plants", "1"]
+    sizes = ["--cases", "3", "--changes", "1", "--sampled-cases", "10", "--harmless", "1", "--plants", "1"]
     result = CliRunner().invoke(group, ["learning", *sizes, "--json"])
     assert result.exit_code == 0, result.output
     rows = {row["name"]: row for row in json.loads(result.stdout)["rows"]}
