@@ -205,7 +205,11 @@ def test_what_fails_for_one_base_unforeseen_is_no_matter_of_the_others_and_what_
         put(broken, "revenue")
         assert made.get(timeout=PATIENCE_SECONDS) == "broken"
         put(sales, "revenue")
-        assert [made.get(timeout=PATIENCE_SECONDS) for _ in range(2)] == ["broken", "sales"]
+        # What failed is tried again whenever something moves, so it may come once more before.
+        names = [made.get(timeout=PATIENCE_SECONDS)]
+        while "sales" not in names:
+            names.append(made.get(timeout=PATIENCE_SECONDS))
+        assert set(names) <= {"broken", "sales"}
     finally:
         follower.stop()
 
