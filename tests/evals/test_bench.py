@@ -17,7 +17,8 @@ from rich.console import Console
 from evals.bench.bootstrap import mean_interval
 from evals.bench.cli import group
 from evals.bench.errors import DataUnavailable
-from evals.bench.kb.table_recall import K, misses_row, recall
+from evals.bench.kb.join_recall import join_rows
+from evals.bench.kb.table_recall import K, misses_row, one_base, recall
 from evals.bench.kb.table_weights import fitted_weights
 from evals.bench.machine import machine_facts
 from evals.bench.report import BenchReport, print_report
@@ -165,6 +166,20 @@ def test_foreign_keys_become_joins_of_their_database(data: Path) -> None:
     assert load_joins(data)["museum"] == []
 
 
+def test_recall_of_joins_counts_relationships_between_needed_tables(data: Path, embedder: SentenceEmbedder) -> None:
+    schemas, joins = load_schemas(data), load_joins(data)
+    base = one_base([*schemas["pets"], *joins["pets"]])
+    tables = {name: table_id("pets", name) for name in ("Student", "Has_Pet", "Pets")}
+    asked = [
+        TableQuestion("students that have pets: has pet, student, pets", "pets", frozenset(tables.values())),
+        TableQuestion("students and pets", "pets", frozenset({tables["Student"], tables["Pets"]})),
+    ]
+    (row,) = join_rows(base, embedder, {"dev": asked})
+    assert (row.name, row.value, row.n) == ("dev recall of joins", 1.0, 1)
+    (none,) = join_rows(one_base(schemas["pets"]), embedder, {"dev": asked})
+    assert (none.value, none.n) == (None, 0)
+
+
 def test_the_benchmark_gives_every_method_and_split_in_the_one_form(data: Path) -> None:
     result = bench("--data", str(data), "--json")
     assert result.exit_code == 0, result.output
@@ -184,9 +199,9 @@ def test_the_benchmark_gives_every_method_and_split_in_the_one_form(data: Path) 
             f"{split}{note} misses of recall@5",
             f"{split}{note} misses of all tables in 5",
         )
-    ]
+    ] + ["dev recall of joins", "realistic recall of joins"]
     rows = {row["name"]: row for row in report["rows"]}
-    assert {row["n"] for row in rows.values()} == {2}
+    assert {row["n"] for name, row in rows.items() if not name.endswith("joins")} == {2}
     # Six tables in all, and these questions name theirs.
     assert rows["dev recall@5 hybrid"]["value"] == 1.0
     assert rows["dev recall@5 hybrid"]["baseline"].keys() == {"bm25", "dense"}
@@ -210,7 +225,7 @@ def test_where_the_better_single_method_misses_nothing_there_is_nothing_to_compa
 
 def test_limit_takes_the_first_questions(data: Path) -> None:
     result = bench("--data", str(data), "--json", "--limit", "1")
-    assert {row["n"] for row in json.loads(result.stdout)["rows"]} == {1}
+    assert {row["n"] for row in json.loads(result.stdout)["rows"] if not row["name"].endswith("joins")} == {1}
 
 
 def test_without_data_the_exit_code_is_3_with_the_reason_and_the_next_step(tmp_path: Path) -> None:
@@ -259,7 +274,7 @@ def test_weights_are_fitted_on_databases_that_no_benchmark_asks_about(data: Path
 def test_a_quick_run_on_the_real_data_measures() -> None:
     result = bench("--data", str(DATA), "--json", "--limit", "5")
     assert result.exit_code == 0, result.output
-    rows = json.loads(result.stdout)["rows"]
+    rows = [row for row in json.loads(result.stdout)["rows"] if not row["name"].endswith("joins")]
     assert {row["n"] for row in rows} == {5}
     measured = [row for row in rows if row["interval"]]
     assert len(measured) == 24

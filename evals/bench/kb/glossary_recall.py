@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,13 @@ from evals.bench.kb.table_recall import BM25, DENSE, HYBRID, Rank, one_base, ord
 from evals.bench.mini.knowledge import introspected
 from evals.bench.row import Asked, Row
 from kb.embedding import Embedder
-from kb.items import Document, Item, Schema, item_id
+from kb.items import Document, Item, Metric, Schema, item_id
 from kb.retrieval import Limits, Retriever
 from kb.search_text import search_text
 
 K = 3
 TITLE_WORDS = 6
-_FIRST = Limits(per_kind={"document": K}, floor=-1.0)
+_FIRST = Limits(per_kind={"document": K, "metric": K}, floor=-1.0)
 _TERM = re.compile(r"^(?P<term>[A-Z][\w ]*?)\s*(?:\((?P<short>[A-Z]+)\))?\s*=")
 _AGGREGATE = re.compile(r"\b(SUM|COUNT|AVG|MIN|MAX)\s*\(\s*(?:DISTINCT\s+)?(?:\w+\.)?(\w+)\s*\)", re.IGNORECASE)
 
@@ -73,19 +73,28 @@ def glossary_rows(folder: Path, embedder: Embedder, say: Callable[[str], None], 
     lines, tables = _glossaries(folder)
     tasks = [task for task in _tasks(folder, lines) if task.needed][:limit]
     say(f"{len(lines)} lines of {len(tables)} glossaries, {len(tasks)} tasks that need one")
-    ranks = _ranks([line.item for line in lines], [item for items in tables.values() for item in items], embedder)
+    schemas = [item for items in tables.values() for item in items]
+    rows = _rows("glossary", tasks, _ranks([line.item for line in lines], schemas, embedder), say, asked=True)
+    metrics = [_as_metric(line.item) for line in lines]
+    as_metrics = [replace(task, needed=frozenset(map(_metric_id, task.needed))) for task in tasks]
+    return [*rows, *_rows("glossary as metrics", as_metrics, _ranks(metrics, schemas, embedder), say, asked=False)]
+
+
+def _rows(
+    title: str, tasks: Sequence[Task], ranks: Mapping[str, Rank], say: Callable[[str], None], *, asked: bool
+) -> list[Row]:
     shares = {name: [_share(task, rank) for task in tasks] for name, rank in ranks.items()}
     means = {name: float(np.mean(found)) for name, found in shares.items() if found}
     rows: list[Row] = []
     for name, found in shares.items():
         others = {other: mean for other, mean in means.items() if other != name and name == HYBRID}
-        asked = Asked(at_least=max(others.values())) if others else None
+        bound = Asked(at_least=max(others.values())) if others and asked else None
         interval = mean_interval(found)
-        rows.append(Row(f"glossary recall@{K} {name}", means.get(name), "share", len(found), interval, others, asked))
+        rows.append(Row(f"{title} recall@{K} {name}", means.get(name), "share", len(found), interval, others, bound))
     for name in (BM25, DENSE):
         for task, own, other in zip(tasks, shares[HYBRID], shares[name], strict=True):
             if own < other:
-                say(f"glossary: {name} finds more for {task.database}: {task.question}")
+                say(f"{title}: {name} finds more for {task.database}: {task.question}")
     return rows
 
 
@@ -93,6 +102,15 @@ def needed_lines(folder: Path) -> list[set[str]]:
     """Ids of the lines that each task needs, in the file's order. Raises `DataUnavailable`."""
     lines, _ = _glossaries(folder)
     return [set(task.needed) for task in _tasks(folder, lines)]
+
+
+def _as_metric(line: Item) -> Item:
+    assert isinstance(line.body, Document), "a glossary's lines are documents"
+    return Item(_metric_id(line.id), line.title, Metric(line.body.text))
+
+
+def _metric_id(document_id: str) -> str:
+    return item_id("metric", document_id.partition(":")[2])
 
 
 def _share(task: Task, rank: Rank) -> float:
@@ -106,7 +124,7 @@ def _ranks(lines: Sequence[Item], tables: Sequence[Item], embedder: Embedder) ->
     retriever = Retriever(base.store, embedder)
     return {
         HYBRID: lambda question: [
-            hit.item.id for hit in retriever.retrieve(base, question, limits=_FIRST).of_kind("document")
+            hit.item.id for hit in retriever.retrieve(base, question, limits=_FIRST).of_kind("document", "metric")
         ],
         BM25: lambda question: ordered(ids, sparse.scores(question)),
         DENSE: lambda question: ordered(ids, vectors @ embedder.embed([question])[0]),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from evals.bench.bm25 import Bm25
 from evals.bench.bootstrap import mean_interval
+from evals.bench.kb.join_recall import join_rows
 from evals.bench.kb.table_values import with_values
 from evals.bench.remembering import Remembering
 from evals.bench.row import Asked, Row
@@ -68,7 +69,7 @@ def table_rows(folder: Path, embedder: Embedder, say: Callable[[str], None], lim
             measured = {name: recall(questions, rank) for name, rank in ranks.items()}
             rows += _rows(f"{split}{note}", measured, None if note else Asked(at_most=ASKED[split]))
             _tell_losses(f"{split}{note}", questions, measured, say)
-    return rows
+    return [*rows, *join_rows(one_base([*tables, *related]), remembering, asked)]
 
 
 def recall(questions: Sequence[TableQuestion], rank: Rank) -> Recall:
