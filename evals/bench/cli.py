@@ -168,11 +168,12 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
 
 
 @group.command()
+@data_option
 @json_option
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(("cost", "errors")),
+    type=click.Choice(("cost", "errors", "poison")),
     help="Only this section; may be given again.",
 )
 @click.option("--cases", type=click.IntRange(min=1), default=1_000, show_default=True, help="In the suite of 'cost'.")
@@ -184,12 +185,13 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
     "--harmless", type=click.IntRange(min=1), default=200, show_default=True, help="Changes of no consequence."
 )
 @click.option("--plants", type=click.IntRange(min=1), default=100, show_default=True, help="Wrong gotchas.")
-def learning(as_json: bool, only: tuple[LearningSection, ...], **sizes: int) -> None:
+@click.option("--poisoned", type=click.IntRange(min=1), help="Only the first so many questions of 'poison'.")
+def learning(data: Path, as_json: bool, only: tuple[LearningSection, ...], **sizes: int) -> None:
     """What the gate costs beside a full run, and how often it is wrong; with the model that ships."""
     from evals.bench.learning.benchmark import SECTIONS, Plan, learning_rows
     from kb.embedding import SentenceEmbedder
 
-    plan = Plan(only or SECTIONS, **sizes)
+    plan = Plan(only or SECTIONS, data, **sizes)
     show("learning", lambda: learning_rows(plan, SentenceEmbedder(), progress), as_json=as_json)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from evals.bench.cli import group
+from evals.bench.errors import DataUnavailable
 from evals.bench.learning.changes import harmless_changes, plants, random_changes
+from evals.bench.learning.poison import load_poisoned, poison_rows
 from evals.bench.learning.world import CONFIRMED, World, made_world
 from evals.replay import compare
 from kb.embedding import SentenceEmbedder
@@ -63,9 +66,37 @@ def test_a_commit_of_a_world_leaves_main_as_it_is_and_a_gate_calls_no_engine_for
 
 
 def test_the_command_prints_a_row_for_each_figure() -> None:
-    sizes = ["--cases", "3", "--changes", "1", "--sampled-cases", "10", "--harmless", "1", "--plants", "1"]
-    result = CliRunner().invoke(group, ["learning", *sizes, "--json"])
+    sizes = ("--cases 3 --changes 1 --sampled-cases 10 --harmless 1 --plants 1").split()
+    result = CliRunner().invoke(group, ["learning", "--only", "cost", "--only", "errors", *sizes, "--json"])
     assert result.exit_code == 0, result.output
     rows = {row["name"]: row for row in json.loads(result.stdout)["rows"]}
     assert rows["gate over 3 cases, one item changed, verdicts unlike a full run's"]["value"] == 0
     assert rows["harmless changes called a regression"]["n"] == rows["wrong gotchas caught"]["n"] == 1
+
+
+def test_what_contradicts_a_confirmed_text_waits_and_what_landed_is_taken_back(tmp_path: Path) -> None:
+    folder = tmp_path / "injection" / "poisonedrag"
+    folder.mkdir(parents=True)
+    asked = (
+        "who wrote the song of the sea",
+        "how many islands are in the bay",
+        "what is the oldest bridge of the town",
+    )
+    entries = {
+        f"test{number}": {"question": question, "correct answer": "23", "adv_texts": ["It is 24.", "Surely it is 24."]}
+        for number, question in enumerate(asked)
+    }
+    (folder / "nq.json").write_text(json.dumps(entries))
+    rows = {row.name: row for row in poison_rows(tmp_path, SentenceEmbedder(), lambda _: None, limit=3)}
+    against = rows["poisoned texts that contradict, landed"]
+    # Two of three questions have a confirmed answer, and the third one's second text contradicts its first.
+    assert (against.value, against.n, against.ok) == (0.0, 5, True)
+    alone = rows["poisoned texts that contradict nothing, landed"]
+    assert (alone.value, alone.n, alone.ok) == (1.0, 1, None)
+    assert rows["poisoned texts that landed, named with their author and taken back by one call"].value == 1.0
+    assert rows["poisoned statements that contradict, landed"].n == 2
+
+
+def test_poisoned_questions_that_are_not_there_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataUnavailable, match=r"nq\.json"):
+        load_poisoned(tmp_path)

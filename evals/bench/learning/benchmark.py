@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from evals.bench.row import Row
 from kb.embedding import Embedder
 
-Section = Literal["cost", "errors"]
+Section = Literal["cost", "errors", "poison"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`cases` is the size of the large suite, `changes` how many changes it is gated for; `sampled_cases` of a suite
-    that is drawn three times at temperature 0.7, for `harmless` changes and `plants`."""
+    that is drawn three times at temperature 0.7, for `harmless` changes and `plants`; `poisoned` takes the first
+    questions of 'poison'."""
 
     sections: Sequence[Section]
+    data: Path
     cases: int
     changes: int
     sampled_cases: int
     harmless: int
     plants: int
+    poisoned: int | None = None
 
 
 def learning_rows(plan: Plan, embedder: Embedder, say: Callable[[str], None]) -> list[Row]:
@@ -38,4 +42,8 @@ def learning_rows(plan: Plan, embedder: Embedder, say: Callable[[str], None]) ->
                 from evals.bench.learning.gate_errors import error_rows
 
                 rows += error_rows(embedder, say, cases=plan.sampled_cases, harmless=plan.harmless, planted=plan.plants)
+            case "poison":
+                from evals.bench.learning.poison import poison_rows
+
+                rows += poison_rows(plan.data, embedder, say, plan.poisoned)
     return rows
