@@ -49,7 +49,7 @@ def confirmed(
     asked = Ask(tenant="default", assistant="shop", conversation=ask(STALE))
     answered = asyncio.run(answer(core, prepare(core, asked)))
     right = answered.text.replace("o.status", "o.state")
-    proposal = confirm(core, "default", asked.id, "failure", answer=right, note=None, by="ada")
+    proposal = confirm(core, "default", asked.id, "failure", answer=right, note=None, by="ada", curates=True)
     core.close()
     assert proposal is not None
     return settings, proposal

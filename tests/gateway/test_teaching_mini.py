@@ -71,7 +71,7 @@ def test_what_the_model_gets_wrong_is_mended_by_the_gotcha_alone(
         first = asyncio.run(answer(core, prepare(core, asked)))
         assert first.trace.verification is not None
         assert first.trace.verification["rows"] != core.datasources["shop"].run(right).rows
-        proposal = confirm(core, "default", asked.id, "failure", answer=right, note=None, by="ann")
+        proposal = confirm(core, "default", asked.id, "failure", answer=right, note=None, by="ann", curates=True)
         assert proposal is not None
         CaptureWorker(core, Capture(core, SuiteReplay())).drain()
         ended = core.proposals.get("default", proposal.id)
