@@ -28,6 +28,7 @@ from kb.items import Item, Success
 from kb.retrieval import Hit, Retrieval
 from kb.same_question import same_question
 
+_CUT = "the answer was cut at its limit of tokens (max_tokens, or max_output_tokens of the engine)"
 LEAST_ANSWER_TOKENS = 64
 """Room that a prompt must leave for an answer where the client did not say how much it wants."""
 
@@ -205,7 +206,10 @@ class _Run:
 
     async def ended(self, generated: _Generated) -> Answer:
         self._timings["generate_seconds"] = time.perf_counter() - self._started
-        return await self._end(generated, await self._verify(generated.text))
+        verification = await self._verify(generated.text)
+        if verification is not None and generated.finish_reason == "length" and not verification.passed:
+            verification = replace(verification, message=f"{_CUT}: {verification.message}")
+        return await self._end(generated, verification)
 
     def keep_failure(self, message: str) -> None:
         if not self._kept:

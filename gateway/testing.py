@@ -18,6 +18,12 @@ class Call:
     cache_salt: str | None
 
 
+class Cut(str):
+    """A scripted answer that ends at its limit of tokens."""
+
+    __slots__ = ()
+
+
 class ScriptedEngine:
     """Gives the answers that were enqueued, in order; an enqueued exception is raised. A word is a token.
 
@@ -36,9 +42,10 @@ class ScriptedEngine:
         self._script.append(pieces)
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None) -> Completion:
+        reason = "length" if self._script and isinstance(self._script[0], Cut) else "stop"
         pieces = [piece async for piece in self._pieces(messages, sampling, cache_salt)]
         text = "".join(pieces)
-        return Completion(text, "stop", self.config.model, await self._usage(messages, text), None)
+        return Completion(text, reason, self.config.model, await self._usage(messages, text), None)
 
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None

@@ -112,7 +112,7 @@ def _head(session: Session, base_name: str, branch: str) -> Snapshot | None:
     """What the branch holds; `None` where the import will make the base."""
     try:
         with session.base(base_name) as base:
-            return base.snapshot(branch)
+            return base.snapshot(base.head(branch).id)
     except BaseNotFound:
         return None
 
@@ -158,7 +158,7 @@ def _commit(
     """
     author = user_name()
     with _base_or_new(session, base_name, branch, author) as base:
-        snapshot = base.snapshot(branch)
+        snapshot = base.snapshot(base.head(branch).id)
         wanted = changes(snapshot)
         told = {} if warnings is None else {"warnings": warnings}
         for warning in warnings or ():

@@ -93,5 +93,5 @@ def _log() -> None:
         raise ConfigError("KVASIR_LOG_LEVEL", level, "use DEBUG, INFO, WARNING or ERROR")
     logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
     # Their INFO is about every request and every library they look for.
-    for chatty in ("httpx", "alembic", "faiss"):
+    for chatty in ("httpx", "alembic", "faiss", "sentence_transformers"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from backend.errors import EngineInterrupted, EngineUnreachable
-from gateway.testing import ScriptedEngine
+from gateway.testing import Cut, ScriptedEngine
 
 COVERED = "How many customers do we have in Germany?"
 UNCOVERED = "Which supplier has the longest lead time?"
@@ -240,3 +240,11 @@ def test_health_readiness_and_metrics_answer(served: Any) -> None:
     text = served.client.get("/metrics").text
     assert 'kvasir_requests_total{assistant="shop",outcome="engine",tenant="default"} 1.0' in text
     assert 'kvasir_verifications_total{assistant="shop",status="passed"} 1.0' in text
+
+
+def test_an_answer_that_was_cut_says_so_where_its_statement_cannot_be_read(served: Any) -> None:
+    served.engine.enqueue(Cut("SELECT name FROM suppliers WHERE name = 'a"), Cut("SELECT name FROM suppliers LIMIT 1"))
+    answered = served.ask(UNCOVERED).json()
+    assert answered["choices"][0]["finish_reason"] == "length"
+    assert answered["kvasir"]["verification"]["message"].startswith("the answer was cut at its limit of tokens")
+    assert served.ask(UNCOVERED).json()["kvasir"]["verification"]["message"] == ""
