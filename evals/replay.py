@@ -26,6 +26,8 @@ from gateway.replay import CaseOutcome, CaseReplay, Judged, ReplayReport
 from gateway.traces import Trace
 
 OnReplay = Callable[[CaseReplay], None]
+AGAIN = 4
+"""So many times the repeats are drawn where a case of several repeats seems to have changed."""
 UNCHANGED = "the prompt is the same at both commits"
 
 
@@ -117,7 +119,12 @@ async def _compare_case(
         # Whatever head's answer, the case stays undecided: an engine that is out of order is not waited for twice.
         return CaseReplay(case.id, case.question, True, None, None, "undecided", f"base: {before.last.message}")
     after = await judge.tally(head, repeats)
-    verdict, detail = case_verdict(before, after), _detail(before, after)
+    verdict = case_verdict(before, after)
+    if verdict in ("better", "worse") and repeats > 1:
+        # Few draws show that much by chance too often; more of them, these among them, decide.
+        before, after = [await judge.tally(side, AGAIN * repeats) for side in sides]
+        verdict = case_verdict(before, after)
+    detail = _detail(before, after)
     return CaseReplay(case.id, case.question, True, _outcome(before), _outcome(after), verdict, detail)
 
 

@@ -3,8 +3,9 @@
 Per case: `worse` where head passes so much less often that another draw would not turn it: by more than half of the
 repeats, or by more than chance explains (Fisher's exact test, one-sided, p ≤ 0.05, for many repeats). `better` is
 the mirror image. A smaller difference is `flaky`: 3 of 3 against 2 of 3 says that the engine wavers, not that
-knowledge got worse. A single repeat is taken at its word, so set repeats where the engine samples. A case that
-fails on both sides is `same`: the change did not break it.
+knowledge got worse. What seems better or worse in a few draws is drawn for again (`evals.replay.AGAIN`) and judged by
+all draws. A single repeat is taken at its word, so set repeats where the engine samples. A case that fails on both
+sides is `same`: the change did not break it.
 
 Over the cases: one that is worse is enough. Where each drop alone may be noise, their sum may not be: McNemar's exact
 test (`evals.paired`) tells (docs/decisions/020).

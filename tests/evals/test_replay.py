@@ -128,6 +128,22 @@ def test_a_replay_with_more_repeats_asks_only_for_the_new_ones(shop: Shop) -> No
     assert [(c.base and c.base.passed, c.head and c.head.passed) for c in report.cases] == [(2, 1)]
 
 
+@pytest.mark.parametrize(("later", "verdict"), [(BY_STATUS, "worse"), (BY_STATE, "flaky")])
+def test_a_case_that_seems_worse_in_a_few_draws_is_drawn_again(shop: Shop, later: str, verdict: str) -> None:
+    before = shop.head
+    shop.learn(WRONG_HINT)
+    shop.engine.enqueue(*[BY_STATE] * 3, BY_STATE, BY_STATUS, BY_STATUS)
+    shop.engine.enqueue(*[BY_STATE] * 9, *[later] * 9)
+
+    report = replayed(shop, cancelled, base=before, repeats=3)
+
+    (outcome,) = report.cases
+    assert outcome.base is not None
+    assert outcome.head is not None
+    assert (outcome.base.passed, outcome.head.repeats, report.engine_calls) == (12, 12, 24)
+    assert (outcome.verdict, outcome.head.passed) == (verdict, 1 if verdict == "worse" else 10)
+
+
 def test_a_replay_leaves_no_trace_and_no_session(shop: Shop) -> None:
     before = shop.head
     shop.learn(HINT)
