@@ -87,7 +87,7 @@ def learn(
         if not isinstance(item.body, Success):
             continue
         old = item.body.answer
-        if not same_question(asked, known):
+        if not (same_question(asked, known) or _same_words(asked, known)):
             if _one_pattern(assistant, asked, known) and sql_pattern(old, dialect) == sql_pattern(answer, dialect):
                 merged.append(item)
         elif normal_sql(old, dialect) == normal_sql(answer, dialect):
@@ -108,6 +108,13 @@ def learn(
     settles = confirmation.verdict == "failure" and confirmation.curates
     superseded = tuple(item for item in conflicts if settles and item.id in _shown(trace))
     return Lesson(success, duplicate, tuple(conflicts), superseded, tuple(merged))
+
+
+def _same_words(asked: MaskedQuestion, known: MaskedQuestion) -> bool:
+    """A personal question (`my orders`) is never the same for a verified answer; two answers to it contradict all the
+    same.
+    """
+    return asked.question.casefold().split() == known.question.casefold().split()
 
 
 def _one_pattern(assistant: Assistant, asked: MaskedQuestion, known: MaskedQuestion) -> bool:

@@ -190,6 +190,16 @@ def test_a_rejection_that_never_saw_the_other_answer_does_not_settle_it(core: Co
     assert lesson(core, "SELECT 1", OTHER_SQL, question=KNOWN_QUESTION).needs_a_person
 
 
+def test_two_answers_to_one_personal_question_are_a_conflict(core: Core) -> None:
+    question = "How many orders are in my name?"
+    base = core.base("default", "shop")
+    item = Item("success:mine", question, Success(question, "SELECT 1"))
+    base.commit(Changes(put=(item,)), author="ann", message="Mine")
+    learned = lesson(core, OTHER_SQL, question=f" {question.upper()}")
+    assert [item.id for item in learned.conflicts] == ["success:mine"]
+    assert learned.needs_a_person
+
+
 def test_the_answer_to_another_question_is_neither(core: Core) -> None:
     learned = lesson(core, OTHER_SQL, question="How many customers do we have in France?", shown=(KNOWN,))
     assert (learned.duplicate_of, learned.conflicts) == (None, ())
