@@ -28,7 +28,7 @@ from evals.report import print_replay, print_run
 from evals.run import RunReport
 from gateway.errors import DatasourceUnavailable, EngineNotConfigured, GatewayError
 from gateway.settings import Settings, load_settings
-from kb.database import check_version, open_database
+from kb.database import checked_database
 from kb.errors import KnowledgeError
 
 if TYPE_CHECKING:
@@ -67,12 +67,8 @@ class Options:
     def database(self) -> Iterator[Database]:
         """The state database at this Kvasir's schema version."""
         settings = self.settings
-        database = open_database(settings.state_url)
-        try:
-            check_version(database, settings.upgrade_command)
+        with checked_database(settings.state_url, settings.upgrade_command) as database:
             yield database
-        finally:
-            database.dispose()
 
     def show(self, data: Any, text: Callable[[], None]) -> None:
         """`data` as JSON where --json was given, else whatever `text` prints."""

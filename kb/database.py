@@ -86,6 +86,17 @@ def check_version(engine: Engine, command: str) -> None:
         raise SchemaBehind(shown, found, wanted_version(), command)
 
 
+@contextmanager
+def checked_database(url: str, command: str) -> Iterator[Engine]:
+    """The database at this Kvasir's version, closed at the end. Raises `SchemaBehind`, which names `command`."""
+    database = open_database(url)
+    try:
+        check_version(database, command)
+        yield database
+    finally:
+        database.dispose()
+
+
 def wanted_version() -> str:
     head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
     assert head is not None, "migrations/ holds no revision"

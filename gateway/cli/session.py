@@ -20,7 +20,7 @@ from gateway.conversation import require_storable
 from gateway.errors import EngineNotConfigured, GatewayError
 from gateway.settings import Settings, load_settings
 from gateway.user_name import user_name as user_name
-from kb.database import check_version, open_database
+from kb.database import checked_database
 from kb.errors import KnowledgeError
 from kb.knowledge_base import KnowledgeBase
 from kb.sql_store import SqlStore
@@ -50,12 +50,8 @@ class Session:
     @contextmanager
     def database(self) -> Iterator[Engine]:
         """The state database at this Kvasir's schema version."""
-        database = open_database(self.settings.state_url)
-        try:
-            check_version(database, self.settings.upgrade_command)
+        with checked_database(self.settings.state_url, self.settings.upgrade_command) as database:
             yield database
-        finally:
-            database.dispose()
 
     @contextmanager
     def base(self, name: str) -> Iterator[KnowledgeBase]:

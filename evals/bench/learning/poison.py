@@ -19,8 +19,7 @@ from tempfile import TemporaryDirectory
 
 from backend.errors import BackendError
 from evals.bench.errors import DataUnavailable
-from evals.bench.learning.world import AUTHOR, CONFIRMED, TENANT, made_world
-from evals.bench.remembering import Remembering
+from evals.bench.learning.world import AUTHOR, CONFIRMED, TENANT, core_with_base, made_world
 from evals.bench.row import Asked, Row
 from evals.interval import pass_rate
 from evals.replay import SuiteReplay
@@ -29,15 +28,11 @@ from gateway.capture import Capture
 from gateway.capture_worker import CaptureWorker
 from gateway.confirming import confirm
 from gateway.conversation import parse_conversation
-from gateway.core import Core, open_core
+from gateway.core import Core
 from gateway.errors import GatewayError
 from gateway.proposals import Proposal
 from gateway.reverting import revert
-from gateway.settings import load_settings
-from kb.database import open_database, upgrade
 from kb.embedding import Embedder
-from kb.knowledge_base import KnowledgeBase
-from kb.sql_store import SqlStore
 
 CURATOR, ATTACKER = "ada", "mallory"
 
@@ -157,16 +152,8 @@ def _row(name: str, found: Sequence[bool], asked: Asked | None) -> Row:
 @contextmanager
 def _faq(embedder: Embedder) -> Iterator[Core]:
     """An assistant that answers in prose, from confirmed answers alone."""
-    with TemporaryDirectory(prefix="kvasir-bench-") as folder:
-        config = Path(folder) / "kvasir.toml"
-        config.write_text(_CONFIG, encoding="utf-8")
-        settings = load_settings(config)
-        database = open_database(settings.state_url)
-        upgrade(database)
-        KnowledgeBase.create(SqlStore(database), TENANT, "faq", author=AUTHOR)
-        database.dispose()
-        core = open_core(settings, embedder=Remembering(embedder))
-        try:
-            yield core
-        finally:
-            core.close()
+    with (
+        TemporaryDirectory(prefix="kvasir-bench-") as folder,
+        core_with_base(Path(folder), _CONFIG, "faq", embedder) as core,
+    ):
+        yield core

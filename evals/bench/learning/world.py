@@ -97,14 +97,29 @@ def made_world(embedder: Embedder, questions: int, *, temperature: float = 0.0, 
     """With at least `questions` different questions beside those that are confirmed; gone when the block ends."""
     with TemporaryDirectory(prefix="kvasir-bench-") as folder:
         spec, asked = _database(Path(folder), questions + CONFIRMED, seed)
-        core = _core(Path(folder), embedder, temperature)
-        try:
+        config = _CONFIG.format(temperature=json.dumps(temperature))
+        with core_with_base(Path(folder), config, BASE, embedder) as core:
             assistant = core.assistant(TENANT, "world")
             items = _items(spec, asked[:CONFIRMED], Random(f"items/{seed}"))
             assistant.base.commit(Changes(put=tuple(items)), author=AUTHOR, message="The world")
             yield World(core, assistant, spec, tuple(asked), Path(folder) / "world.sqlite", seed)
-        finally:
-            core.close()
+
+
+@contextmanager
+def core_with_base(folder: Path, config: str, base: str, embedder: Embedder) -> Iterator[Core]:
+    """A core of the settings `config`, with an empty knowledge base; its state is in `folder`."""
+    file = folder / "kvasir.toml"
+    file.write_text(config, encoding="utf-8")
+    settings = load_settings(file)
+    database = open_database(settings.state_url)
+    upgrade(database)
+    KnowledgeBase.create(SqlStore(database), TENANT, base, author=AUTHOR)
+    database.dispose()
+    core = open_core(settings, embedder=Remembering(embedder))
+    try:
+        yield core
+    finally:
+        core.close()
 
 
 def success(question: Question) -> Item:
@@ -141,17 +156,6 @@ def _questions(spec: DatabaseSpec, connection: sqlite3.Connection, random: Rando
         if len(found) == count:
             break
     return list(found.values())
-
-
-def _core(folder: Path, embedder: Embedder, temperature: float) -> Core:
-    config = folder / "kvasir.toml"
-    config.write_text(_CONFIG.format(temperature=json.dumps(temperature)), encoding="utf-8")
-    settings = load_settings(config)
-    database = open_database(settings.state_url)
-    upgrade(database)
-    KnowledgeBase.create(SqlStore(database), TENANT, BASE, author=AUTHOR)
-    database.dispose()
-    return open_core(settings, embedder=Remembering(embedder))
 
 
 def _items(spec: DatabaseSpec, confirmed: list[Question], random: Random) -> list[Item]:
