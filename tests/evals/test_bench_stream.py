@@ -18,24 +18,18 @@ from evals.bench.bootstrap import clustered_interval, mean_interval
 from evals.bench.cli import group
 from evals.bench.errors import DataUnavailable
 from evals.bench.learning.stream import Stream, StreamAnswer, Streamed, asked_in_order, stream_core, streamed
-from evals.bench.learning.stream_rows import rows_of_set, stream_rows
+from evals.bench.learning.stream_rows import rows_of_set
 from evals.bench.learning.stream_set import stream_set
+from evals.bench.mini.question_set import Question
 from evals.bench.row import Asked, Row
 from gateway.testing import ScriptedEngine
 from kb.embedding import SentenceEmbedder
 from kb.items import Success
 
 CITIES = {"ardel": 11, "bomar": 22, "corin": 33, "dalva": 44, "enfor": 55, "fesik": 66, "golun": 77, "hadry": 88}
-WORDINGS = (
-    "how many people live in",
-    "how many people are living in",
-    "what number of people live in",
-    "how many people do live in",
-    "how many people have their home in",
-    "how many people are there in",
-    "count the people who live in",
-    "how many people live today in",
-    "how many people live in",
+WORDINGS = tuple(
+    f"{opening} many people live in".strip()
+    for opening in ("how", "so how", "now how", "and how", "but how", "then how", "well how", "hey how", "ok how")
 )
 """Each its own, so that no confirmed answer stands for another."""
 WRONG = "SELECT population + 1 FROM city WHERE city_name = 'ardel'"
@@ -129,11 +123,11 @@ def test_a_wrong_answer_without_a_correction_teaches_nothing(
     assert [answer.lesson for answer in run(stream, embedder, tmp_path / "on").answers] == [None] * 4
 
 
-def test_how_many_wrong_answers_are_corrected_is_as_given_and_the_same_each_time(data: Path, tmp_path: Path) -> None:
-    questions = stream_set("shop", data, tmp_path).asked
-    streams = [Stream("shop", order, "on", data, corrected=0.25) for order in range(5)]
-    corrected = [[stream.corrects(question) for question in questions] for stream in streams]
-    assert corrected == [[stream.corrects(question) for question in questions] for stream in streams]
+def test_how_many_wrong_answers_are_corrected_is_as_given_and_the_same_each_time() -> None:
+    questions = [Question(f"shop-{number}", "who", ("SELECT 1",)) for number in range(80)]
+    asked = [Stream("shop", order, "on", Path(), corrected=0.25) for order in range(5)]
+    corrected = [[stream.corrects(question) for question in questions] for stream in asked]
+    assert corrected == [[stream.corrects(question) for question in questions] for stream in asked]
     assert len(set(map(tuple, corrected))) == 5
     assert sum(map(sum, corrected)) / (5 * len(questions)) == pytest.approx(0.25, abs=0.06)
 
@@ -172,19 +166,19 @@ def streams(mode: str, *orders: str) -> list[Streamed]:
 def test_rows_compare_answer_by_answer_and_show_the_stream_by_fifths() -> None:
     runs = [
         *streams("on", "aBCDE", "eDCBA"),
-        *streams("off", "abcdE", "Edcba"),
+        *streams("off", "abcde", "Edcba"),
         *streams("static", "ABCdE", "EdCBA"),
     ]
     rows = {row.name.removeprefix("shop stream, not gated, "): row for row in rows_of_set(runs)}
     on = rows["learning on"]
-    assert (on.value, on.n, dict(on.baseline)) == (0.8, 10, {"off": 0.2, "static": 0.8})
+    assert (on.value, on.n, dict(on.baseline)) == (0.8, 10, {"off": 0.1, "static": 0.8})
     gain = rows["on − off"]
-    assert (gain.value, gain.n, gain.ok) == (pytest.approx(0.6), 10, True)
-    assert gain.interval == pytest.approx(clustered_interval([[0, 1], [1, 1], [1, 1], [1, 1], [0, -1]]))
+    assert (gain.value, gain.n, gain.ok) == (pytest.approx(0.7), 10, True)
+    assert gain.interval == pytest.approx(clustered_interval([[0, 1], [1, 1], [1, 1], [1, 1], [1, -1]]))
     assert (rows["on − static"].value, rows["on − static"].ok) == (pytest.approx(0.0), None)
     fifths = [rows[f"on, {part} fifth"] for part in ("first", "second", "third", "fourth", "last")]
     assert [row.value for row in fifths] == [0.0, 1.0, 1.0, 1.0, 1.0]
-    assert [row.baseline["off"] for row in fifths] == [0.5, 0.0, 0.0, 0.0, 0.5]
+    assert [row.baseline["off"] for row in fifths] == [0.5, 0.0, 0.0, 0.0, 0.0]
     assert (rows["lessons landed"].value, rows["lessons landed"].n) == (4, 2)
 
 
@@ -200,3 +194,20 @@ def test_an_interval_that_touches_the_bound_is_not_clear_of_it() -> None:
     assert not Row("gain", 0.1, "share", 10, (0.0, 0.2), asked=asked).ok
     assert not Row("gain", 0.1, "share", 10, None, asked=asked).ok
     assert asked.to_dict() == {"clear_of": 0.0}
+
+
+def test_the_command_asks_each_stream_and_gives_as_many_static_examples_as_landed(data: Path) -> None:
+    sizes = "--set geography --orders 1 --streamed 2 --corrected 1 --no-gate".split()
+    result = CliRunner().invoke(group, ["learning", "--only", "stream", *sizes, "--data", str(data), "--json"])
+    assert result.exit_code == 0, result.output
+    rows = {row["name"].removeprefix("geography stream, not gated, "): row for row in json.loads(result.stdout)["rows"]}
+    assert [rows[name]["n"] for name in ("learning on", "learning off", "static examples")] == [2, 2, 2]
+    assert rows["lessons landed"]["value"] == 2
+    assert rows["engine calls of the gate"]["value"] == 0
+    assert rows["on − off"]["asked"] == {"clear_of": 0.0}
+
+
+def test_the_command_says_which_data_is_missing(tmp_path: Path) -> None:
+    result = CliRunner().invoke(group, ["learning", "--only", "stream", "--data", str(tmp_path)])
+    assert result.exit_code == 3
+    assert "geography" in result.stderr

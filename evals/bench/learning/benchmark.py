@@ -9,10 +9,11 @@ from typing import Literal, get_args
 
 from evals.bench.learning.engine import SHIPPED_ENGINE, EngineChoice
 from evals.bench.learning.jobs import Say
+from evals.bench.learning.stream_set import SETS, SetName
 from evals.bench.row import Row
 from kb.embedding import Embedder
 
-Section = Literal["cost", "errors", "poison"]
+Section = Literal["cost", "errors", "poison", "stream"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 
 
@@ -20,7 +21,8 @@ SECTIONS: tuple[Section, ...] = get_args(Section)
 class Plan:
     """`cases` is the size of the large suite, `changes` how many changes it is gated for; `sampled_cases` of a suite
     that is drawn three times at temperature 0.7, for `harmless` changes and `plants`; `poisoned` takes the first
-    questions of 'poison'. `engine` answers; `jobs` processes share the work of a section."""
+    questions of 'poison', `streamed` those of each of the `sets` of 'stream', which asks them in `orders` orders;
+    `corrected` and `gate` are as in `Stream`. `engine` answers; `jobs` processes share the work of a section."""
 
     sections: Sequence[Section]
     data: Path
@@ -30,6 +32,11 @@ class Plan:
     harmless: int
     plants: int
     poisoned: int | None = None
+    sets: Sequence[SetName] = SETS
+    orders: int = 5
+    streamed: int | None = None
+    corrected: float = 0.5
+    gate: bool = True
     engine: EngineChoice = SHIPPED_ENGINE
     jobs: int = 1
 
@@ -60,4 +67,10 @@ def learning_rows(plan: Plan, embedder: Embedder, say: Say) -> list[Row]:
                 from evals.bench.learning.poison import poison_rows
 
                 rows += poison_rows(plan.data, embedder, say, engine=plan.engine, limit=plan.poisoned, jobs=plan.jobs)
+            case "stream":
+                from evals.bench.learning.stream import Stream
+                from evals.bench.learning.stream_rows import stream_rows
+
+                first = Stream(plan.sets[0], 0, "on", plan.data, plan.engine, plan.streamed, plan.corrected, plan.gate)
+                rows += stream_rows(embedder, say, sets=plan.sets, orders=plan.orders, like=first, jobs=plan.jobs)
     return rows
