@@ -107,7 +107,7 @@ def test_what_is_corrected_helps_the_questions_after_it(data: Path, embedder: Se
     on = Stream("geography", 0, "on", data, corrected=1.0)
     learned = run(on, embedder, tmp_path / "on")
     assert [answer.right for answer in learned.answers] == [False, True, True, True]
-    assert learned.lessons("landed") == 4
+    assert (learned.lessons("landed"), learned.in_use) == (4, 4)
     off = run(replace(on, mode="off"), embedder, tmp_path / "off")
     assert [answer.right for answer in off.answers] == [False] * 4
     assert [answer.question for answer in off.answers] == [answer.question for answer in learned.answers]
@@ -149,7 +149,7 @@ def test_a_stream_and_what_it_gives_can_be_sent_to_another_process(data: Path) -
     piece = partial(streamed, Stream("geography", 1, "on", data))
     sent = pickle.loads(pickle.dumps(piece))
     assert (sent.func, sent.args) == (streamed, piece.args)
-    given = Streamed(piece.args[0], (StreamAnswer("who", True, True, "landed", 2),), 1)
+    given = Streamed(piece.args[0], (StreamAnswer("who", True, True, "landed", 2),), 1, 1)
     assert pickle.loads(pickle.dumps(given)) == given
 
 

@@ -113,10 +113,13 @@ class StreamAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """`answers` are in the order of the stream. `gotchas` counts those that landed, as proposed."""
+    """`answers` are in the order of the stream. Counted are items of the base at its end that were not there at its
+    beginning: confirmed answers in use, and gotchas, which land as proposed.
+    """
 
     stream: Stream
     answers: tuple[StreamAnswer, ...]
+    in_use: int = 0
     gotchas: int = 0
 
     def lessons(self, *states: State) -> int:
@@ -162,14 +165,16 @@ def _examples(stream: Stream, questions: StreamSet) -> list[Item]:
 def asked_in_order(stream: Stream, questions: StreamSet, core: Core, say: Say) -> Streamed:
     assistant = core.assistant(TENANT, ASSISTANT)
     worker = CaptureWorker(core, Capture(core, _replay(stream)))
-    before = _gotchas(assistant)
+    before = assistant.base.snapshot().items
     answers: list[StreamAnswer] = []
     for question in stream.in_order(questions.asked):
         answers.append(_put(stream, core, worker, question))
         if len(answers) % 20 == 0 or len(answers) == len(questions.asked):
             right = sum(entry.right for entry in answers)
             say(f"{stream.name}: {len(answers)} of {len(questions.asked)} asked, {right} right")
-    return Streamed(stream, tuple(answers), _gotchas(assistant) - before)
+    learned = [item for name, item in assistant.base.snapshot().items.items() if name not in before]
+    in_use = sum(item.kind == "success" and item.status == "active" for item in learned)
+    return Streamed(stream, tuple(answers), in_use, sum(item.kind == "gotcha" for item in learned))
 
 
 def _replay(stream: Stream) -> Replay:
@@ -218,7 +223,3 @@ def _taught(
         return None
     worker.drain(only=proposal.id)
     return core.proposals.get(TENANT, proposal.id)
-
-
-def _gotchas(assistant: Assistant) -> int:
-    return sum(item.kind == "gotcha" for item in assistant.base.snapshot().items.values())

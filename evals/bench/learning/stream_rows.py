@@ -112,6 +112,7 @@ def _lessons(name: str, runs: Sequence[Streamed]) -> list[Row]:
         "lessons landed": [run.lessons("landed") for run in runs],
         "lessons that wait for a person": [run.lessons("waiting") for run in runs],
         "lessons that came to nothing": [run.lessons("duplicate", "failed", "queued") for run in runs],
+        "confirmed answers in use at the end": [run.in_use for run in runs],
         "gotchas landed": [run.gotchas for run in runs],
         "engine calls of the gate": [sum(answer.gate_calls for answer in run.answers) for run in runs],
     }
