@@ -14,9 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 from backend.client import Completion, Message, Sampling
+from backend.errors import EngineTimeout
 from evals.bench.bootstrap import clustered_interval, mean_interval
 from evals.bench.cli import group
-from evals.bench.errors import DataUnavailable
+from evals.bench.errors import DataUnavailable, EngineFailed
 from evals.bench.learning.stream import Stream, StreamAnswer, Streamed, asked_in_order, stream_core, streamed
 from evals.bench.learning.stream_rows import rows_of_set
 from evals.bench.learning.stream_set import stream_set
@@ -73,9 +74,13 @@ def data(tmp_path: Path) -> Path:
 
 
 def run(stream: Stream, embedder: SentenceEmbedder, folder: Path, enough: Sequence[int] = range(1, 9)) -> Streamed:
+    return run_with(Reader(enough), stream, embedder, folder)
+
+
+def run_with(engine: ScriptedEngine, stream: Stream, embedder: SentenceEmbedder, folder: Path) -> Streamed:
     folder.mkdir()
-    questions = stream_set(stream.set, stream.data, folder)
-    with stream_core(stream, questions, folder, embedder, engines={"main": Reader(enough)}) as core:
+    questions = stream_set(stream.set, stream.data, folder, stream.limit)
+    with stream_core(stream, questions, folder, embedder, engines={"main": engine}) as core:
         return asked_in_order(stream, questions, core, lambda _: None)
 
 
@@ -143,6 +148,19 @@ def test_only_a_gated_stream_holds_back_a_lesson_that_breaks_a_confirmed_answer(
     free = run(replace(gated, gate=False), embedder, tmp_path / "free", enough=[1])
     assert (free.lessons("landed"), free.lessons("waiting")) == (4, 0)
     assert sum(answer.gate_calls for answer in free.answers) == 0
+
+
+def test_a_prompt_without_room_is_a_wrong_answer_that_can_be_corrected_and_a_failing_engine_ends_the_stream(
+    data: Path, embedder: SentenceEmbedder, tmp_path: Path
+) -> None:
+    stream = Stream("geography", 0, "on", data, limit=1, corrected=1.0)
+    (refused,) = run_with(ScriptedEngine(window_tokens=70), stream, embedder, tmp_path / "narrow").answers
+    assert (refused.right, refused.answered, refused.lesson) == (False, False, "landed")
+    failing = ScriptedEngine()
+    failing.enqueue(EngineTimeout("main", 5.0))
+    with pytest.raises(EngineFailed, match="no answer within 5 s") as failed:
+        run_with(failing, stream, embedder, tmp_path / "failing")
+    assert str(pickle.loads(pickle.dumps(failed.value))) == str(failed.value)
 
 
 def test_a_stream_and_what_it_gives_can_be_sent_to_another_process(data: Path) -> None:

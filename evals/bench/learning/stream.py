@@ -19,7 +19,8 @@ from tempfile import TemporaryDirectory
 from typing import Literal, get_args
 
 from backend.client import Engine
-from backend.errors import ContextTooLong
+from backend.errors import BackendError, ContextTooLong
+from evals.bench.errors import EngineFailed
 from evals.bench.learning.engine import SHIPPED_ENGINE, EngineChoice
 from evals.bench.learning.jobs import Say
 from evals.bench.learning.stream_set import SetName, StreamSet, stream_set
@@ -127,8 +128,7 @@ class Streamed:
 
 
 def streamed(stream: Stream, embedder: Embedder, say: Say) -> Streamed:
-    """Raises `BenchUnavailable` without the data, and `BackendError` where the engine fails for another reason than a
-    prompt that leaves no room."""
+    """Raises `DataUnavailable`, `ShopUnavailable`; `EngineFailed` where a prompt that fits gets no answer."""
     with TemporaryDirectory(prefix="kvasir-bench-") as folder:
         questions = stream_set(stream.set, stream.data, Path(folder), stream.limit)
         with stream_core(stream, questions, Path(folder), embedder) as core:
@@ -185,9 +185,12 @@ def _put(stream: Stream, core: Core, worker: CaptureWorker, question: Question) 
     """Ask, judge, and in `on` have the verdict captured."""
     put = Ask(TENANT, ASSISTANT, ask(question.text))
     text: str | None = None
-    # Without an answer the user has a wrong one; the trace is there all the same and can be corrected.
-    with suppress(PromptTooLong, ContextTooLong):
-        text = asyncio.run(answer(core, prepare(core, put))).text
+    try:
+        # Without an answer the user has a wrong one; the trace is there all the same and can be corrected.
+        with suppress(PromptTooLong, ContextTooLong):
+            text = asyncio.run(answer(core, prepare(core, put))).text
+    except BackendError as exc:
+        raise EngineFailed(str(exc)) from exc
     right = text is not None and _is_right(core.assistant(TENANT, ASSISTANT), question, text)
     if stream.mode != "on":
         return StreamAnswer(question.text, right, text is not None)

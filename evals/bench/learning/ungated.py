@@ -11,7 +11,7 @@ from gateway.traces import Trace
 class Ungated:
     """A `gateway.replay.Replay`. Every proposal is clean to it; answers are compared and tried as in production."""
 
-    def __call__(self, _core: Core, _assistant: Assistant, base: str, head: str) -> ReplayReport:
+    def __call__(self, core: Core, assistant: Assistant, base: str, head: str) -> ReplayReport:  # noqa: ARG002
         return ReplayReport(base, head, "clean", (), 0)
 
     def same_result(self, assistant: Assistant, answer: str, accepted: str) -> Judged:
