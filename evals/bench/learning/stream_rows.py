@@ -69,12 +69,17 @@ def rows_of_set(runs: Sequence[Streamed]) -> list[Row]:
         _gain(f"{name}, on − off", _rights(on), _rights(off), Asked(clear_of=0.0)),
         _gain(f"{name}, on − static", _rights(on), _rights(static)),
     ]
-    for part in range(len(slices(len(on[0].answers), len(PARTS)))):
-        beside = {"off": _rights(off, part), "static": _rights(static, part)}
-        rows.append(_accuracy(f"{name}, on, {PARTS[part]} fifth", _rights(on, part), beside))
+    if len(on[0].answers) >= len(PARTS):
+        for part, word in enumerate(PARTS):
+            beside = {"off": _rights(off, part), "static": _rights(static, part)}
+            rows.append(_accuracy(f"{name}, on, {word} fifth", _rights(on, part), beside))
     unanswered = sum(not answer.answered for run in runs for answer in run.answers)
     answers = sum(len(run.answers) for run in runs)
-    return [*rows, *_lessons(name, on), Row(f"{name}, without room for an answer", unanswered, "questions", answers)]
+    return [
+        *rows,
+        *_lessons(name, on),
+        Row(f"{name}, without room for an answer", float(unanswered), "questions", answers),
+    ]
 
 
 def _rights(runs: Sequence[Streamed], part: int | None = None) -> Rights:
@@ -116,7 +121,7 @@ def _lessons(name: str, runs: Sequence[Streamed]) -> list[Row]:
         "gotchas landed": [run.gotchas for run in runs],
         "engine calls of the gate": [sum(answer.gate_calls for answer in run.answers) for run in runs],
     }
-    return [Row(f"{name}, {what}", mean(each), "a stream", len(each)) for what, each in counts.items()]
+    return [Row(f"{name}, {what}", float(mean(each)), "a stream", len(each)) for what, each in counts.items()]
 
 
 def _mean(rights: Rights) -> float:
