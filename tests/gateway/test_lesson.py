@@ -170,7 +170,7 @@ def test_another_answer_to_the_same_question_is_a_conflict_that_a_person_decides
     assert learned.duplicate_of is None
     assert [item.id for item in learned.conflicts] == [KNOWN]
     assert learned.superseded == ()
-    assert learned.needs_a_person
+    assert learned.doubt
     assert learned.success.supersedes == (KNOWN,)
     assert [(item.id, item.status) for item in learned.changes.put[1:]] == [(KNOWN, "retired")]
 
@@ -178,16 +178,16 @@ def test_another_answer_to_the_same_question_is_a_conflict_that_a_person_decides
 def test_a_curators_rejection_of_the_shown_answer_settles_its_conflict(core: Core) -> None:
     learned = lesson(core, known_answer(core), OTHER_SQL, question=KNOWN_QUESTION, shown=(KNOWN,))
     assert [item.id for item in learned.superseded] == [KNOWN]
-    assert not learned.needs_a_person
+    assert learned.doubt is None
 
 
 def test_a_rejection_by_who_may_only_confirm_does_not_settle_a_conflict(core: Core) -> None:
     given = {"question": KNOWN_QUESTION, "shown": (KNOWN,)}
-    assert lesson(core, known_answer(core), OTHER_SQL, curates=False, **given).needs_a_person
+    assert lesson(core, known_answer(core), OTHER_SQL, curates=False, **given).doubt
 
 
 def test_a_rejection_that_never_saw_the_other_answer_does_not_settle_it(core: Core) -> None:
-    assert lesson(core, "SELECT 1", OTHER_SQL, question=KNOWN_QUESTION).needs_a_person
+    assert lesson(core, "SELECT 1", OTHER_SQL, question=KNOWN_QUESTION).doubt
 
 
 def test_two_answers_to_one_personal_question_are_a_conflict(core: Core) -> None:
@@ -197,7 +197,7 @@ def test_two_answers_to_one_personal_question_are_a_conflict(core: Core) -> None
     base.commit(Changes(put=(item,)), author="ann", message="Mine")
     learned = lesson(core, OTHER_SQL, question=f" {question.upper()}")
     assert [item.id for item in learned.conflicts] == ["success:mine"]
-    assert learned.needs_a_person
+    assert learned.doubt
 
 
 def test_the_answer_to_another_question_is_neither(core: Core) -> None:
@@ -218,7 +218,7 @@ def test_other_words_for_the_same_result_of_the_same_columns_are_merged_without_
     same = known_answer(core).replace("deleted_at IS NULL", "NOT deleted_at IS NOT NULL")
     learned = lesson(core, same, question=KNOWN_QUESTION, same_result=agrees)
     assert ([item.id for item in learned.merged], learned.conflicts) == ([KNOWN], ())
-    assert not learned.needs_a_person
+    assert learned.doubt is None
     assert learned.success.supersedes == (KNOWN,)
     assert [(item.id, item.status) for item in learned.changes.put[1:]] == [(KNOWN, "retired")]
 
