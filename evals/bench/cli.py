@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from evals.bench.errors import BenchUnavailable, PlotsNotInstalled, ResultUnreadable
+from evals.bench.learning.engine import SHIPPED, EngineChoice
 from evals.bench.machine import machine_facts
 from evals.bench.report import BenchReport, print_report
 from evals.bench.row import Row
@@ -173,7 +174,7 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(("cost", "errors", "poison")),
+    type=click.Choice(("cost", "errors", "poison", "reviewer")),
     help="Only this section; may be given again.",
 )
 @click.option("--cases", type=click.IntRange(min=1), default=1_000, show_default=True, help="In the suite of 'cost'.")
@@ -186,13 +187,29 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
 )
 @click.option("--plants", type=click.IntRange(min=1), default=100, show_default=True, help="Wrong gotchas.")
 @click.option("--poisoned", type=click.IntRange(min=1), help="Only the first so many questions of 'poison'.")
-def learning(data: Path, as_json: bool, only: tuple[LearningSection, ...], **sizes: int) -> None:
-    """What the gate costs beside a full run, and how often it is wrong; with the model that ships."""
-    from evals.bench.learning.benchmark import SECTIONS, Plan, learning_rows
+@click.option(
+    "--confirmations", type=click.IntRange(min=20), default=1_000, show_default=True, help="In a stream of 'reviewer'."
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Streams of 'reviewer'.")
+@click.option(
+    "--engine",
+    default=SHIPPED,
+    show_default=True,
+    help="What answers: a LiteLLM model string, as in kvasir.toml.",
+)
+@click.option("--api-base", help="Where its server listens, such as http://127.0.0.1:8100/v1.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share the work.")
+def learning(
+    data: Path, as_json: bool, only: tuple[LearningSection, ...], engine: str, api_base: str | None, **sizes: int
+) -> None:
+    """What the gate costs beside a full run, how often it is wrong, and what is learned from careless people."""
+    from evals.bench.learning.benchmark import SECTIONS, Plan, measured
     from kb.embedding import SentenceEmbedder
 
-    plan = Plan(only or SECTIONS, data, **sizes)
-    show("learning", lambda: learning_rows(plan, SentenceEmbedder(), progress), as_json=as_json)
+    plan = Plan(only or SECTIONS, data, engine=EngineChoice(engine, api_base), **sizes)
+    with exit_unavailable():
+        found = measured(plan, SentenceEmbedder(), progress)
+    print_out(BenchReport("learning", tuple(found.rows), {**machine_facts(), **found.facts}), as_json=as_json)
 
 
 @group.command()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+from evals.bench.learning.engine import SHIPPED_ENGINE, EngineChoice
+from evals.bench.learning.jobs import Say
 from evals.bench.row import Row
 from kb.embedding import Embedder
 
-Section = Literal["cost", "errors", "poison"]
+Section = Literal["cost", "errors", "poison", "reviewer"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 
 
@@ -18,7 +20,7 @@ SECTIONS: tuple[Section, ...] = get_args(Section)
 class Plan:
     """`cases` is the size of the large suite, `changes` how many changes it is gated for; `sampled_cases` of a suite
     that is drawn three times at temperature 0.7, for `harmless` changes and `plants`; `poisoned` takes the first
-    questions of 'poison'."""
+    questions of 'poison'; `confirmations` are those of 'reviewer', of `seeds` streams. `engine` answers; `jobs` processes share the work of a section."""
 
     sections: Sequence[Section]
     data: Path
@@ -28,22 +30,58 @@ class Plan:
     harmless: int
     plants: int
     poisoned: int | None = None
+    confirmations: int = 1_000
+    seeds: int = 1
+    engine: EngineChoice = SHIPPED_ENGINE
+    jobs: int = 1
 
 
-def learning_rows(plan: Plan, embedder: Embedder, say: Callable[[str], None]) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """`facts` are what no row has room for, by section."""
+
+    rows: list[Row]
+    facts: dict[str, Any]
+
+
+def measured(plan: Plan, embedder: Embedder, say: Say) -> Measured:
     rows: list[Row] = []
+    facts: dict[str, Any] = {}
     for section in plan.sections:
         match section:
             case "cost":
                 from evals.bench.learning.gate_cost import cost_rows
 
-                rows += cost_rows(embedder, say, cases=plan.cases, changes=plan.changes)
+                rows += cost_rows(
+                    embedder, say, engine=plan.engine, cases=plan.cases, changes=plan.changes, jobs=plan.jobs
+                )
             case "errors":
                 from evals.bench.learning.gate_errors import error_rows
 
-                rows += error_rows(embedder, say, cases=plan.sampled_cases, harmless=plan.harmless, planted=plan.plants)
+                rows += error_rows(
+                    embedder,
+                    say,
+                    engine=plan.engine,
+                    cases=plan.sampled_cases,
+                    harmless=plan.harmless,
+                    planted=plan.plants,
+                    jobs=plan.jobs,
+                )
             case "poison":
                 from evals.bench.learning.poison import poison_rows
 
-                rows += poison_rows(plan.data, embedder, say, plan.poisoned)
-    return rows
+                rows += poison_rows(plan.data, embedder, say, engine=plan.engine, limit=plan.poisoned, jobs=plan.jobs)
+            case "reviewer":
+                from evals.bench.learning.review import review_facts, review_rows, reviews
+
+                outcomes = reviews(
+                    embedder,
+                    say,
+                    engine=plan.engine,
+                    confirmations=plan.confirmations,
+                    seeds=plan.seeds,
+                    jobs=plan.jobs,
+                )
+                rows += review_rows(outcomes)
+                facts["reviewer"] = review_facts(outcomes)
+    return Measured(rows, facts)

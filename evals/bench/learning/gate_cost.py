@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from statistics import mean
 
 import numpy as np
@@ -16,6 +19,8 @@ import numpy as np
 from evals.answers import Answers
 from evals.bench.bootstrap import mean_interval, median_interval
 from evals.bench.learning.changes import random_changes
+from evals.bench.learning.engine import EngineChoice
+from evals.bench.learning.jobs import Say, all_done, slices
 from evals.bench.learning.world import World, made_world
 from evals.bench.row import Asked, Row
 from evals.case import Case
@@ -28,44 +33,63 @@ from gateway.replay import CaseVerdict
 from kb.embedding import Embedder
 
 
-def cost_rows(embedder: Embedder, say: Callable[[str], None], *, cases: int, changes: int) -> list[Row]:
-    with made_world(embedder, cases + changes) as world:
-        asked = world.cases(cases)
-        suite = Suite("world", "world", 1, tuple(asked))
-        say(f"a full run of {cases} cases")
-        begun = time.monotonic()
-        first = run_suite(world.core, suite, tenant=world.assistant.settings.tenant, revision="main")
-        whole = time.monotonic() - begun
-        passed = len(first.of_status("passed"))
-        say(f"{passed} of {cases} passed, {first.engine_calls} engine calls, {whole:.0f} s")
-        calls, ratios, differing = [], [], 0
-        for number, change in enumerate(random_changes(world, changes)):
-            head = world.commit(f"change-{number}", change)
-            begun = time.monotonic()
-            report = compare(world.core, world.assistant, asked, base="main", head=head)
-            seconds = time.monotonic() - begun
-            calls.append(report.engine_calls / cases)
-            ratios.append(seconds / whole)
-            verdicts = {case.id: case.verdict for case in report.cases}
-            differing += verdicts != _of_full_run(world, asked, head)
-            say(f"change {number + 1} of {changes}: {report.verdict}, {report.engine_calls} calls, {seconds:.1f} s")
-    return _rows(cases, calls, ratios, differing)
+@dataclass(frozen=True, slots=True)
+class _Gate:
+    """One gate beside a full run in the same process: engine calls and wall time as shares of it."""
+
+    calls: float
+    wall: float
+    as_full_run: bool
 
 
-def _rows(cases: int, calls: Sequence[float], ratios: Sequence[float], differing: int) -> list[Row]:
-    n, name = len(calls), f"gate over {cases:,} cases, one item changed"
+def cost_rows(embedder: Embedder, say: Say, *, engine: EngineChoice, cases: int, changes: int, jobs: int) -> list[Row]:
+    """`jobs` worlds, all made alike, share the changes; each makes the full run that its gates are set beside."""
+    shares = [partial(_gates, engine, cases, changes, share) for share in slices(changes, jobs)]
+    gates = [gate for part in all_done(shares, jobs, embedder, say) for gate in part]
+    calls, walls = [gate.calls for gate in gates], [gate.wall for gate in gates]
+    differing = float(sum(not gate.as_full_run for gate in gates))
+    n, name = len(gates), f"gate over {cases:,} cases, one item changed"
     return [
         Row(f"{name}, engine calls", mean(calls), "of the suite", n, mean_interval(calls), asked=Asked(at_most=0.05)),
         Row(
             f"{name}, wall time beside a full run",
-            float(np.median(ratios)),
+            float(np.median(walls)),
             "times",
             n,
-            median_interval(ratios),
+            median_interval(walls),
             asked=Asked(at_most=0.1),
         ),
-        Row(f"{name}, verdicts unlike a full run's", float(differing), "changes", n, asked=Asked(at_most=0.0)),
+        Row(f"{name}, verdicts unlike a full run's", differing, "changes", n, asked=Asked(at_most=0.0)),
     ]
+
+
+def _gates(
+    engine: EngineChoice, cases: int, changes: int, share: range, embedder: Embedder, say: Say
+) -> tuple[_Gate, ...]:
+    with made_world(embedder, cases + changes, engine=engine) as world:
+        asked = world.cases(cases)
+        whole = _full_run_seconds(world, asked, say)
+        gates: list[_Gate] = []
+        for number, change in islice(enumerate(random_changes(world, changes)), share.start, share.stop):
+            head = world.commit(f"change-{number}", change)
+            begun = time.monotonic()
+            report = compare(world.core, world.assistant, asked, base="main", head=head)
+            seconds = time.monotonic() - begun
+            verdicts = {case.id: case.verdict for case in report.cases}
+            alike = verdicts == _of_full_run(world, asked, head)
+            gates.append(_Gate(report.engine_calls / cases, seconds / whole, alike))
+            say(f"change {number + 1} of {changes}: {report.verdict}, {report.engine_calls} calls, {seconds:.1f} s")
+        return tuple(gates)
+
+
+def _full_run_seconds(world: World, cases: Sequence[Case], say: Say) -> float:
+    say(f"a full run of {len(cases)} cases")
+    suite = Suite("world", "world", 1, tuple(cases))
+    begun = time.monotonic()
+    run = run_suite(world.core, suite, tenant=world.assistant.settings.tenant, revision="main")
+    seconds = time.monotonic() - begun
+    say(f"{len(run.of_status('passed'))} passed, {run.engine_calls} engine calls, {seconds:.0f} s")
+    return seconds
 
 
 def _of_full_run(world: World, cases: Sequence[Case], head: str) -> dict[str, CaseVerdict]:

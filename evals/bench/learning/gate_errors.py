@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice, zip_longest
 
 from evals.bench.learning.changes import harmless_changes, plants
+from evals.bench.learning.engine import EngineChoice
+from evals.bench.learning.jobs import Say, all_done, slices
 from evals.bench.learning.world import CONFIRMED, World, made_world
 from evals.bench.row import Asked, Row
 from evals.case import Case
@@ -17,28 +22,50 @@ from kb.knowledge_base import Changes
 TEMPERATURE, REPEATS = 0.7, 3
 
 
-def error_rows(embedder: Embedder, say: Callable[[str], None], *, cases: int, harmless: int, planted: int) -> list[Row]:
-    with made_world(embedder, cases, temperature=TEMPERATURE) as world:
-        asked = world.cases(cases)
-        alarms = _regressions(world, asked, "harmless", harmless_changes(world, harmless), say)
-        misled = plants(world, world.questions[CONFIRMED : CONFIRMED + cases], planted)
-        caught = _regressions(world, asked, "plant", (change for _, change in misled), say)
+@dataclass(frozen=True, slots=True)
+class _Gated:
+    """Whether each change was called a regression."""
+
+    harmless: tuple[bool, ...]
+    planted: tuple[bool, ...]
+
+
+def error_rows(
+    embedder: Embedder, say: Say, *, engine: EngineChoice, cases: int, harmless: int, planted: int, jobs: int
+) -> list[Row]:
+    """`jobs` worlds, all made alike, share the changes."""
+    both = zip_longest(slices(harmless, jobs), slices(planted, jobs), fillvalue=range(0))
+    gated = all_done([partial(_gated, engine, cases, *share) for share in both], jobs, embedder, say)
     return [
-        _row("harmless changes called a regression", alarms, Asked(at_most=0.05)),
-        _row("wrong gotchas caught", caught, Asked(at_least=0.95)),
+        _row(
+            "harmless changes called a regression",
+            [found for part in gated for found in part.harmless],
+            Asked(at_most=0.05),
+        ),
+        _row("wrong gotchas caught", [found for part in gated for found in part.planted], Asked(at_least=0.95)),
     ]
 
 
+def _gated(engine: EngineChoice, cases: int, harmless: range, planted: range, embedder: Embedder, say: Say) -> _Gated:
+    with made_world(embedder, cases, engine=engine, temperature=TEMPERATURE) as world:
+        asked = world.cases(cases)
+        unneeded = islice(harmless_changes(world, harmless.stop), harmless.start, None)
+        misled = plants(world, world.questions[CONFIRMED : CONFIRMED + cases], planted.stop)
+        misleading = (change for _, change in islice(misled, planted.start, None))
+        return _Gated(
+            tuple(_regressions(world, asked, "harmless", unneeded, say)),
+            tuple(_regressions(world, asked, "plant", misleading, say)),
+        )
+
+
 def _regressions(
-    world: World, cases: Sequence[Case], name: str, changes: Iterable[Changes], say: Callable[[str], None]
-) -> list[bool]:
-    found: list[bool] = []
+    world: World, cases: Sequence[Case], name: str, changes: Iterable[Changes], say: Say
+) -> Iterator[bool]:
     for number, change in enumerate(changes):
         head = world.commit(f"{name}-{number}", change)
         report = compare(world.core, world.assistant, cases, base="main", head=head, repeats=REPEATS)
-        found.append(report.verdict == "regression")
+        yield report.verdict == "regression"
         say(f"{name} {number + 1}: {_told(report)}")
-    return found
 
 
 def _told(report: ReplayReport) -> str:

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
 from backend.errors import BackendError
 from evals.bench.errors import DataUnavailable
+from evals.bench.learning.engine import EngineChoice
+from evals.bench.learning.jobs import Say, all_done
 from evals.bench.learning.world import AUTHOR, CONFIRMED, TENANT, core_with_base, made_world
 from evals.bench.row import Asked, Row
 from evals.interval import pass_rate
@@ -63,21 +66,28 @@ class Taught:
     contradicts: bool
 
 
-def poison_rows(data: Path, embedder: Embedder, say: Callable[[str], None], limit: int | None = None) -> list[Row]:
+def poison_rows(
+    data: Path, embedder: Embedder, say: Say, *, engine: EngineChoice, limit: int | None = None, jobs: int = 1
+) -> list[Row]:
     """Raises `DataUnavailable`. `limit` takes the first questions."""
-    questions = load_poisoned(data)[:limit]
+    questions = tuple(load_poisoned(data)[:limit])
+    pieces = [partial(_texts, questions), partial(_statements, engine, limit)]
+    return [row for rows in all_done(pieces, jobs, embedder, say) for row in rows]
+
+
+def _texts(questions: Sequence[Poisoned], embedder: Embedder, say: Say) -> list[Row]:
     with _faq(embedder) as core:
-        texts = list(_attack(core, "faq", questions, say))
-        rows = _rows("poisoned texts", core, texts)
-    with made_world(embedder, 2 * CONFIRMED) as world:
+        return _rows("poisoned texts", core, list(_attack(core, "faq", questions, say)))
+
+
+def _statements(engine: EngineChoice, limit: int | None, embedder: Embedder, say: Say) -> list[Row]:
+    with made_world(embedder, 2 * CONFIRMED, engine=engine) as world:
         draw = Random(f"poison/{world.seed}")
         asked = [
             Poisoned(question.text, question.sql, (draw.choice(world.questions).sql,))
             for question in world.questions[CONFIRMED:][:limit]
         ]
-        statements = list(_attack(world.core, world.assistant.name, asked, say))
-        rows += _rows("poisoned statements", world.core, statements)
-    return rows
+        return _rows("poisoned statements", world.core, list(_attack(world.core, world.assistant.name, asked, say)))
 
 
 def load_poisoned(data: Path) -> list[Poisoned]:
@@ -91,7 +101,7 @@ def load_poisoned(data: Path) -> list[Poisoned]:
         raise DataUnavailable(path, f"not a file of poisoned questions ({exc!r})") from exc
 
 
-def _attack(core: Core, assistant: str, questions: Sequence[Poisoned], say: Callable[[str], None]) -> Iterator[Taught]:
+def _attack(core: Core, assistant: str, questions: Sequence[Poisoned], say: Say) -> Iterator[Taught]:
     known = questions[::2]
     for entry in known:
         _teach(core, assistant, entry.question, entry.right, CURATOR, curates=True)

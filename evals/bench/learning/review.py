@@ -6,13 +6,16 @@ A piece is one base with one stream of confirmations; pieces share nothing, so t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from evals.bench.bootstrap import share_difference_interval
 from evals.bench.learning.captured import Captured, captured
 from evals.bench.learning.confirmations import made_stream
+from evals.bench.learning.engine import EngineChoice
+from evals.bench.learning.jobs import Say, all_done
 from evals.bench.learning.reviewer import Reviewed, reviewed
 from evals.bench.learning.world import World, made_world
 from evals.bench.row import Asked, Row
@@ -48,16 +51,20 @@ class Outcome:
         return [entry for entry in self.reviewed if entry.wrong and entry.landed]
 
 
-def pieces(confirmations: int, seeds: int) -> list[Piece]:
-    return [Piece(seed, gated, confirmations) for seed in range(seeds) for gated in (True, False)]
+def reviews(
+    embedder: Embedder, say: Say, *, engine: EngineChoice, confirmations: int, seeds: int, jobs: int
+) -> list[Outcome]:
+    """Each seed with the gate, which takes longer, and without."""
+    pieces = [Piece(seed, gated, confirmations) for gated in (True, False) for seed in range(seeds)]
+    return all_done([partial(_outcome, piece, engine) for piece in pieces], jobs, embedder, say)
 
 
-def run_piece(piece: Piece, embedder: Embedder, say: Callable[[str], None]) -> Outcome:
-    with made_world(embedder, 1, confirmed=0, seed=piece.seed) as world:
+def _outcome(piece: Piece, engine: EngineChoice, embedder: Embedder, say: Say) -> Outcome:
+    with made_world(embedder, 1, confirmed=0, engine=engine, seed=piece.seed) as world:
         return reviewed_world(world, piece, say)
 
 
-def reviewed_world(world: World, piece: Piece, say: Callable[[str], None]) -> Outcome:
+def reviewed_world(world: World, piece: Piece, say: Say) -> Outcome:
     """The piece on a world that has nothing confirmed yet."""
     stream = made_stream(world.spec, world.database, piece.confirmations, wrong=WRONG, seed=piece.seed)
     done: list[Reviewed] = []

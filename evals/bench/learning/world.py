@@ -6,7 +6,6 @@ knowledge base has what introspection would give, with gotchas, documents and co
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from backend.mini.phrasing import Phrasing
 from backend.mini.query import Query
 from backend.mini.query_maker import QueryMaker
 from backend.mini.schema_items import context_items
+from evals.bench.learning.engine import SHIPPED_ENGINE, EngineChoice
 from evals.bench.remembering import Remembering
 from evals.case import Case, SqlResult
 from gateway.core import Assistant, Core, open_core
@@ -42,8 +42,7 @@ home = "state"
 url = "sqlite:///world.sqlite"
 
 [engines.mini]
-model = "embedded/kvasir-mini"
-temperature = {temperature}
+{engine}
 
 [assistants.world]
 kb = "world"
@@ -94,12 +93,18 @@ class World:
 
 @contextmanager
 def made_world(
-    embedder: Embedder, questions: int, *, confirmed: int = CONFIRMED, temperature: float = 0.0, seed: int = 0
+    embedder: Embedder,
+    questions: int,
+    *,
+    confirmed: int = CONFIRMED,
+    engine: EngineChoice = SHIPPED_ENGINE,
+    temperature: float = 0.0,
+    seed: int = 0,
 ) -> Iterator[World]:
     """With at least `questions` different questions beside those that are confirmed; gone when the block ends."""
     with TemporaryDirectory(prefix="kvasir-bench-") as folder:
         spec, asked = _database(Path(folder), questions + confirmed, seed)
-        config = _CONFIG.format(temperature=json.dumps(temperature))
+        config = _CONFIG.format(engine=engine.toml(temperature))
         with core_with_base(Path(folder), config, BASE, embedder) as core:
             assistant = core.assistant(TENANT, "world")
             items = _items(spec, asked[:confirmed], Random(f"items/{seed}"))
