@@ -188,7 +188,7 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
 @click.option("--plants", type=click.IntRange(min=1), default=100, show_default=True, help="Wrong gotchas.")
 @click.option("--poisoned", type=click.IntRange(min=1), help="Only the first so many questions of 'poison'.")
 @click.option(
-    "--confirmations", type=click.IntRange(min=20), default=1_000, show_default=True, help="In a stream of 'reviewer'."
+    "--confirmations", type=click.IntRange(min=4), default=1_000, show_default=True, help="In a stream of 'reviewer'."
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Streams of 'reviewer'.")
 @click.option(

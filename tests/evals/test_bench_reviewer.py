@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
@@ -11,7 +9,7 @@ import pytest
 
 from backend.client import Message, Sampling
 from evals.bench.learning.confirmations import Stream, made_stream
-from evals.bench.learning.review import Outcome, Piece, review_facts, review_rows, reviewed_world
+from evals.bench.learning.review import Outcome, Piece, reviewed_world
 from evals.bench.learning.world import World, made_world
 from gateway.testing import ScriptedEngine
 from kb.embedding import SentenceEmbedder

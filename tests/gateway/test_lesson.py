@@ -259,10 +259,28 @@ def test_a_question_about_another_value_is_kept_beside_it_where_confirmed_answer
     assert (learned.merged, learned.conflicts) == ((), ())
 
 
-def test_another_statement_of_another_value_is_neither_merged_nor_a_conflict(open_shop: Callable[..., Core]) -> None:
-    core = open_shop(verified_answers=False)
+@pytest.mark.parametrize("verified_answers", [True, False])
+def test_a_question_about_another_value_whose_statement_is_another_contradicts(
+    open_shop: Callable[..., Core], verified_answers: bool
+) -> None:
+    core = open_shop(verified_answers=verified_answers)
     learned = lesson(core, in_2024(core).replace("o.status", "o.state"), question=IN_2024)
-    assert (learned.merged, learned.conflicts, learned.duplicate_of) == ((), (), None)
+    assert ([item.id for item in learned.conflicts], learned.merged) == ([CANCELLED], ())
+    assert learned.doubt == f"it contradicts {CANCELLED}"
+    assert learned.success.supersedes == (CANCELLED,)
+
+
+def test_a_curators_rejection_does_not_settle_what_contradicts_an_answer_about_another_value(core: Core) -> None:
+    by_state = in_2024(core).replace("o.status", "o.state")
+    learned = lesson(core, in_2024(core), by_state, question=IN_2024, shown=(CANCELLED,), curates=True)
+    assert learned.superseded == ()
+    assert learned.doubt
+
+
+def test_a_value_of_the_question_that_the_statement_lacks_is_left_to_a_person(core: Core) -> None:
+    learned = lesson(core, "SELECT count(*) FROM orders", question="How many orders have more than 250 parcels?")
+    assert (learned.unused, learned.conflicts) == (("250",), ())
+    assert learned.doubt == "its statement has nothing of 250, which the question names"
 
 
 def test_a_long_question_gets_a_short_title(core: Core) -> None:

@@ -20,7 +20,8 @@ SECTIONS: tuple[Section, ...] = get_args(Section)
 class Plan:
     """`cases` is the size of the large suite, `changes` how many changes it is gated for; `sampled_cases` of a suite
     that is drawn three times at temperature 0.7, for `harmless` changes and `plants`; `poisoned` takes the first
-    questions of 'poison'; `confirmations` are those of 'reviewer', of `seeds` streams. `engine` answers; `jobs` processes share the work of a section."""
+    questions of 'poison'; `confirmations` are those of a stream of 'reviewer', of which there are `seeds`. `engine`
+    answers; `jobs` processes share the work of a section."""
 
     sections: Sequence[Section]
     data: Path

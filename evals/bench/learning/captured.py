@@ -50,12 +50,13 @@ def captured(world: World, right: Mapping[str, str | None]) -> list[Captured]:
     found: list[Captured] = []
     for key, item in learned.items():
         assert isinstance(item.body, Success), "a gotcha that was taught is in use once a curator says so"
-        assert item.provenance is not None and item.provenance.request_id, "what was captured names its request"
+        request = item.provenance.request_id if item.provenance else None
+        assert request, "what was captured names its request"
         accepted = right[item.body.question]
         runs = verify(assistant.datasource, item.body.answer, tables).passed
         is_right = accepted is not None and same_result(assistant, item.body.answer, accepted).outcome == "right"
         in_force = runs and accepted is not None
-        found.append(Captured(key, item.provenance.request_id, is_right, in_force, twins.get(key)))
+        found.append(Captured(key, request, is_right, in_force, twins.get(key)))
     return found
 
 

@@ -27,9 +27,7 @@ def clues(core: Core, assistant: Assistant, question: str, sql: str) -> tuple[st
     return (*found, *_unread_names(core, assistant, head, asked, sql))
 
 
-def _other_answers(
-    core: Core, assistant: Assistant, head: Snapshot, asked: MaskedQuestion, sql: str
-) -> Iterator[str]:
+def _other_answers(core: Core, assistant: Assistant, head: Snapshot, asked: MaskedQuestion, sql: str) -> Iterator[str]:
     values = sampled_values(head.items.values())
     for item_id, known in core.retriever.patterns(assistant.base, revision=head.commit.id).items():
         body = head.items[item_id].body

@@ -102,7 +102,7 @@ class _Draw:
 
     @cached_property
     def _change(self) -> SchemaChange:
-        """Of columns that are often asked for, and that at most one template in ten needs: enough can still be asked."""
+        """Of columns that are often asked for, and that at most one template in ten needs, so that enough is left."""
         read = [{ref for ref in refs_of(queries[0]) if ref.column.role is not None} for queries in self._templates]
         often = read[: max(2, len(read) // 4)]
         refs = sorted(set().union(*often), key=lambda ref: (ref.table.name, ref.column.name))

@@ -95,6 +95,6 @@ def _left_out(skills: Skills, query: Query) -> Iterator[tuple[Kind, Query]]:
         yield "condition left out", replace(query, filters=(*query.filters[:number], *query.filters[number + 1 :]))
 
 
-def _other_order(skills: Skills, query: Query) -> Iterator[tuple[Kind, Query]]:
+def _other_order(_skills: Skills, query: Query) -> Iterator[tuple[Kind, Query]]:
     if query.top is not None:
         yield "order", replace(query, descending=not query.descending)
