@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from backend.client import Engine, Message, Sampling
@@ -14,9 +15,10 @@ from kb.embedding import Embedder
 
 
 class Answers:
-    """Answers for one run. `engine_calls` and `stored_answers` count what an engine gave in it, and what it did before.
+    """Answers for one run, in one event loop.
 
-    `fresh` neither uses nor stores answers: every draw is a new one.
+    `engine_calls` and `stored_answers` count what an engine gave in it, and what it did before. `fresh` neither uses
+    nor stores answers: every draw is a new one.
     """
 
     def __init__(self, core: Core, *, fresh: bool = False) -> None:
@@ -24,6 +26,7 @@ class Answers:
         self._stored = StoredAnswers(core.database)
         self._away: EngineUnreachable | EngineMisconfigured | None = None
         self._away_judges: dict[str, EngineUnreachable | EngineMisconfigured] = {}
+        self._turns: dict[tuple[str, str, int], asyncio.Lock] = {}
         self.engine_calls = 0
         self.stored_answers = 0
 
@@ -41,20 +44,21 @@ class Answers:
         engine, sampling = self.judge(prepared, name), Sampling(temperature=0.0)
         assert engine is not None, "that there is none was told before any draw"
         tenant, key = prepared.ask.tenant, answer_key(prompt_hash, engine.config, sampling)
-        stored = self._stored.get(tenant, key, 0)
-        if stored is not None:
-            return stored
-        if (away := self._away_judges.get(engine.config.name)) is not None:
-            raise away
-        try:
-            completion = await engine.complete(messages, sampling, cache_salt=tenant)
-        except (EngineUnreachable, EngineMisconfigured) as exc:
-            self._away_judges[engine.config.name] = exc
-            raise
-        self.engine_calls += 1
-        # Not awaited: an interrupt cannot come between a verdict that was paid for and its storage.
-        self._stored.keep(tenant, key, 0, completion.text)
-        return completion.text
+        async with self._turn(tenant, key, 0):
+            stored = self._stored.get(tenant, key, 0)
+            if stored is not None:
+                return stored
+            if (away := self._away_judges.get(engine.config.name)) is not None:
+                raise away
+            try:
+                completion = await engine.complete(messages, sampling, cache_salt=tenant)
+            except (EngineUnreachable, EngineMisconfigured) as exc:
+                self._away_judges[engine.config.name] = exc
+                raise
+            self.engine_calls += 1
+            # Not awaited: an interrupt cannot come between a verdict that was paid for and its storage.
+            self._stored.keep(tenant, key, 0, completion.text)
+            return completion.text
 
     async def confirmed(self, prepared: Prepared) -> str | None:
         """The verified answer, which is the same at every draw."""
@@ -68,14 +72,19 @@ class Answers:
         if self._fresh:
             return await self._generated(prepared)
         tenant, key = prepared.ask.tenant, answer_key(prepared.prompt.hash, engine.config, prepared.ask.sampling)
-        stored = self._stored.get(tenant, key, repeat)
-        if stored is not None:
-            self.stored_answers += 1
-            return stored
-        text = await self._generated(prepared)
-        # Not awaited: an interrupt cannot come between an answer that was paid for and its storage.
-        self._stored.keep(tenant, key, repeat, text)
-        return text
+        async with self._turn(tenant, key, repeat):
+            stored = self._stored.get(tenant, key, repeat)
+            if stored is not None:
+                self.stored_answers += 1
+                return stored
+            text = await self._generated(prepared)
+            # Not awaited: an interrupt cannot come between an answer that was paid for and its storage.
+            self._stored.keep(tenant, key, repeat, text)
+            return text
+
+    def _turn(self, tenant: str, key: str, repeat: int) -> asyncio.Lock:
+        """Of two cases that want one draw at a time, the second waits for the first one's: an engine gives it once."""
+        return self._turns.setdefault((tenant, key, repeat), asyncio.Lock())
 
     async def _generated(self, prepared: Prepared) -> str:
         # Nobody waits for an engine that is away once per case.

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from evals.answers import Answers
+from evals.asked_prompts import Asked, AskedPrompts, asked
+from evals.at_once import in_order
 from evals.case import Case
 from evals.paired import paired_test
 from evals.prefix_cost import LANDING_REQUESTS, RECENT_REQUESTS, prefix_cost
@@ -33,9 +37,10 @@ UNCHANGED = "the prompt is the same at both commits"
 
 @dataclass(frozen=True, slots=True)
 class SuiteReplay:
-    """A `gateway.replay.Replay`. Call it from a thread that runs no event loop."""
+    """A `gateway.replay.Replay` for one core. Call it from a thread that runs no event loop."""
 
     recent_requests: int = LANDING_REQUESTS
+    prompts: AskedPrompts = field(default_factory=AskedPrompts, compare=False)
 
     def __call__(self, core: Core, assistant: Assistant, base: str, head: str) -> ReplayReport:
         """Replay the assistant's suite, if it has one, and every confirmed success of `head`.
@@ -51,7 +56,14 @@ class SuiteReplay:
             repeats = max(repeats, suite.repeats)
         cases += success_cases(assistant, assistant.base.resolve(head).id, besides=cases)
         return compare(
-            core, assistant, cases, base=base, head=head, repeats=repeats, recent_requests=self.recent_requests
+            core,
+            assistant,
+            cases,
+            base=base,
+            head=head,
+            repeats=repeats,
+            recent_requests=self.recent_requests,
+            prompts=self.prompts,
         )
 
     def same_result(self, assistant: Assistant, answer: str, accepted: str) -> Judged:
@@ -71,22 +83,24 @@ def compare(
     repeats: int = 1,
     recent_requests: int = RECENT_REQUESTS,
     on_case: OnReplay | None = None,
+    prompts: AskedPrompts | None = None,
 ) -> ReplayReport:
-    """Judge every case at both commits and what differs; `on_case` is told each result as it comes.
+    """Judge every case at both commits and what differs; `on_case` is told each result, in the order of the cases.
 
-    The cost to the cache is told over the assistant's `recent_requests`; 0 leaves it out.
+    Several cases are under way at a time. The cost to the cache is told over the assistant's `recent_requests`; 0
+    leaves it out. `prompts` is what earlier replays of this core found that cases ask.
     """
     before, after = assistant.base.resolve(base).id, assistant.base.resolve(head).id
     answers = Answers(core)
+    comparison = _Comparison(core, assistant, before, after, answers, repeats, prompts or AskedPrompts())
 
     async def report() -> ReplayReport:
         done: list[CaseReplay] = []
-        for case in cases:
-            await asyncio.sleep(0)  # where an interrupt gets in: a stored answer waits for nothing
-            sides = prepare_case(core, assistant, case, before), prepare_case(core, assistant, case, after)
-            done.append(_listed(case, await _compare_case(core, assistant, case, sides, answers, repeats)))
-            if on_case is not None:
-                on_case(_told(done[-1]))
+        async with aclosing(in_order(partial(comparison.of, case) for case in cases)) as results:
+            async for result in results:
+                done.append(result)
+                if on_case is not None:
+                    on_case(_told(result))
         paired = paired_test(done)
         return ReplayReport(
             before,
@@ -102,38 +116,53 @@ def compare(
     return asyncio.run(report())
 
 
-async def _compare_case(
-    core: Core,
-    assistant: Assistant,
-    case: Case,
-    sides: tuple[Prepared, Prepared],
-    answers: Answers,
-    repeats: int,
-) -> CaseReplay:
-    base, head = sides
-    if _asked(core, base) == _asked(core, head):
-        return CaseReplay(case.id, case.question, False, None, None, "same", UNCHANGED)
-    judge = CaseJudge(case, answers, assistant.datasource)
-    before = await judge.tally(base, repeats)
-    if cannot_be_decided(before):
-        # Whatever head's answer, the case stays undecided: an engine that is out of order is not waited for twice.
-        return CaseReplay(case.id, case.question, True, None, None, "undecided", f"base: {before.last.message}")
-    after = await judge.tally(head, repeats)
-    verdict = case_verdict(before, after)
-    if verdict in ("better", "worse") and repeats > 1:
-        # Few draws show that much by chance too often; more of them, these among them, decide.
-        before, after = [await judge.tally(side, AGAIN * repeats) for side in sides]
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Of two commits, `before` and `after`, case by case."""
+
+    core: Core
+    assistant: Assistant
+    before: str
+    after: str
+    answers: Answers
+    repeats: int
+    prompts: AskedPrompts
+
+    async def of(self, case: Case) -> CaseReplay:
+        await asyncio.sleep(0)  # where an interrupt gets in: a stored answer waits for nothing
+        return _listed(case, await self._compared(case))
+
+    async def _compared(self, case: Case) -> CaseReplay:
+        known = self.prompts.get(self.assistant, self.before, case)
+        head, asked_after = self._prepared(case, self.after)
+        if known is not None and known == asked_after:
+            return _unchanged(case)
+        base, asked_before = self._prepared(case, self.before)
+        if asked_before == asked_after:
+            return _unchanged(case)
+        judge = CaseJudge(case, self.answers, self.assistant.datasource)
+        before = await judge.tally(base, self.repeats)
+        if cannot_be_decided(before):
+            # Whatever head's answer, the case stays undecided: an engine that is out of order is not waited for twice.
+            return CaseReplay(case.id, case.question, True, None, None, "undecided", f"base: {before.last.message}")
+        after = await judge.tally(head, self.repeats)
         verdict = case_verdict(before, after)
-    detail = _detail(before, after)
-    return CaseReplay(case.id, case.question, True, _outcome(before), _outcome(after), verdict, detail)
+        if verdict in ("better", "worse") and self.repeats > 1:
+            # Few draws show that much by chance too often; more of them, these among them, decide.
+            before, after = [await judge.tally(side, AGAIN * self.repeats) for side in (base, head)]
+            verdict = case_verdict(before, after)
+        detail = _detail(before, after)
+        return CaseReplay(case.id, case.question, True, _outcome(before), _outcome(after), verdict, detail)
+
+    def _prepared(self, case: Case, commit: str) -> tuple[Prepared, Asked]:
+        prepared = prepare_case(self.core, self.assistant, case, commit)
+        what = asked(self.core, prepared)
+        self.prompts.keep(self.assistant, commit, case, what)
+        return prepared, what
 
 
-def _asked(core: Core, prepared: Prepared) -> tuple[object, ...]:
-    """All that an answer depends on. Whether a verified answer passes depends on the tables known at the commit."""
-    if prepared.verified is None:
-        return (prepared.prompt.hash,)
-    tables = core.retriever.tables(prepared.assistant.base, revision=prepared.commit)
-    return prepared.prompt.hash, prepared.verified.body, tuple(sorted(tables.items()))
+def _unchanged(case: Case) -> CaseReplay:
+    return CaseReplay(case.id, case.question, False, None, None, "same", UNCHANGED)
 
 
 def _outcome(tally: Tally) -> CaseOutcome | None:

@@ -184,8 +184,8 @@ class Capture:
             return f"the replay shows a regression in {', '.join(suspects[:5])}; a curator decides"
         if report.verdict == "undecided":
             return "the replay could not judge every case; a curator decides"
-        if lesson.needs_a_person:
-            return f"it contradicts {', '.join(item.id for item in lesson.conflicts)}; a curator decides"
+        if lesson.doubt:
+            return f"{lesson.doubt}; a curator decides"
         who = {"automatic": None, "curator": "a curator", "second": "a second person"}[assistant.settings.approval]
         return f"its replay is clean; {who} approves" if who else None
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from gateway.core import Assistant, Core
 from gateway.gotchas import Candidates, candidates
 from gateway.proposals import Confirmation
+from gateway.same_template import contradicts, same_template, sampled_values
 from gateway.traces import Trace
+from gateway.unused_values import unused_values
 from gateway.verification import sql_of
 from kb.codec import canonical_json
 from kb.items import Item, Provenance, Success
@@ -25,8 +27,9 @@ SameResult = Callable[[str, str], bool]
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """`duplicate_of` is a success that says the same already; `merged` are those that say nearly the same, which the
-    new one stands for from now on. `conflicts` are successes of the same question with another answer; `superseded`
-    are those of them that a curator rejected, so that they may be retired. `gotchas` are those that were proved.
+    new one stands for from now on. `conflicts` are successes with another answer, of the same question or of one about
+    other values; `superseded` are those of them that a curator rejected, so that they may be retired. `gotchas` are
+    those that were proved. `unused` are values of the question that the answer's statement has nothing of.
     """
 
     success: Item
@@ -35,11 +38,16 @@ class Lesson:
     superseded: tuple[Item, ...]
     merged: tuple[Item, ...] = ()
     gotchas: tuple[Item, ...] = ()
+    unused: tuple[str, ...] = ()
 
     @property
-    def needs_a_person(self) -> bool:
-        """A conflict that the verdict itself does not settle."""
-        return len(self.conflicts) > len(self.superseded)
+    def doubt(self) -> str | None:
+        """What the verdict itself does not settle, so that a person decides."""
+        if len(self.conflicts) > len(self.superseded):
+            return f"it contradicts {', '.join(item.id for item in self.conflicts)}"
+        if self.unused:
+            return f"its statement has nothing of {', '.join(self.unused)}, which the question names"
+        return None
 
     @property
     def retired(self) -> tuple[Item, ...]:
@@ -79,8 +87,10 @@ def learn(
     tables = core.retriever.tables(assistant.base, revision=head.commit.id)
     reads = columns_read(answer, dialect, tables)
     asked = core.retriever.mask(assistant.base, trace.question, revision=head.commit.id)
+    values = sampled_values(head.items.values())
     duplicate: str | None = None
     conflicts: list[Item] = []
+    otherwise: list[Item] = []
     merged: list[Item] = []
     for item_id, known in core.retriever.patterns(assistant.base, revision=head.commit.id).items():
         item = head.items[item_id]
@@ -90,6 +100,14 @@ def learn(
         if not (same_question(asked, known) or _same_words(asked, known)):
             if _one_pattern(assistant, asked, known) and sql_pattern(old, dialect) == sql_pattern(answer, dialect):
                 merged.append(item)
+            elif (
+                assistant.datasource is not None
+                and same_template(asked, known, values)
+                and contradicts(
+                    asked, answer, known, old, dialect=dialect, tables=tables, values=values, same_result=same_result
+                )
+            ):
+                otherwise.append(item)
         elif normal_sql(old, dialect) == normal_sql(answer, dialect):
             duplicate = item.id
         # Columns count beside the result: `SELECT 1277` is right today and knows nothing of customers.
@@ -102,12 +120,14 @@ def learn(
         title=_title(trace.question),
         body=Success(trace.question, answer),
         depends_on=tuple(sorted(reads)),
-        supersedes=tuple(item.id for item in (*conflicts, *merged)),
+        supersedes=tuple(item.id for item in (*conflicts, *otherwise, *merged)),
         provenance=_provenance(trace, confirmation),
     )
     settles = confirmation.verdict == "failure" and confirmation.curates
+    # Who rejected an answer has not judged those to other values, though they were in its context.
     superseded = tuple(item for item in conflicts if settles and item.id in _shown(trace))
-    return Lesson(success, duplicate, tuple(conflicts), superseded, tuple(merged))
+    unused = unused_values(asked, answer) if assistant.datasource is not None else ()
+    return Lesson(success, duplicate, (*conflicts, *otherwise), superseded, tuple(merged), unused=unused)
 
 
 def _same_words(asked: MaskedQuestion, known: MaskedQuestion) -> bool:

@@ -9,7 +9,8 @@ from kb.errors import InvalidName
 MAIN = "main"
 """The branch that every base has."""
 
-COMMIT_DIGITS = re.compile(r"[0-9a-f]{4,64}\Z")
+FULL_DIGITS = 64
+COMMIT_DIGITS = re.compile(rf"[0-9a-f]{{4,{FULL_DIGITS}}}\Z")
 """A commit's id, or its beginning."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}\Z")

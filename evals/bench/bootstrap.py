@@ -22,6 +22,28 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     return _interval(values, np.median)
 
 
+def share_difference_interval(
+    ours: Sequence[tuple[int, int]], theirs: Sequence[tuple[int, int]]
+) -> tuple[float, float] | None:
+    """The 95 % interval of the difference of two shares, whose cases come in groups that are alike.
+
+    Each group has its (counted, total) on both sides, in one order; whole groups are drawn. `None` where a side has no
+    case.
+    """
+    left, right = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    if not len(left) or not left[:, 1].sum() or not right[:, 1].sum():
+        return None
+    random = np.random.default_rng(_SEED)
+    found: list[float] = []
+    for _ in range(RESAMPLES):
+        drawn = random.integers(0, len(left), len(left))
+        (counted, total), (other_counted, other_total) = left[drawn].sum(axis=0), right[drawn].sum(axis=0)
+        if total and other_total:
+            found.append(counted / total - other_counted / other_total)
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def clustered_interval(clusters: Iterable[Sequence[float]]) -> tuple[float, float] | None:
     """The 95 % interval of the mean of all values, where only those of different clusters are independent.
 

@@ -174,7 +174,7 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(("cost", "errors", "poison", "stream")),
+    type=click.Choice(("cost", "errors", "poison", "reviewer", "stream")),
     help="Only this section; may be given again.",
 )
 @click.option("--cases", type=click.IntRange(min=1), default=1_000, show_default=True, help="In the suite of 'cost'.")
@@ -187,6 +187,10 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
 )
 @click.option("--plants", type=click.IntRange(min=1), default=100, show_default=True, help="Wrong gotchas.")
 @click.option("--poisoned", type=click.IntRange(min=1), help="Only the first so many questions of 'poison'.")
+@click.option(
+    "--confirmations", type=click.IntRange(min=4), default=1_000, show_default=True, help="In a stream of 'reviewer'."
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Streams of 'reviewer'.")
 @click.option(
     "--set",
     "sets",
@@ -222,12 +226,14 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
 def learning(
     data: Path, as_json: bool, only: tuple[LearningSection, ...], engine: str, api_base: str | None, **sizes: Any
 ) -> None:
-    """What the gate costs beside a full run, how often it is wrong, what poison lands, and what learning gains."""
-    from evals.bench.learning.benchmark import SECTIONS, Plan, learning_rows
+    """What the gate costs and lets through, what careless people teach, what learning gains."""
+    from evals.bench.learning.benchmark import SECTIONS, Plan, measured
     from kb.embedding import SentenceEmbedder
 
     plan = Plan(only or SECTIONS, data, engine=EngineChoice(engine, api_base), **sizes)
-    show("learning", lambda: learning_rows(plan, SentenceEmbedder(), progress), as_json=as_json)
+    with exit_unavailable():
+        found = measured(plan, SentenceEmbedder(), progress)
+    print_out(BenchReport("learning", tuple(found.rows), {**machine_facts(), **found.facts}), as_json=as_json)
 
 
 @group.command()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
 import pytest
 from sqlalchemy import func, select
 
+from backend.client import Completion, Message, Sampling
 from backend.errors import ContextTooLong, EngineTimeout, EngineUnreachable
 from evals.case import Case, FlakyMeasure, Retrieves, SqlResult
 from evals.errors import SuiteInvalid, SuiteNotFound
 from evals.replay import SuiteReplay, compare
+from evals.run import prepare_case
+from gateway.answering import Prepared
+from gateway.core import Assistant, Core
 from gateway.replay import CaseOutcome, CaseReplay, PairedTest, Replay, ReplayReport
 from gateway.tables import replay_answers, requests, turns
+from gateway.testing import ScriptedEngine
 from kb.knowledge_base import Changes
 
 from .conftest import OpenShop, Shop, gotcha, success
@@ -437,3 +444,54 @@ def test_drops_that_are_noise_one_by_one_are_a_regression_where_their_sum_is_not
     assert (report.verdict, [case.id for case in report.suspects]) == ("regression", [case.id for case in cases])
     assert report.paired == PairedTest(6, 6, 0, 0.03125, -1.0, -1.0, pytest.approx(-0.0815, abs=1e-4))
     assert fewer.verdict == "clean"
+
+
+def test_what_a_case_asks_at_base_is_not_prepared_again_after_a_replay_that_had_it_as_head(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[str] = []
+
+    def counted(core: Core, assistant: Assistant, case: Case, commit: str) -> Prepared:
+        prepared.append(commit)
+        return prepare_case(core, assistant, case, commit)
+
+    monkeypatch.setattr("evals.replay.prepare_case", counted)
+    before, between = shop.head, shop.learn(gotcha("trucks", "Trucks are not for sale.", "trucks"))
+    after = shop.learn(gotcha("boats", "Boats are not for sale.", "boats"))
+    replay = SuiteReplay()
+    cases = [cancelled, germans]
+    compare(shop.core, shop.assistant, cases, base=before, head=between, prompts=replay.prompts)
+    assert prepared == [between, before] * 2
+    prepared.clear()
+    report = compare(shop.core, shop.assistant, cases, base=between, head=after, prompts=replay.prompts)
+    assert prepared == [after] * 2
+    assert [case.prompt_changed for case in report.cases] == [False, False]
+
+
+def test_a_changed_prompt_is_told_as_well_where_the_base_was_known(shop: Shop) -> None:
+    replay = SuiteReplay()
+    before = shop.head
+    compare(shop.core, shop.assistant, [cancelled], base=before, head=before, prompts=replay.prompts)
+    shop.learn(HINT)
+    shop.engine.enqueue(BY_STATUS, BY_STATE)
+    report = compare(shop.core, shop.assistant, [cancelled], base=before, head="main", prompts=replay.prompts)
+    assert [case.verdict for case in report.cases] == ["better"]
+
+
+def test_two_cases_of_one_prompt_under_way_at_a_time_ask_the_engine_once(shop: Shop) -> None:
+    class Slow(ScriptedEngine):
+        async def complete(
+            self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None
+        ) -> Completion:
+            await asyncio.sleep(0.01)
+            return await super().complete(messages, sampling, cache_salt=cache_salt)
+
+    engine = Slow()
+    engine.enqueue(BY_STATUS, BY_STATE)
+    core = replace(shop.core, engines={"main": engine})
+    before = shop.head
+    shop.learn(HINT)
+    twice = [cancelled, replace(cancelled, id="again")]
+    report = compare(core, core.assistant("default", "shop"), twice, base=before, head="main")
+    assert (report.engine_calls, report.stored_answers) == (2, 2)
+    assert [(case.id, case.verdict) for case in report.cases] == [("cancelled", "better"), ("again", "better")]

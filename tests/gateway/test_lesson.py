@@ -170,7 +170,7 @@ def test_another_answer_to_the_same_question_is_a_conflict_that_a_person_decides
     assert learned.duplicate_of is None
     assert [item.id for item in learned.conflicts] == [KNOWN]
     assert learned.superseded == ()
-    assert learned.needs_a_person
+    assert learned.doubt
     assert learned.success.supersedes == (KNOWN,)
     assert [(item.id, item.status) for item in learned.changes.put[1:]] == [(KNOWN, "retired")]
 
@@ -178,16 +178,16 @@ def test_another_answer_to_the_same_question_is_a_conflict_that_a_person_decides
 def test_a_curators_rejection_of_the_shown_answer_settles_its_conflict(core: Core) -> None:
     learned = lesson(core, known_answer(core), OTHER_SQL, question=KNOWN_QUESTION, shown=(KNOWN,))
     assert [item.id for item in learned.superseded] == [KNOWN]
-    assert not learned.needs_a_person
+    assert learned.doubt is None
 
 
 def test_a_rejection_by_who_may_only_confirm_does_not_settle_a_conflict(core: Core) -> None:
     given = {"question": KNOWN_QUESTION, "shown": (KNOWN,)}
-    assert lesson(core, known_answer(core), OTHER_SQL, curates=False, **given).needs_a_person
+    assert lesson(core, known_answer(core), OTHER_SQL, curates=False, **given).doubt
 
 
 def test_a_rejection_that_never_saw_the_other_answer_does_not_settle_it(core: Core) -> None:
-    assert lesson(core, "SELECT 1", OTHER_SQL, question=KNOWN_QUESTION).needs_a_person
+    assert lesson(core, "SELECT 1", OTHER_SQL, question=KNOWN_QUESTION).doubt
 
 
 def test_two_answers_to_one_personal_question_are_a_conflict(core: Core) -> None:
@@ -197,7 +197,7 @@ def test_two_answers_to_one_personal_question_are_a_conflict(core: Core) -> None
     base.commit(Changes(put=(item,)), author="ann", message="Mine")
     learned = lesson(core, OTHER_SQL, question=f" {question.upper()}")
     assert [item.id for item in learned.conflicts] == ["success:mine"]
-    assert learned.needs_a_person
+    assert learned.doubt
 
 
 def test_the_answer_to_another_question_is_neither(core: Core) -> None:
@@ -218,7 +218,7 @@ def test_other_words_for_the_same_result_of_the_same_columns_are_merged_without_
     same = known_answer(core).replace("deleted_at IS NULL", "NOT deleted_at IS NOT NULL")
     learned = lesson(core, same, question=KNOWN_QUESTION, same_result=agrees)
     assert ([item.id for item in learned.merged], learned.conflicts) == ([KNOWN], ())
-    assert not learned.needs_a_person
+    assert learned.doubt is None
     assert learned.success.supersedes == (KNOWN,)
     assert [(item.id, item.status) for item in learned.changes.put[1:]] == [(KNOWN, "retired")]
 
@@ -259,10 +259,28 @@ def test_a_question_about_another_value_is_kept_beside_it_where_confirmed_answer
     assert (learned.merged, learned.conflicts) == ((), ())
 
 
-def test_another_statement_of_another_value_is_neither_merged_nor_a_conflict(open_shop: Callable[..., Core]) -> None:
-    core = open_shop(verified_answers=False)
+@pytest.mark.parametrize("verified_answers", [True, False])
+def test_a_question_about_another_value_whose_statement_is_another_contradicts(
+    open_shop: Callable[..., Core], verified_answers: bool
+) -> None:
+    core = open_shop(verified_answers=verified_answers)
     learned = lesson(core, in_2024(core).replace("o.status", "o.state"), question=IN_2024)
-    assert (learned.merged, learned.conflicts, learned.duplicate_of) == ((), (), None)
+    assert ([item.id for item in learned.conflicts], learned.merged) == ([CANCELLED], ())
+    assert learned.doubt == f"it contradicts {CANCELLED}"
+    assert learned.success.supersedes == (CANCELLED,)
+
+
+def test_a_curators_rejection_does_not_settle_what_contradicts_an_answer_about_another_value(core: Core) -> None:
+    by_state = in_2024(core).replace("o.status", "o.state")
+    learned = lesson(core, in_2024(core), by_state, question=IN_2024, shown=(CANCELLED,), curates=True)
+    assert learned.superseded == ()
+    assert learned.doubt
+
+
+def test_a_value_of_the_question_that_the_statement_lacks_is_left_to_a_person(core: Core) -> None:
+    learned = lesson(core, "SELECT count(*) FROM orders", question="How many orders have more than 250 parcels?")
+    assert (learned.unused, learned.conflicts) == (("250",), ())
+    assert learned.doubt == "its statement has nothing of 250, which the question names"
 
 
 def test_a_long_question_gets_a_short_title(core: Core) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from evals.bench.learning.engine import SHIPPED_ENGINE, EngineChoice
 from evals.bench.learning.jobs import Say
@@ -13,7 +13,7 @@ from evals.bench.learning.stream_set import SETS, SetName
 from evals.bench.row import Row
 from kb.embedding import Embedder
 
-Section = Literal["cost", "errors", "poison", "stream"]
+Section = Literal["cost", "errors", "poison", "reviewer", "stream"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 
 
@@ -21,8 +21,9 @@ SECTIONS: tuple[Section, ...] = get_args(Section)
 class Plan:
     """`cases` is the size of the large suite, `changes` how many changes it is gated for; `sampled_cases` of a suite
     that is drawn three times at temperature 0.7, for `harmless` changes and `plants`; `poisoned` takes the first
-    questions of 'poison', `streamed` those of each of the `sets` of 'stream', which asks them in `orders` orders;
-    `corrected` and `gate` are as in `Stream`. `engine` answers; `jobs` processes share the work of a section."""
+    questions of 'poison'; `confirmations` are those of a stream of 'reviewer', of which there are `seeds`; `streamed`
+    takes the first questions of each of the `sets` of 'stream', which asks them in `orders` orders; `corrected` and
+    `gate` are as in `Stream`. `engine` answers; `jobs` processes share the work of a section."""
 
     sections: Sequence[Section]
     data: Path
@@ -32,6 +33,8 @@ class Plan:
     harmless: int
     plants: int
     poisoned: int | None = None
+    confirmations: int = 1_000
+    seeds: int = 1
     sets: Sequence[SetName] = SETS
     orders: int = 5
     streamed: int | None = None
@@ -41,8 +44,17 @@ class Plan:
     jobs: int = 1
 
 
-def learning_rows(plan: Plan, embedder: Embedder, say: Say) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """`facts` are what no row has room for, by section."""
+
+    rows: list[Row]
+    facts: dict[str, Any]
+
+
+def measured(plan: Plan, embedder: Embedder, say: Say) -> Measured:
     rows: list[Row] = []
+    facts: dict[str, Any] = {}
     for section in plan.sections:
         match section:
             case "cost":
@@ -67,10 +79,23 @@ def learning_rows(plan: Plan, embedder: Embedder, say: Say) -> list[Row]:
                 from evals.bench.learning.poison import poison_rows
 
                 rows += poison_rows(plan.data, embedder, say, engine=plan.engine, limit=plan.poisoned, jobs=plan.jobs)
+            case "reviewer":
+                from evals.bench.learning.review import review_facts, review_rows, reviews
+
+                outcomes = reviews(
+                    embedder,
+                    say,
+                    engine=plan.engine,
+                    confirmations=plan.confirmations,
+                    seeds=plan.seeds,
+                    jobs=plan.jobs,
+                )
+                rows += review_rows(outcomes)
+                facts["reviewer"] = review_facts(outcomes)
             case "stream":
                 from evals.bench.learning.stream import Stream
                 from evals.bench.learning.stream_rows import stream_rows
 
                 first = Stream(plan.sets[0], 0, "on", plan.data, plan.engine, plan.streamed, plan.corrected, plan.gate)
                 rows += stream_rows(embedder, say, sets=plan.sets, orders=plan.orders, like=first, jobs=plan.jobs)
-    return rows
+    return Measured(rows, facts)

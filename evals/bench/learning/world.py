@@ -97,17 +97,18 @@ def made_world(
     embedder: Embedder,
     questions: int,
     *,
+    confirmed: int = CONFIRMED,
     engine: EngineChoice = SHIPPED_ENGINE,
     temperature: float = 0.0,
     seed: int = 0,
 ) -> Iterator[World]:
     """With at least `questions` different questions beside those that are confirmed; gone when the block ends."""
     with TemporaryDirectory(prefix="kvasir-bench-") as folder:
-        spec, asked = _database(Path(folder), questions + CONFIRMED, seed)
+        spec, asked = _database(Path(folder), questions + confirmed, seed)
         config = _CONFIG.format(engine=engine.toml(temperature))
         with core_with_base(Path(folder), config, BASE, embedder) as core:
             assistant = core.assistant(TENANT, "world")
-            items = _items(spec, asked[:CONFIRMED], Random(f"items/{seed}"))
+            items = _items(spec, asked[:confirmed], Random(f"items/{seed}"))
             assistant.base.commit(Changes(put=tuple(items)), author=AUTHOR, message="The world")
             yield World(core, assistant, spec, tuple(asked), Path(folder) / "world.sqlite", seed)
 
