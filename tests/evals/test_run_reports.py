@@ -147,7 +147,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "img"):
+        if tag not in ("meta", "link", "img", "br"):
             self._open.append(tag)
             self.texts.setdefault(tag, []).append("")
 
@@ -166,7 +166,7 @@ def test_the_page_shows_plots_and_the_diff_of_every_flip() -> None:
     text = html(kept(GATE, baseline_run="run_1"), BASELINE)
     page = Page(text)
 
-    assert page.texts["h1"] == ["regression: shop: aaaaaaaaaaaa → bbbbbbbbbbbb"]
+    assert page.texts["h1"] == ["regression shop: aaaaaaaaaaaa → bbbbbbbbbbbb"]
     assert "blessed by ada on 2026-11-27" in page.texts["p"][0]
     assert [line.split()[:2] for line in page.texts["h3"]] == [
         ["worse", "lost"],
@@ -174,27 +174,58 @@ def test_the_page_shows_plots_and_the_diff_of_every_flip() -> None:
         ["better", "better-one"],
         ["undecided", "away"],
     ]
-    assert page.texts["del"] == ["state", "status", OLD]
+    assert page.texts["figcaption"] == [
+        "base: 1 of 1 passed",
+        "head: 0 of 1 passed",
+        "base: 0 of 1 passed",
+        "head: 1 of 1 passed",
+        "base: 1 of 1 passed",
+        "head: could not be judged",
+    ]
+    # The newline is the source's, which no browser shows. What has no counterpart is compared with nothing.
+    assert page.texts["pre"] == [f"\n{answer}" for answer in (OLD, NEW, NEW, OLD, OLD)]
+    assert page.texts["del"] == ["state", "status"]
     assert page.texts["ins"] == ["status", "state"]
+    assert "No answer." in page.texts["p"]
     assert "landing invalidates 1,000 of 40,000 tokens" in text
-    assert [attributes["aria-label"] for tag, attributes in page.tags if tag == "svg"] == [
-        "cases by verdict",
-        "pass rate",
-    ]
+    assert page.texts["th"] == ["better", "same", "worse", "undecided", "base", "head"]
     # Two judged cases passed once at base and once at head: both in the middle of the scale.
-    assert [attributes["cx"] for tag, attributes in page.tags if tag == "circle"] == ["300.0", "300.0"]
+    assert [attributes["cx"] for tag, attributes in page.tags if tag == "circle"] == ["50.0%", "50.0%"]
     assert [attributes["width"] for tag, attributes in page.tags if tag == "rect"] == [
-        "230.0",
-        "230.0",
-        "460.0",
-        "230.0",
+        "50.0%",
+        "50.0%",
+        "100.0%",
+        "50.0%",
     ]
+
+
+def test_the_page_says_over_which_cases_it_rates() -> None:
+    told = [" ".join(text.split()) for text in Page(html(kept(GATE))).texts["p"]]
+
+    same = "those with the same prompt at both have the same answer"
+    assert f"Over the 2 judged cases that were asked at both commits; {same}." in told
+
+
+def test_the_page_shows_one_answer_where_both_sides_gave_it() -> None:
+    case = replace(GATE.cases[2], verdict="flaky", head=CaseOutcome(0, 1, "y", OLD))
+    page = Page(html(kept(replace(GATE, cases=(case,)))))
+
+    assert page.texts["figcaption"] == ["base and head answered the same"]
+    assert page.texts["pre"] == [f"\n{OLD}"]
+
+
+def test_the_page_names_the_characters_that_nobody_sees() -> None:
+    case = replace(GATE.cases[2], question="a\u202eb\x00", head=CaseOutcome(0, 1, "y", "\u2066; DROP"))
+    text = html(kept(replace(GATE, cases=(case,))))
+
+    assert "a⟨U+202E⟩b⟨U+0000⟩" in text
+    assert not set(text) & set("\u202e\u2066\x00")
 
 
 def test_the_page_of_a_run_shows_what_did_not_pass_with_its_answer() -> None:
     page = Page(html(kept(RUN)))
 
-    assert page.texts["pre"] == [NEW]
+    assert page.texts["pre"] == [f"\n{NEW}"]
     assert page.texts["h3"] == ["failed fallen (1/3)"]
     assert "2 held out for the gate" in page.texts["li"]
 
@@ -203,7 +234,8 @@ def test_the_page_needs_nothing_from_anywhere() -> None:
     page = Page(html(kept(GATE)))
 
     names = {name for _, attributes in page.tags for name in attributes}
-    assert not names & {"src", "href", "srcset", "xlink:href", "data"}
+    assert not names & {"src", "srcset", "xlink:href", "data"}
+    assert [a["href"] for _, a in page.tags if "href" in a] == ["#better", "#worse", "#undecided"]
     assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "img", "object"}
 
 
@@ -229,7 +261,7 @@ def test_the_page_of_a_gate_that_touched_nothing_says_so() -> None:
     page = Page(html(kept(replace(GATE, verdict="clean", cases=untouched, paired=None, prefix=None))))
 
     assert "None." in page.texts["p"]
-    assert [tag for tag, _ in page.tags].count("svg") == 1
+    assert page.texts["th"] == ["same"]
 
 
 # ── the diff ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -244,3 +276,31 @@ def test_the_diff_of_two_statements_is_the_word_that_changed() -> None:
     assert answer_diff(OLD, OLD) == (Piece("same", OLD),)
     assert answer_diff("", "x") == (Piece("added", "x"),)
     assert answer_diff("", "") == ()
+
+
+def test_the_diff_marks_words_that_changed_side_by_side_as_one() -> None:
+    assert answer_diff("No. It is kept.", "Yes, they are kept.")[:2] == (
+        Piece("removed", "No. It is"),
+        Piece("added", "Yes, they are"),
+    )
+    assert answer_diff("a\nb", "c\nd")[2] == Piece("same", "\n")
+
+
+@pytest.mark.parametrize("sign", ["👩‍👩‍👧‍👦", "👍🏽", "e\u0301", "हिन्दी"])
+def test_the_diff_takes_no_sign_apart(sign: str) -> None:
+    assert answer_diff(f"x {sign} y", f"x {sign[0]} y") == (
+        Piece("same", "x "),
+        Piece("removed", sign),
+        Piece("added", sign[0]),
+        Piece("same", " y"),
+    )
+
+
+def test_the_diff_of_long_answers_is_by_line() -> None:
+    lines = [f"a{i} = {i}\n" for i in range(10_000)]
+    changed = [*lines[:5_000], "other = 1\n", *lines[5_001:]]
+
+    assert [piece for piece in answer_diff("".join(lines), "".join(changed)) if piece.kind != "same"] == [
+        Piece("removed", lines[5_000]),
+        Piece("added", "other = 1\n"),
+    ]
