@@ -44,7 +44,7 @@ def run(options: Options, outputs: Outputs, suite: Path, revision: str | None, q
     Cases that are held out are left to the gate.
     """
     loaded = load_suite(suite)
-    with interruptible(GOES_ON), options.core() as core:
+    with interruptible(GOES_ON), options.core(quiet=quiet) as core:
         with progress(len(loaded.open_cases), quiet=quiet) as on_case:
             report = run_suite(core, loaded, tenant=options.tenant, revision=revision, on_case=on_case)
         kept = KeptRuns(core.database).keep(options.tenant, loaded, report)
@@ -88,7 +88,7 @@ def gate_command(
     """Compare SUITE at two commits or folders. Exits 0 if clean, 1 on a regression, 3 if it cannot be judged."""
     loaded = load_suite(suite)
     baseline: Baseline | None = None
-    with interruptible(GOES_ON), options.core() as core:
+    with interruptible(GOES_ON), options.core(quiet=quiet) as core:
         if base is None:
             baseline = Baselines(core.database).of(options.tenant, loaded.name, loaded.assistant)
             base = baseline.commit_id

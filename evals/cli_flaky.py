@@ -28,7 +28,7 @@ def flaky(options: Options, suite: Path, repeats: int, quiet: bool) -> None:
     """
     loaded = load_suite(suite)
     told = progress(len(loaded.open_cases), quiet=quiet)
-    with interruptible(STARTS_AGAIN), options.core() as core, told as on_case:
+    with interruptible(STARTS_AGAIN), options.core(quiet=quiet) as core, told as on_case:
         report = measure_flaky(core, loaded, tenant=options.tenant, repeats=repeats, on_case=on_case)
     options.show(report.to_dict(), lambda: _print(report))
     sys.exit(ExitCode.UNDECIDED if report.undecided else ExitCode.CLEAN)

@@ -27,6 +27,7 @@ from evals.markdown import markdown
 from evals.report import print_replay, print_run
 from evals.run import RunReport
 from gateway.errors import DatasourceUnavailable, EngineNotConfigured, GatewayError
+from gateway.loading import tell_loading
 from gateway.settings import Settings, load_settings
 from kb.database import checked_database
 from kb.errors import KnowledgeError
@@ -53,11 +54,14 @@ class Options:
         return load_settings(self.config, home=self.home)
 
     @contextmanager
-    def core(self) -> Iterator[Core]:
+    def core(self, *, quiet: bool = False) -> Iterator[Core]:
+        settings = self.settings
+        if not quiet:
+            tell_loading(settings.embedding_model)
         # Imported here: --help does not wait for libraries.
         from gateway.core import open_core
 
-        core = open_core(self.settings)
+        core = open_core(settings)
         try:
             yield core
         finally:

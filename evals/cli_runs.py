@@ -21,6 +21,9 @@ def list_(options: Options, suite: str | None, limit: int) -> None:
         entries = KeptRuns(database).list(options.tenant, suite=suite, limit=limit)
         blessed = {baseline.run_id: baseline for baseline in Baselines(database).all(options.tenant)}
     data = [_view(entry, blessed.get(entry.id)) for entry in entries]
+    if not entries:
+        of = f" of suite '{suite}'" if suite is not None else ""
+        click.echo(f"no run{of} is kept; 'kvasir eval run' and 'kvasir eval gate' keep theirs", err=True)
     options.show(data, lambda: _print(entries, blessed))
 
 
@@ -45,7 +48,8 @@ def show(options: Options, outputs: Outputs, run: str) -> None:
 @common
 def bless(options: Options, run: str) -> None:
     """Make the commit of RUN the baseline of its suite: what 'gate' compares with where no --base is given."""
-    with options.core() as core:
+    # No model is loaded for it.
+    with options.core(quiet=True) as core:
         entry = KeptRuns(core.database).get(options.tenant, run).entry
         # A commit that is not in the assistant's base, or was deleted, could be compared with nothing.
         core.assistant(options.tenant, entry.assistant).base.resolve(entry.commit)

@@ -25,6 +25,7 @@ def ask(session: Session, question: str, assistant: str | None, user: str) -> No
 
     A question that fails leaves its trace: its id goes to stderr, and 'kvasir reject' can teach the right answer.
     """
+    session.tell_loading()
     from gateway import wire
     from gateway.answering import Ask, answer, prepare
     from gateway.conversation import ask as conversation_of

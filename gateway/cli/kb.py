@@ -100,6 +100,7 @@ def diff(session: Session, base_name: str, old: str, new: str) -> None:
 @command_options
 def search(session: Session, base_name: str, question: str, revision: str) -> None:
     """What a question retrieves, and why."""
+    session.tell_loading()
     from kb.embedding import SentenceEmbedder
     from kb.retrieval import Retriever
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from backend.errors import BackendError
 from gateway.conversation import require_storable
 from gateway.errors import EngineNotConfigured, GatewayError
+from gateway.loading import tell_loading
 from gateway.settings import Settings, load_settings
 from gateway.user_name import user_name as user_name
 from kb.database import checked_database
@@ -46,6 +47,10 @@ class Session:
 
     def progress(self, message: str) -> None:
         click.echo(message, err=True)
+
+    def tell_loading(self) -> None:
+        """To be called before `gateway.core` or a retriever is imported."""
+        tell_loading(self.settings.embedding_model)
 
     @contextmanager
     def database(self) -> Iterator[Engine]:

@@ -33,6 +33,7 @@ def reject(session: Session, request_id: str, answer: str | None, note: str | No
 
 
 def _give(session: Session, request_id: str, verdict: Verdict, answer: str | None, note: str | None) -> None:
+    session.tell_loading()
     from evals.replay import SuiteReplay
     from gateway.capture import Capture
     from gateway.capture_worker import CaptureWorker

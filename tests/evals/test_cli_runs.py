@@ -201,3 +201,24 @@ def test_quiet_tells_nothing_but_the_report(configured: Shop) -> None:
 
     assert (result.exit_code, result.stderr) == (0, "")
     assert "1 of 1 judged cases passed" in result.stdout
+
+
+@pytest.mark.parametrize("command", [("run",), ("gate", "--base", "main", "--head", "main"), ("flaky",)])
+def test_on_a_terminal_a_command_says_first_what_it_loads_unless_it_is_quiet(
+    configured: Shop, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("gateway.loading.on_terminal", lambda: True)
+    name, *options = command
+    # Retrieval alone: no engine is asked.
+    suite = configured.suite(SUITE.replace(f'sql_result: {{sql: "{SQL}"}}', 'retrieves: "schema:orders"'))
+
+    assert invoke(configured, name, str(suite), *options).stderr.startswith("loading libraries and the embedding model")
+    assert "loading" not in invoke(configured, name, str(suite), *options, "--quiet").stderr
+
+
+def test_where_no_run_is_kept_list_says_so(configured: Shop) -> None:
+    result = invoke(configured, "list", "--suite", "other")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith("no run of suite 'other' is kept; 'kvasir eval run'")
+    assert json.loads(invoke(configured, "list", "--json").stdout) == []

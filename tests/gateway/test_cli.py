@@ -91,6 +91,18 @@ def test_a_question_that_is_covered_is_answered_on_stdout(home: Home) -> None:
     assert "-- check: passed" in result.stderr
 
 
+@pytest.mark.parametrize("command", [("ask", STALE), ("kb", "search", STALE, "--kb", "shop"), ("confirm", "req_none")])
+def test_on_a_terminal_a_command_says_first_what_it_loads(
+    home: Home, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    told = "loading libraries and the embedding model all-MiniLM-L6-v2 …\n"
+    assert told not in home(*command).stderr
+
+    monkeypatch.setattr("gateway.loading.on_terminal", lambda: True)
+
+    assert home(*command).stderr.startswith(told)
+
+
 def test_what_was_retrieved_is_named_in_full(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     stderr = home("ask", STALE).stderr
