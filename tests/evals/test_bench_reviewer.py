@@ -19,7 +19,7 @@ from evals.bench.learning.world import made_world
 from gateway.testing import ScriptedEngine
 from kb.embedding import SentenceEmbedder
 
-COUNT = 40
+COUNT = 30
 
 
 class KnowingEngine(ScriptedEngine):
@@ -90,7 +90,10 @@ def test_without_a_gate_every_confirmation_lands_and_with_it_what_is_wrong_waits
 def test_what_is_captured_is_judged_at_the_end(arms: dict[bool, Outcome]) -> None:
     for outcome in arms.values():
         assert len({entry.item for entry in outcome.captured}) == len(outcome.captured) > 0
-        assert all(entry.in_force for entry in outcome.captured), "what lost its column is in quarantine"
+        wrong = {entry.request for entry in outcome.reviewed if entry.wrong}
+        # What reads the column that went is in quarantine; a wrong answer may read another one and stay.
+        assert {entry.request for entry in outcome.captured if not entry.in_force} <= wrong
+        assert {entry.request for entry in outcome.captured if entry.in_force and not entry.right} <= wrong
     on, off = (sum(e.good for e in arms[gated].captured) / len(arms[gated].captured) for gated in (True, False))
     assert on > off
     assert any(entry.twin for entry in arms[False].captured)
