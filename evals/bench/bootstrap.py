@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,22 @@ def share_difference_interval(
         if total and other_total:
             found.append(counted / total - other_counted / other_total)
     low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def clustered_interval(clusters: Iterable[Sequence[float]]) -> tuple[float, float] | None:
+    """The 95 % interval of the mean of all values, where only those of different clusters are independent.
+
+    Whole clusters are drawn again (Davison and Hinkley 1997, on hierarchical data). `None` where there is no value.
+    """
+    known = [values for values in clusters if values]
+    if not known:
+        return None
+    totals = np.array([sum(values) for values in known], dtype=np.float64)
+    counts = np.array([len(values) for values in known], dtype=np.float64)
+    random = np.random.default_rng(_SEED)
+    drawn = (random.integers(0, len(known), len(known)) for _ in range(RESAMPLES))
+    low, high = np.quantile([totals[draw].sum() / counts[draw].sum() for draw in drawn], [0.025, 0.975])
     return float(low), float(high)
 
 

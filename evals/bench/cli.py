@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -174,7 +174,7 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(("cost", "errors", "poison", "reviewer")),
+    type=click.Choice(("cost", "errors", "poison", "reviewer", "stream")),
     help="Only this section; may be given again.",
 )
 @click.option("--cases", type=click.IntRange(min=1), default=1_000, show_default=True, help="In the suite of 'cost'.")
@@ -192,6 +192,30 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Streams of 'reviewer'.")
 @click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    type=click.Choice(("geography", "shop")),
+    default=("geography", "shop"),
+    show_default=True,
+    help="Questions of 'stream'; may be given again.",
+)
+@click.option("--orders", type=click.IntRange(min=1), default=5, show_default=True, help="In which each set is asked.")
+@click.option("--streamed", type=click.IntRange(min=1), help="Only the first so many questions of each set.")
+@click.option(
+    "--corrected",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="How likely a wrong answer of a stream is corrected.",
+)
+@click.option(
+    "--gate/--no-gate",
+    default=True,
+    show_default=True,
+    help="Whether a lesson of a stream is replayed on what is confirmed before it lands.",
+)
+@click.option(
     "--engine",
     default=SHIPPED,
     show_default=True,
@@ -200,9 +224,9 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
 @click.option("--api-base", help="Where its server listens, such as http://127.0.0.1:8100/v1.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share the work.")
 def learning(
-    data: Path, as_json: bool, only: tuple[LearningSection, ...], engine: str, api_base: str | None, **sizes: int
+    data: Path, as_json: bool, only: tuple[LearningSection, ...], engine: str, api_base: str | None, **sizes: Any
 ) -> None:
-    """What the gate costs beside a full run, how often it is wrong, and what is learned from careless people."""
+    """What the gate costs and lets through, what careless people teach, what learning gains."""
     from evals.bench.learning.benchmark import SECTIONS, Plan, measured
     from kb.embedding import SentenceEmbedder
 

@@ -3,6 +3,8 @@
 EvalError                   (evals.errors)
 └── BenchUnavailable        what it measures with is not here; exit code 3
     ├── DataUnavailable     a data file is missing or is not what it should be
+    ├── ShopUnavailable     the example shop is not there
+    ├── EngineFailed        an engine that should answer questions did not
     ├── ModelUnavailable    the model to measure is not there
     ├── AnswersUnavailable  answers that cannot be made here are not in the answers file
     ├── ResultUnreadable    a file to draw from holds no result that can be drawn
@@ -29,6 +31,23 @@ class DataUnavailable(BenchUnavailable):
         super().__init__(
             f"{path}: {problem}; set KVASIR_DATA to the folder of the benchmark data, as docs/benchmarks.md lists it"
         )
+
+
+class ShopUnavailable(BenchUnavailable):
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(
+            f"{path}: {problem}; run kvasir bench from a checkout of the repository, which has it, "
+            "or leave the shop out with --set geography"
+        )
+
+
+class EngineFailed(BenchUnavailable):
+    """`problem` is all of the message, so that it comes whole out of another process."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(problem)
 
 
 class ModelUnavailable(BenchUnavailable):

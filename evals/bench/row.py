@@ -9,16 +9,19 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a figure must reach: `at_least`, `at_most`, or both."""
+    """What a figure must reach: `at_least`, `at_most`, or both. Its whole interval must lie above `clear_of`."""
 
     at_least: float | None = None
     at_most: float | None = None
+    clear_of: float | None = None
 
-    def holds(self, value: float) -> bool:
+    def holds(self, value: float, interval: tuple[float, float] | None = None) -> bool:
+        if self.clear_of is not None and (interval is None or interval[0] <= self.clear_of):
+            return False
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
     def to_dict(self) -> dict[str, float]:
-        bounds = {"at_least": self.at_least, "at_most": self.at_most}
+        bounds = {"at_least": self.at_least, "at_most": self.at_most, "clear_of": self.clear_of}
         return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
@@ -42,7 +45,7 @@ class Row:
         """`None` where nothing was asked. What was asked and could not be measured is not ok."""
         if self.asked is None:
             return None
-        return self.value is not None and self.asked.holds(self.value)
+        return self.value is not None and self.asked.holds(self.value, self.interval)
 
     def to_dict(self) -> dict[str, Any]:
         return {

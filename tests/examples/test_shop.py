@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 from gateway.datasource import Datasource, DatasourceConfig
 
@@ -123,3 +124,15 @@ def test_the_command_writes_the_file_and_says_where_it_cannot(tmp_path: Path) ->
     )
     assert refused.returncode == 1
     assert "cannot write" in refused.stderr
+
+
+def test_every_question_has_values_for_an_answer_and_none_is_cut_off_between_equals(shop: sqlite3.Connection) -> None:
+    patterns = yaml.safe_load((SHOP / "questions.yaml").read_text(encoding="utf-8"))
+    asked = [(text, pattern["sql"].format(*values)) for pattern in patterns for text, *values in pattern["asked"]]
+    assert len({" ".join(text.casefold().split()) for text, _ in asked}) == len(asked) == 160
+    for text, sql in asked:
+        rows = shop.execute(sql).fetchall()
+        assert any(cell is not None for row in rows for cell in row), text
+        if limit := re.search(r" LIMIT (\d+)$", sql):
+            one_more = shop.execute(sql.replace(limit[0], f" LIMIT {int(limit[1]) + 1}")).fetchall()
+            assert one_more[-1][1] < rows[-1][1], text

@@ -9,10 +9,11 @@ from typing import Any, Literal, get_args
 
 from evals.bench.learning.engine import SHIPPED_ENGINE, EngineChoice
 from evals.bench.learning.jobs import Say
+from evals.bench.learning.stream_set import SETS, SetName
 from evals.bench.row import Row
 from kb.embedding import Embedder
 
-Section = Literal["cost", "errors", "poison", "reviewer"]
+Section = Literal["cost", "errors", "poison", "reviewer", "stream"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 
 
@@ -20,8 +21,9 @@ SECTIONS: tuple[Section, ...] = get_args(Section)
 class Plan:
     """`cases` is the size of the large suite, `changes` how many changes it is gated for; `sampled_cases` of a suite
     that is drawn three times at temperature 0.7, for `harmless` changes and `plants`; `poisoned` takes the first
-    questions of 'poison'; `confirmations` are those of a stream of 'reviewer', of which there are `seeds`. `engine`
-    answers; `jobs` processes share the work of a section."""
+    questions of 'poison'; `confirmations` are those of a stream of 'reviewer', of which there are `seeds`; `streamed`
+    takes the first questions of each of the `sets` of 'stream', which asks them in `orders` orders; `corrected` and
+    `gate` are as in `Stream`. `engine` answers; `jobs` processes share the work of a section."""
 
     sections: Sequence[Section]
     data: Path
@@ -33,6 +35,11 @@ class Plan:
     poisoned: int | None = None
     confirmations: int = 1_000
     seeds: int = 1
+    sets: Sequence[SetName] = SETS
+    orders: int = 5
+    streamed: int | None = None
+    corrected: float = 0.5
+    gate: bool = True
     engine: EngineChoice = SHIPPED_ENGINE
     jobs: int = 1
 
@@ -85,4 +92,10 @@ def measured(plan: Plan, embedder: Embedder, say: Say) -> Measured:
                 )
                 rows += review_rows(outcomes)
                 facts["reviewer"] = review_facts(outcomes)
+            case "stream":
+                from evals.bench.learning.stream import Stream
+                from evals.bench.learning.stream_rows import stream_rows
+
+                first = Stream(plan.sets[0], 0, "on", plan.data, plan.engine, plan.streamed, plan.corrected, plan.gate)
+                rows += stream_rows(embedder, say, sets=plan.sets, orders=plan.orders, like=first, jobs=plan.jobs)
     return Measured(rows, facts)

@@ -7,13 +7,14 @@ knowledge base has what introspection would give, with gotchas, documents and co
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+from backend.client import Engine
 from backend.mini.database import DatabaseSpec, fill, random_database
 from backend.mini.phrasing import Phrasing
 from backend.mini.query import Query
@@ -113,8 +114,13 @@ def made_world(
 
 
 @contextmanager
-def core_with_base(folder: Path, config: str, base: str, embedder: Embedder) -> Iterator[Core]:
-    """A core of the settings `config`, with an empty knowledge base; its state is in `folder`."""
+def core_with_base(
+    folder: Path, config: str, base: str, embedder: Embedder, *, engines: Mapping[str, Engine] | None = None
+) -> Iterator[Core]:
+    """A core of the settings `config`, with an empty knowledge base; its state is in `folder`.
+
+    `engines` replaces those of the settings, for tests.
+    """
     file = folder / "kvasir.toml"
     file.write_text(config, encoding="utf-8")
     settings = load_settings(file)
@@ -122,7 +128,7 @@ def core_with_base(folder: Path, config: str, base: str, embedder: Embedder) -> 
     upgrade(database)
     KnowledgeBase.create(SqlStore(database), TENANT, base, author=AUTHOR)
     database.dispose()
-    core = open_core(settings, embedder=Remembering(embedder))
+    core = open_core(settings, engines=engines, embedder=Remembering(embedder))
     try:
         yield core
     finally:
