@@ -126,7 +126,7 @@ def learn(
     settles = confirmation.verdict == "failure" and confirmation.curates
     # Who rejected an answer has not judged those to other values, though they were in its context.
     superseded = tuple(item for item in conflicts if settles and item.id in _shown(trace))
-    unused = unused_values(asked, answer, reads, values) if assistant.datasource is not None else ()
+    unused = unused_values(asked, answer) if assistant.datasource is not None else ()
     return Lesson(success, duplicate, (*conflicts, *otherwise), superseded, tuple(merged), unused=unused)
 
 

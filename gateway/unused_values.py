@@ -7,9 +7,7 @@ was sampled for. A quoted text may be written otherwise in the data.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 
-from gateway.same_template import Values
 from kb.masking import MaskedQuestion, Span
 from kb.words import spoken
 
@@ -17,18 +15,12 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _YEAR = re.compile(r"\b\d{4}\b")
 
 
-def unused_values(asked: MaskedQuestion, sql: str, reads: Collection[str], values: Values) -> tuple[str, ...]:
-    """As the question writes them, in order. A number is there in any unit of ten: 5 % may be 0.05, and 5 € 500.
-
-    `reads` are the columns that the statement reads, empty where they cannot be told: a sampled value is of use in a
-    column that has it.
-    """
+def unused_values(asked: MaskedQuestion, sql: str) -> tuple[str, ...]:
+    """As the question writes them, in order. A number is there in any unit of ten: 5 % may be 0.05, and 5 € 500."""
     numbers = {_digits(found) for found in _NUMBER.findall(sql)}
     written = f" {spoken(sql)} "
     return tuple(
-        asked.question[span.start : span.end]
-        for span in asked.literals
-        if not _is_used(span, numbers, written) or not _is_where_it_belongs(span, reads, values)
+        asked.question[span.start : span.end] for span in asked.literals if not _is_used(span, numbers, written)
     )
 
 
@@ -42,11 +34,6 @@ def _is_used(span: Span, numbers: set[str], written: str) -> bool:
             return f" {span.value} " in written
         case _:
             return True
-
-
-def _is_where_it_belongs(span: Span, reads: Collection[str], values: Values) -> bool:
-    columns = {column for column, _ in values.get(span.value, ())} if span.kind == "value" else set()
-    return not columns or not reads or not columns.isdisjoint(reads)
 
 
 def _digits(number: str) -> str:

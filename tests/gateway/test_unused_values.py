@@ -31,7 +31,7 @@ def asked(kind: str, written: str, value: str | None = None) -> MaskedQuestion:
 def test_a_value_that_the_statement_has_in_some_writing_is_used(
     kind: str, written: str, value: str | None, sql: str
 ) -> None:
-    assert unused_values(asked(kind, written, value), sql, (), {}) == ()
+    assert unused_values(asked(kind, written, value), sql) == ()
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,4 @@ def test_a_value_that_the_statement_has_in_some_writing_is_used(
 def test_a_value_that_was_forgotten_is_told_as_the_question_writes_it(
     kind: str, written: str, value: str | None, sql: str
 ) -> None:
-    assert unused_values(asked(kind, written, value), sql, (), {}) == (written,)
-
-
-def test_a_sampled_value_is_of_no_use_beside_another_column() -> None:
-    values = {"red": {("orders.color", "red")}}
-    red = asked("value", "red")
-    assert unused_values(red, "SELECT 1 FROM orders WHERE state = 'red'", {"orders.state"}, values) == ("red",)
-    assert unused_values(red, "SELECT 1 FROM orders WHERE color = 'red'", {"orders.color"}, values) == ()
-    assert unused_values(red, "SELECT 1 FROM paint WHERE tone = 'red'", (), values) == ()
+    assert unused_values(asked(kind, written, value), sql) == (written,)

@@ -23,7 +23,7 @@ def clues(core: Core, assistant: Assistant, question: str, sql: str) -> tuple[st
     asked = core.retriever.mask(assistant.base, question, revision=head.commit.id)
     tables, values = core.retriever.tables(assistant.base), sampled_values(head.items.values())
     reads = columns_read(sql, DIALECT, tables)
-    unused = unused_values(asked, sql, reads, values)
+    unused = unused_values(asked, sql)
     found = [*_other_answers(core, assistant, head, asked, sql, values)]
     found += [f"the statement has nothing of {', '.join(unused)}"] if unused else []
     return (*found, *_unread_names(asked, reads, tables))
