@@ -135,10 +135,10 @@ def _details(name: str, arms: dict[bool, Outcome]) -> Iterator[Row]:
         yield _row(f"that are in force, {label}", [entry.in_force for entry in outcome.captured])
         wrong = [entry.landed for entry in outcome.reviewed if entry.wrong]
         yield _row(f"wrong confirmations that landed, {label}", wrong)
-    reviewed = arms[True].reviewed
-    yield _row("confirmations that a curator decided", [entry.by == "a curator" for entry in reviewed])
-    yield _row("right confirmations that a curator decided", [e.by == "a curator" for e in reviewed if not e.wrong])
-    kept_out = [entry.state not in ("landed", "duplicate") for entry in reviewed if not entry.wrong]
+    with_gate = arms[True].reviewed
+    yield _row("confirmations that a curator decided", [entry.by == "a curator" for entry in with_gate])
+    yield _row("right confirmations that a curator decided", [e.by == "a curator" for e in with_gate if not e.wrong])
+    kept_out = [entry.state not in ("landed", "duplicate") for entry in with_gate if not entry.wrong]
     yield _row("right confirmations that were kept out", kept_out)
 
 
