@@ -223,6 +223,11 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
 )
 @click.option("--api-base", help="Where its server listens, such as http://127.0.0.1:8100/v1.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share the work.")
+@click.option(
+    "--keep",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep in this file what is done, and go on from it.",
+)
 def learning(
     data: Path, as_json: bool, only: tuple[LearningSection, ...], engine: str, api_base: str | None, **sizes: Any
 ) -> None:

@@ -8,6 +8,7 @@ EvalError                   (evals.errors)
     ├── ModelUnavailable    the model to measure is not there
     ├── AnswersUnavailable  answers that cannot be made here are not in the answers file
     ├── ResultUnreadable    a file to draw from holds no result that can be drawn
+    ├── KeptUnreadable      a file of kept pieces is not one
     ├── ReplicaEnded        the second process of a benchmark ended before it was done
     └── PlotsNotInstalled   the library that draws is not there
 
@@ -69,6 +70,12 @@ class ResultUnreadable(BenchUnavailable):
     def __init__(self, path: Path, problem: str) -> None:
         self.path, self.problem = path, problem
         super().__init__(f"{path}: {problem}; make one with kvasir bench mini --only curve --json > {path}")
+
+
+class KeptUnreadable(BenchUnavailable):
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"{path}: {problem}; name another file with --keep, and everything is measured anew")
 
 
 class PlotsNotInstalled(BenchUnavailable):
