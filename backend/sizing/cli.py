@@ -34,7 +34,7 @@ def _contexts(_: object, __: object, value: str | None) -> tuple[int, ...]:
 @click.argument("model", required=False)
 @click.option("--gpu", "gpu_names", multiple=True, help="Size for this GPU of the list; may be given again.")
 @click.option("--memory", "memory_gib", type=float, help="Size for a GPU of this many GiB.")
-@click.option("--kv-gib", type=float, help="Memory for KV on each GPU, as vLLM's log gives it, instead of what is left.")
+@click.option("--kv-gib", type=float, help="Memory for KV on each GPU, as vLLM's log has it, in place of what is left.")
 @click.option("--dtype", type=click.Choice(list(WEIGHT_BYTES)), help="Type of the weights. Default: the config's.")
 @click.option("--kv-dtype", type=click.Choice(list(BYTES)), help="Type of keys and values. Default: the model's.")
 @click.option("--tp", type=int, default=1, show_default=True, help="GPUs that the model is split over.")
@@ -61,9 +61,7 @@ def _contexts(_: object, __: object, value: str | None) -> tuple[int, ...]:
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw memory by context into this SVG.")
 @click.option("--list", "listed", is_flag=True, help="Show the known models and GPUs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def size_command(
-    model: str | None, device: str, plot: Path | None, listed: bool, as_json: bool, **given: Any
-) -> None:
+def size_command(model: str | None, device: str, plot: Path | None, listed: bool, as_json: bool, **given: Any) -> None:
     """Size MODEL: a config.json, a model's folder, or a known name such as Qwen/Qwen2.5-32B.
 
     Weights, KV bytes per token, memory by context length, sequences that fit each GPU, and the most tokens a second
@@ -74,6 +72,7 @@ def size_command(
         return
     if model is None:
         raise click.UsageError("Missing argument 'MODEL'; --list shows the known names.")
+    _silence_transformers()
     with errors_shown():
         report = size_model(SizeOptions(model=model, cpu=device == "cpu", **given))
         if plot is not None:
@@ -85,6 +84,13 @@ def size_command(
     from backend.sizing.table import print_size
 
     print_size(report, Console())
+
+
+def _silence_transformers() -> None:
+    """It warns of what sizes do not depend on, such as ids of special tokens."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
 
 
 def _draw(report: SizeReport, plot: Path) -> None:

@@ -44,7 +44,7 @@ class GpuFit:
 
 @dataclass(frozen=True)
 class Budget:
-    """What of a GPU's memory an engine uses: `share` of all, less `reserve_bytes` for what is neither weights nor KV."""
+    """What of a GPU's memory an engine uses: `share` of it, less `reserve_bytes` for what is neither weights nor KV."""
 
     share: float
     reserve_bytes: int

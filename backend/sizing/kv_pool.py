@@ -17,43 +17,46 @@ from backend.errors import ModelConfigInvalid
 from backend.sizing.kv import KvCost
 from backend.sizing.layer_cache import AttentionCache, LatentCache, LayerCache, StateCache
 
-_GROWS, _WINDOW, _CHUNK, _STATE = "grows", "window", "chunk", "state"
+_Kind = Literal["grows", "window", "chunk", "state"]
 
 
 @dataclass(frozen=True)
 class Paging:
     """An engine's settings that decide how much a sequence reserves.
 
-    `block_tokens` is the block before any alignment, `kernel_tokens` what the attention kernel needs it to be a multiple
-    of. `in_flight_tokens` are those that may be scheduled and not yet settled: a window holds that many more. A layer
-    with a state takes `state_blocks` for a sequence: 2 with prefix caching, which keeps the last state beside the
-    one at work, else 1.
+    `block_tokens` is the block before any alignment, `kernel_tokens` what the attention kernel needs it to be a
+    multiple of. `in_flight_tokens` are those that may be scheduled and not yet settled: a window holds that many more.
+    With `prefix_caching` a layer with a state keeps the last one at a block's end beside the one at work.
     """
 
     block_tokens: int
     kernel_tokens: int
     in_flight_tokens: int
-    state_blocks: int = 2
+    prefix_caching: bool = True
 
 
 @dataclass(frozen=True)
 class _Page:
     """What one layer takes of a block. Layers with equal pages can share a group."""
 
-    kind: Literal["grows", "window", "chunk", "state"]
+    kind: _Kind
     content: LayerCache
     window_tokens: int
     block_tokens: int
     bytes: int
 
+    @property
+    def checkpoints(self) -> int:
+        return self.content.checkpoints if isinstance(self.content, StateCache) else 0
+
     def blocks(self, tokens: int, paging: Paging) -> int:
-        if self.kind == _STATE:
-            return paging.state_blocks
-        if self.kind == _WINDOW:
+        if self.kind == "state":
+            return 2 + self.checkpoints if paging.prefix_caching else 1
+        if self.kind == "window":
             held = min(self.window_tokens - 1 + paging.in_flight_tokens, tokens)
             # One more: a window need not begin where a block does.
             return _ceil(held, self.block_tokens) + 1
-        if self.kind == _CHUNK:
+        if self.kind == "chunk":
             return _ceil(min(self.window_tokens + paging.in_flight_tokens, tokens), self.block_tokens)
         return _ceil(tokens, self.block_tokens)
 
@@ -97,15 +100,15 @@ def kv_pool(cost: KvCost, paging: Paging) -> KvPool:
     Raises `ModelConfigInvalid` for a mixture of layers that vLLM cannot put into one pool either.
     """
     if not any(not isinstance(cache, StateCache) for cache in cost.shape.caches):
-        # Without attention vLLM keeps no prefixes, so that a sequence has its one state and no other.
-        paging = replace(paging, state_blocks=1)
+        # Without any attention vLLM keeps no prefixes.
+        paging = replace(paging, prefix_caching=False)
     pages = _pages(cost, paging)
     if not pages:
         return KvPool(paging, paging.block_tokens, 0, ())
     block_tokens = max(page.block_tokens for page in pages)
     if len(set(pages)) == 1:
         return KvPool(paging, block_tokens, sum(page.bytes for page in pages), (pages[0],))
-    if all(page.kind == _GROWS for page in pages):
+    if all(page.kind == "grows" for page in pages):
         # Pages of different size but equally many of them: one group, whose block holds them all.
         return KvPool(paging, block_tokens, sum(page.bytes for page in pages), (pages[0],))
     pages = _equal_pages(pages, cost)
@@ -129,18 +132,18 @@ def _pages(cost: KvCost, paging: Paging) -> list[_Page]:
         state_bytes = [block * each] * len(states)
     elif states:
         # A state is one block, of a sequence of any length.
-        return [_Page(_STATE, state, 0, 1, size) for state, size in zip(states, state_bytes, strict=True)]
+        return [_Page("state", state, 0, 1, size) for state, size in zip(states, state_bytes, strict=True)]
     sizes = iter(state_bytes)
     return [_page(cache, cost, block, next(sizes) if isinstance(cache, StateCache) else 0) for cache in caches]
 
 
 def _page(cache: LayerCache, cost: KvCost, block: int, state_bytes: int) -> _Page:
     if isinstance(cache, StateCache):
-        return _Page(_STATE, cache, 0, block, state_bytes)
+        return _Page("state", cache, 0, block, state_bytes)
     size = block * cost.layer_bytes_per_token(cache)
     if isinstance(cache, AttentionCache) and cache.window_tokens is not None:
-        return _Page(_CHUNK if cache.chunked else _WINDOW, cache, cache.window_tokens, block, size)
-    return _Page(_GROWS, cache, 0, block, size)
+        return _Page("chunk" if cache.chunked else "window", cache, cache.window_tokens, block, size)
+    return _Page("grows", cache, 0, block, size)
 
 
 def _equal_pages(pages: list[_Page], cost: KvCost) -> list[_Page]:
@@ -148,7 +151,7 @@ def _equal_pages(pages: list[_Page], cost: KvCost) -> list[_Page]:
     largest = max(page.bytes for page in pages)
     equal = []
     for page in pages:
-        if page.bytes == largest or page.kind == _STATE or largest % page.bytes:
+        if page.bytes == largest or page.kind == "state" or largest % page.bytes:
             if page.bytes != largest and isinstance(page.content, LatentCache):
                 raise ModelConfigInvalid(
                     cost.shape.name,

@@ -72,10 +72,12 @@ class StateTensor:
 class StateCache:
     """A layer that remembers a sequence in a state of the same size whatever its length (Mamba, linear attention).
 
-    `tensors` is the state for `tp` GPUs, since how it splits differs from kind to kind.
+    `tensors` is the state on one of the GPUs that the model is split over, since how it splits differs from kind to
+    kind. `checkpoints` counts further states that the engine's kernel of this kind keeps while it reads a prompt.
     """
 
     tensors: tuple[StateTensor, ...]
+    checkpoints: int = 0
 
     def elements(self, role: StateRole) -> int:
         return sum(tensor.elements for tensor in self.tensors if tensor.role == role)

@@ -25,8 +25,7 @@ def draw_size(report: SizeReport, path: Path) -> None:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    settings = {"svg.hashsalt": "kvasir", "svg.fonttype": "none", "font.size": 10, "text.color": _INK}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context({"svg.hashsalt": "kvasir", "svg.fonttype": "none", "font.size": 10, "text.color": _INK}):
         figure, (memory, fitting) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
         tokens = [context.context_tokens for context in report.contexts]
         memory.plot(

@@ -26,7 +26,11 @@ def recurrent_state(config: Any, model_type: str, tp: int, source: str) -> State
             f"is {model_type!r}, whose layers without attention keep a state of unknown shape; "
             f"known are {', '.join(sorted(_SHAPES))}",
         )
-    return StateCache(shape(config, tp))
+    return StateCache(shape(config, tp), checkpoints=1 if model_type in _CHECKPOINTED else 0)
+
+
+_CHECKPOINTED = frozenset({"bamba", "falcon_h1", "granitemoehybrid", "mamba2", "nemotron_h"})
+"""Mamba 2: vLLM's kernel leaves the state at a block's end behind while it goes on reading."""
 
 
 def state_dtype(config: Any, model_type: str, compute_dtype: str) -> str:

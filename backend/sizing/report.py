@@ -166,7 +166,7 @@ def _check(options: SizeOptions) -> None:
         "--window-tokens": options.window_tokens,
         "--block-tokens": options.block_tokens,
         "--batched-tokens": options.batched_tokens,
-        **{"--context": tokens for tokens in options.context_tokens},
+        "--context": min(options.context_tokens, default=None),
     }
     for option, value in positive.items():
         if value is not None and value <= 0:

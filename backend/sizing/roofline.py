@@ -27,7 +27,10 @@ class DecodeBound:
 def decode_bound(
     gpu: Gpu, cost: KvCost, count: ParameterCount, weights: WeightMemory, *, context_tokens: int, sequences: int
 ) -> DecodeBound | None:
-    """For `sequences` of `context_tokens` each, on as many GPUs of this kind as `cost` has; `None` where its rates are unknown."""
+    """For `sequences` of `context_tokens` each, on as many GPUs of this kind as `cost` has.
+
+    `None` where its rates are unknown.
+    """
     flops, bandwidth = gpu.flops(weights.dtype), gpu.bandwidth_bytes_per_second
     if not flops or not bandwidth or sequences < 1:
         return None

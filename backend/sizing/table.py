@@ -92,9 +92,7 @@ def _many_gpus(report: SizeReport) -> RenderableType:
     for heading in ("memory", "for KV", "KV tokens", "longest", "FLOP/byte", "tok/s one", "needs"):
         table.add_column(heading, justify="right")
     for _, context in shown:
-        table.add_column(
-            f"fit {_short(context.context_tokens)}{'' if context.within_window else '*'}", justify="right"
-        )
+        table.add_column(f"fit {_short(context.context_tokens)}{'' if context.within_window else '*'}", justify="right")
     for size in report.gpus:
         found = size.fit
         ridge = f"{found.ridge_flop_per_byte:.0f}" if found.ridge_flop_per_byte else "–"

@@ -199,7 +199,9 @@ def learning(data: Path, as_json: bool, only: tuple[LearningSection, ...], **siz
 @json_option
 @click.option("--only", multiple=True, help="Only the architecture of this name; may be given again.")
 @click.option("--kv-gib", type=click.IntRange(min=1), default=1, show_default=True, help="Memory for KV.")
-@click.option("--window-tokens", type=click.IntRange(min=512), default=8192, show_default=True, help="Longest sequence.")
+@click.option(
+    "--window-tokens", type=click.IntRange(min=512), default=8192, show_default=True, help="Longest sequence."
+)
 def size(as_json: bool, only: tuple[str, ...], kv_gib: int, window_tokens: int) -> None:
     """Whether 'kvasir backend size' counts tokens as vLLM does: starts vLLM once for each small architecture."""
     from evals.bench.size.benchmark import Plan, architecture_names, size_rows

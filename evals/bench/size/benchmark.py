@@ -14,10 +14,10 @@ from backend.sizing.report import SizeOptions, size_model
 from evals.bench.errors import EngineDidNotReport, EngineUnavailable
 from evals.bench.row import Asked, Row
 from evals.bench.size.architectures import ARCHITECTURES, Architecture
-from evals.bench.size.engine_start import reported_size
+from evals.bench.size.vllm_start import Start, reported_tokens
 
+_GIB = 2**30
 _TOLERANCE = 0.02
-_REPORT_EVERY_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class Plan:
     kv_gib: int = 1
     window_tokens: int = 8192
     batched_tokens: int = 2048
-    timeout_seconds: float = 300.0
+    timeout_seconds: float = 600.0
 
 
 def size_rows(plan: Plan, progress: Callable[[str], None]) -> list[Row]:
-    """A row an architecture: what `size` says, beside what vLLM prints; asked is 2 % of the latter.
+    """A row for each architecture: what `size` says, beside what vLLM prints; asked is 2 % of the latter.
 
     A model that vLLM did not start has no value, and `progress` gets the reason. Raises `EngineUnavailable`.
     """
@@ -44,42 +44,40 @@ def size_rows(plan: Plan, progress: Callable[[str], None]) -> list[Row]:
         raise EngineUnavailable(str(exc)) from exc
     chosen = [one for one in ARCHITECTURES if not plan.only or one.name in plan.only]
     rows = []
-    with tempfile.TemporaryDirectory(prefix="kvasir-size-") as folder:
-        for number, one in enumerate(chosen, 1):
-            progress(f"{number}/{len(chosen)} {one.name}: vLLM {engine.vllm} starts …")
-            rows.append(_row(one, plan, python, Path(folder), cpu=engine.cpu_only, progress=progress))
+    with tempfile.TemporaryDirectory(prefix="kvasir-size-") as name:
+        folder = Path(name)
+        starts = [Start(write_config(one, folder), one.window_tokens(plan.window_tokens)) for one in chosen]
+        progress(f"vLLM {engine.vllm} starts with {len(starts)} models …")
+        reported = reported_tokens(
+            python,
+            starts,
+            folder,
+            kv_bytes=plan.kv_gib * _GIB,
+            batched_tokens=plan.batched_tokens,
+            timeout_seconds=plan.timeout_seconds,
+        )
+        for number, (one, start, found) in enumerate(zip(chosen, starts, reported, strict=True), 1):
+            tokens = sized_tokens(start, plan, cpu=engine.cpu_only)
+            rows.append(_row(one, tokens, found))
+            progress(
+                str(found)
+                if isinstance(found, EngineDidNotReport)
+                else f"{number}/{len(starts)} {one.name}: vLLM {found:,}, size {tokens:,}"
+            )
     return rows
 
 
-def _row(
-    one: Architecture, plan: Plan, python: Path, folder: Path, *, cpu: bool, progress: Callable[[str], None]
-) -> Row:
-    model = write_config(one, folder)
-    window = one.window_tokens(plan.window_tokens)
-    said = size_model(
-        SizeOptions(
-            model, kv_gib=plan.kv_gib, cpu=cpu, window_tokens=window, batched_tokens=plan.batched_tokens, dtype="bfloat16"
-        )
+def sized_tokens(start: Start, plan: Plan, *, cpu: bool) -> int:
+    """What `size` says of the same model, memory and settings."""
+    options = SizeOptions(
+        start.folder,
+        kv_gib=plan.kv_gib,
+        cpu=cpu,
+        dtype="bfloat16",
+        window_tokens=start.window_tokens,
+        batched_tokens=plan.batched_tokens,
     )
-    tokens = said.gpus[0].fit.kv_tokens
-    name = f"{one.name}, {one.kind}"
-    try:
-        reported = reported_size(
-            python,
-            model,
-            folder / f"{one.name}.log",
-            kv_gib=plan.kv_gib,
-            window_tokens=window,
-            batched_tokens=plan.batched_tokens,
-            timeout_seconds=plan.timeout_seconds,
-            on_wait=_spaced(lambda waited: progress(f"  {one.name}: {waited:.0f} s")),
-        )
-    except EngineDidNotReport as exc:
-        progress(str(exc))
-        return Row(name, None, "tokens", 0, asked=Asked(at_least=0))
-    progress(f"  {one.name}: vLLM {reported.tokens:,}, size {tokens:,}")
-    asked = Asked(at_least=reported.tokens * (1 - _TOLERANCE), at_most=reported.tokens * (1 + _TOLERANCE))
-    return Row(name, tokens, "tokens", 1, baseline={"vllm": reported.tokens}, asked=asked)
+    return size_model(options).gpus[0].fit.kv_tokens
 
 
 def write_config(one: Architecture, folder: Path) -> Path:
@@ -94,13 +92,9 @@ def architecture_names() -> Sequence[str]:
     return [one.name for one in ARCHITECTURES]
 
 
-def _spaced(report: Callable[[float], None]) -> Callable[[float], None]:
-    last = 0.0
-
-    def heard(waited: float) -> None:
-        nonlocal last
-        if waited - last >= _REPORT_EVERY_SECONDS:
-            last = waited
-            report(waited)
-
-    return heard
+def _row(one: Architecture, tokens: int, found: int | EngineDidNotReport) -> Row:
+    name = f"{one.name}: {one.kind}"
+    if isinstance(found, EngineDidNotReport):
+        return Row(name, None, "tokens", 0, asked=Asked(at_least=0))
+    asked = Asked(at_least=found * (1 - _TOLERANCE), at_most=found * (1 + _TOLERANCE))
+    return Row(name, tokens, "tokens", 1, baseline={"vllm": found}, asked=asked)
