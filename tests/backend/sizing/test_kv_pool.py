@@ -30,12 +30,22 @@ PRINTED_ON_A_CPU = {
     "jamba": 860_370,
     "granitemoehybrid": 818_400,
     "qwen3_next": 958_698,
+    "gemma2": 377_016,
+    "gemma3n": 794_187,
+    "gemma4": 563_940,
+    "gpt_oss": 818_400,
+    "llama4": 493_447,
+    "falcon_h1": 500_812,
+    "nemotron_h": 883_011,
+    "lfm2": 986_895,
+    "mamba": 150_700_032,
+    "mamba2": 80_936_960,
 }
 """By vLLM 0.32.0, CPU build, with 1 GiB for KV (docs/kv-memory.md)."""
 
 
 def cost_of_shape(shape: ModelShape) -> KvCost:
-    return KvCost(shape, CacheTypes("bfloat16", "bfloat16", "bfloat16"))
+    return KvCost(shape, CacheTypes("bfloat16", "bfloat16", shape.state_dtype))
 
 
 @pytest.mark.parametrize("one", ARCHITECTURES, ids=lambda one: one.name)
