@@ -30,8 +30,8 @@ def _facts(report: SizeReport) -> RenderableType:
     shape, whole, weights = report.shape, report.whole, report.weights
     grid = Table.grid(padding=(0, 2))
     grid.add_row("model", f"{shape.name}: {shape.model_type}, {len(shape.layers)} layers, {attention_kind(shape)}")
-    active = f", {report.count.active / 1e9:.2f} B for a token" if report.count.routed else ""
-    total = f"{report.count.total / 1e9:.2f} B parameters{active}"
+    active = f", {_number(report.count.active)} for a token" if report.count.routed else ""
+    total = f"{_number(report.count.total)} parameters{active}"
     grid.add_row("weights", f"{_gib(weights.total_bytes)} in {weights.dtype} ({total})")
     past = whole.bytes_per_token_past_window
     more = f", {past:,} once its windows are full" if past != whole.bytes_per_token else ""
@@ -48,7 +48,8 @@ def _one_gpu(report: SizeReport, size: GpuSize) -> RenderableType:
     lines = Table.grid(padding=(0, 2))
     ridge = f", ridge point {found.ridge_flop_per_byte:.0f} FLOP/byte" if found.ridge_flop_per_byte else ""
     if report.options.kv_gib is None:
-        lines.add_row("memory", f"{_gib(found.gpu.memory_bytes)} on {_count(report)}{found.gpu.name}{ridge}")
+        on = f"{_count(report)}{found.gpu.name}" if found.gpu.flops_16bit else f"{report.each.shape.tp} GPU"
+        lines.add_row("memory", f"{_gib(found.gpu.memory_bytes)} on {on}{ridge}")
     room = found.kv_memory_bytes
     if room <= 0:
         lines.add_row("for KV", f"none: {_gib(-room)} are missing{_needs(size)}")
@@ -127,6 +128,10 @@ def _count(report: SizeReport) -> str:
 
 def _rate(bound: DecodeBound | None) -> str:
     return f"{bound.tokens_per_second:,.0f}" if bound else "–"
+
+
+def _number(count: int) -> str:
+    return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.1f} M"
 
 
 def _short(tokens: int) -> str:
