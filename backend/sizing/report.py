@@ -42,7 +42,7 @@ class SizeOptions:
     block_tokens: int | None = None
     batched_tokens: int | None = None
     memory_share: float = 0.9
-    reserve_gib: float = 2.0
+    reserve_gib: float = 2.5
     context_tokens: tuple[int, ...] = CONTEXTS
 
 

@@ -52,7 +52,7 @@ def _one_gpu(report: SizeReport, size: GpuSize) -> RenderableType:
         lines.add_row("memory", f"{_gib(found.gpu.memory_bytes)} on {on}{ridge}")
     room = found.kv_memory_bytes
     if room <= 0:
-        lines.add_row("for KV", f"none: {_gib(-room)} are missing{_needs(size)}")
+        lines.add_row("for KV", f"none: {_gib(-room)} are missing{_needs(report, size)}")
     else:
         window = report.window_tokens
         lines.add_row(
@@ -111,14 +111,16 @@ def _many_gpus(report: SizeReport) -> RenderableType:
     return Group(tokens, table)
 
 
-def _needs(size: GpuSize) -> str:
-    return f"; it needs {size.gpus_needed} of these (--tp {size.gpus_needed})" if size.gpus_needed else ""
+def _needs(report: SizeReport, size: GpuSize) -> str:
+    """How many GPUs would do for the contexts shown, if more than there are."""
+    more = size.gpus_needed if size.gpus_needed and size.gpus_needed > report.each.shape.tp else None
+    return f"; it needs {more} of these (--tp {more})" if more else ""
 
 
 def _shortage(report: SizeReport, size: GpuSize) -> str:
     if size.fit.longest_tokens >= report.window_tokens:
         return ""
-    return f": vLLM starts only with --max-model-len {size.fit.longest_tokens} or less{_needs(size)}"
+    return f": vLLM starts only with --max-model-len {size.fit.longest_tokens} or less{_needs(report, size)}"
 
 
 def _count(report: SizeReport) -> str:

@@ -29,7 +29,7 @@ def test_json_has_the_model_a_row_a_context_and_a_row_a_gpu():
         ("H100", 2048),
         ("H100", 131072),
     ]
-    assert data["rows"][0]["sequences"] == 17
+    assert data["rows"][0]["sequences"] == 16
     assert data["rows"][1]["decode_tokens_per_second_one"] is None
 
 
@@ -37,8 +37,12 @@ def test_one_gpu_is_shown_by_context_and_says_what_does_not_fit():
     shown = size("qwen2.5-32b", "--gpu", "A100-80GB").stdout
     assert "262,144 bytes a token" in shown
     assert "ridge point 153 FLOP/byte" in shown
-    assert "--max-model-len 36720" in shown
+    assert "--max-model-len 34672" in shown
     assert "--tp 2" in shown
+
+
+def test_no_more_gpus_are_asked_for_where_the_contexts_shown_fit():
+    assert "it needs" not in size("qwen2.5-32b", "--gpu", "A100-80GB", "--context", "2048").stdout
 
 
 def test_without_a_gpu_each_of_the_list_has_a_line():
