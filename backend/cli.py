@@ -45,7 +45,7 @@ def _json_option(command: Command) -> Command:
 
 @click.group("backend", short_help="Start, show and stop vLLM with LMCache; size a model.")
 def group() -> None:
-    """Start, show and stop vLLM with LMCache on this machine, and size a model before it runs."""
+    """Start, show and stop vLLM with LMCache; size a model."""
 
 
 group.add_command(size_command)

@@ -46,16 +46,19 @@ class WeightMemory:
 
 def count_parameters(shape: ModelShape) -> ParameterCount:
     """Raises `ModelConfigInvalid` where transformers cannot build a causal language model of the config."""
+    from torch.nn import Embedding
+
     model = _meta_model(shape)
+    embedding, output = model.get_input_embeddings(), model.get_output_embeddings()
+    kept = {id(module.weight) for module in model.modules() if isinstance(module, Embedding) or module is output}
     total = matrices = routed = 0
     for name, parameter in model.named_parameters():
         total += parameter.numel()
         expert = ".experts." in name
         if expert:
             routed += parameter.numel()
-        if (parameter.dim() >= 2 or expert) and "embed" not in name and "lm_head" not in name:
+        if (parameter.dim() >= 2 or expert) and id(parameter) not in kept:
             matrices += parameter.numel()
-    embedding, output = model.get_input_embeddings(), model.get_output_embeddings()
     tied = output is not None and embedding is not None and output.weight is embedding.weight
     return ParameterCount(
         total=total,

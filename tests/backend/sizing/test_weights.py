@@ -98,6 +98,11 @@ def test_smaller_formats_leave_embeddings_and_vectors_in_16_bits():
     assert weight_memory(counted, "int4", "bfloat16").total_bytes == pytest.approx(5.73e9, rel=0.01)
 
 
+def test_embeddings_are_known_by_what_they_are_not_by_their_name():
+    # GPT-2 calls its two wte and wpe; in a layer, matrices of 768 × (3 × 768 + 768 + 4 × 768 + 4 × 768).
+    assert count("gpt2").matrices == 12 * 768 * 12 * 768
+
+
 def test_mxfp4_shrinks_experts_alone():
     # The published files of gpt-oss-20b are 13.76 GB.
     counted = count("openai/gpt-oss-20b")
