@@ -242,6 +242,22 @@ def learning(
 
 
 @group.command()
+@json_option
+@click.option("--only", multiple=True, help="Only the architecture of this name; may be given again.")
+@click.option("--kv-gib", type=click.IntRange(min=1), default=1, show_default=True, help="Memory for KV.")
+@click.option(
+    "--window-tokens", type=click.IntRange(min=512), default=8192, show_default=True, help="Longest sequence."
+)
+def size(as_json: bool, only: tuple[str, ...], kv_gib: int, window_tokens: int) -> None:
+    """Whether 'kvasir backend size' counts tokens as vLLM does: starts vLLM once for each small architecture."""
+    from evals.bench.size.benchmark import Plan, architecture_names, size_rows
+
+    if unknown := set(only) - set(architecture_names()):
+        raise click.BadParameter(f"no architecture '{min(unknown)}'; there are {', '.join(architecture_names())}")
+    show("size", lambda: size_rows(Plan(only, kv_gib, window_tokens), progress), as_json=as_json)
+
+
+@group.command()
 @click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("plot", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")

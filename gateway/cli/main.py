@@ -26,7 +26,7 @@ COMMANDS = {
     "key": _Target("gateway.cli.key:group", "Make, list and revoke API keys."),
     "kb": _Target("gateway.cli.kb:group", "Read and change versioned knowledge."),
     "eval": _Target("evals.cli:group", "Run regression suites, and compare two commits."),
-    "backend": _Target("backend.cli:group", "Start, show and stop vLLM with LMCache on this machine."),
+    "backend": _Target("backend.cli:group", "Start, show and stop vLLM with LMCache; size a model."),
     "bench": _Target("evals.bench.cli:group", "Measure, each figure with its baseline and interval."),
 }
 
