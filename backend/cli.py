@@ -20,6 +20,7 @@ from backend.errors import BackendError, LaunchOptionInvalid
 from backend.launch_state import read_state
 from backend.launcher import BackendStatus, PartStatus, down, status, up
 from backend.plan import LaunchOptions, LaunchPlan, PartName, make_plan
+from backend.simulation.cli import simulate_command
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -51,6 +52,9 @@ def _json_option(command: Command) -> Command:
 @click.group("backend", short_help="Start, show and stop vLLM with LMCache.")
 def group() -> None:
     """Start, show and stop vLLM with LMCache on this machine."""
+
+
+group.add_command(simulate_command)
 
 
 @group.command("up")

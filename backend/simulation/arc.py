@@ -1,5 +1,6 @@
-"""ARC: two lists, of blocks used once and of blocks used again, whose share moves with what comes back of either (Megiddo and Modha, "ARC: a
-self-tuning, low overhead replacement cache", FAST 2003, figure 4). LMCache offers it as well.
+"""ARC: two lists, of blocks used once and of blocks used again, whose share moves with what comes back of either
+(Megiddo and Modha, "ARC: a self-tuning, low overhead replacement cache", FAST 2003, figure 4). LMCache offers it as
+well.
 """
 
 from __future__ import annotations

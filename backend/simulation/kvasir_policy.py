@@ -1,10 +1,12 @@
 """Kvasir's policy: keep the blocks that will bring most hits for the place they take, as far as the past tells.
 
-`reuse_model.py` says what a place is worth to a block by its properties and by the time since its last use. What is worth least goes first,
-the newly come included, so that admission and eviction are one rule. Parents stay as long as one of their children does, and a prompt goes
-from its end. Everything is learnt from the requests seen so far; a live policy has the same: hashes in order, times and lengths.
+`reuse_model.py` says what a place is worth to a block by its properties and by the time since its last use. What is
+worth least goes first, the newly come included, so that admission and eviction are one rule. Parents stay as long as
+one of their children does, and a prompt goes from its end. Everything is learnt from the requests seen so far; a live
+policy has the same: hashes in order, times and lengths.
 
-What is remembered of a block (how often and when it was used) is kept for blocks that are not cached, too; here without limit.
+What is remembered of a block (how often and when it was used) is kept for blocks that are not cached, too; here
+without limit.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ IDEAS = ("whole", "gaps", "frequency", "turn", "new", "answer")
 
 whole: the short last block of a prompt is never kept, as no longer prompt has it
 gaps: the worth of a block changes with the time since its last use; without, it is that of a block just used
-frequency, turn, new, answer: properties that the model learns from: how often the block was used; how many turns its conversation has had;
-how many blocks of the prompt were new; how long the answer was
+frequency, turn, new, answer: properties that the model learns from: how often the block was used; how many turns its
+conversation has had; how many blocks of the prompt were new; how long the answer was
 """
 
 _FREQUENCIES = (2, 3, 4, 5, 6, 10, 30)
@@ -32,7 +34,7 @@ _NEW_BLOCKS = (1, 2, 3, 4, 6, 9, 13, 19, 28, 45, 80)
 _ANSWER_TOKENS = (2, 5, 10, 20, 40, 70, 100, 200, 300, 450, 700)
 _PROPERTIES = {"frequency": _FREQUENCIES, "turn": _TURNS, "new": _NEW_BLOCKS, "answer": _ANSWER_TOKENS}
 PRICE_RATE = 5.0
-TICK_SECONDS = 2.0  # how often blocks move on to the next bin of age, half of the narrowest
+TICK_SECONDS = 4.0  # how often blocks move on to the next bin of age, half of the narrowest
 
 
 class KvasirPolicy(Policy):
@@ -41,7 +43,8 @@ class KvasirPolicy(Policy):
     ) -> None:
         """Of `trace` only the lengths of runs are read: see `trace.py`. All but `ideas` is left out.
 
-        A block is written only if it is worth `margin` times as much as the blocks that lately had to go; with 0, each is.
+        A block is written only if it is worth `margin` times as much as the blocks that lately had to go; with 0, each
+        is.
         """
         super().__init__(capacity_blocks)
         self._ideas = ideas
@@ -70,51 +73,63 @@ class KvasirPolicy(Policy):
         return cached_until(request, start, self._depths, self._lengths, self._cached)
 
     def store(self, request: Request, until: int) -> int:
-        runs = [run for run in request.runs if self._whole[run] or "whole" not in self._ideas]
+        whole = self._whole
+        runs = request.runs
+        if "whole" in self._ideas and not (runs and whole[runs[-1]]):
+            runs = runs[:-1]
         self._observe(request, runs)
-        before = [self._cached[run] for run in runs]
-        parent = -1
-        for run in runs:
-            cached = self._cached[run]
-            wanted = max(cached, min(self._lengths[run], until - self._depths[run]))
-            if wanted > cached:
-                if self._worth[self._class[run]][0] < self._margin * self._price:
-                    break
-                self._cached[run] = wanted
-                self._size += wanted - cached
-                self._parents[run] = parent
-                if not cached and parent >= 0:
-                    self._children[parent] += 1
-            parent = run
-        for run in runs:
-            if self._cached[run] and not self._children[run]:
-                self._queues.append(self._class[run], 0, (run, self._uses[run]))
+        grown = self._take(runs, until)
         if self._model.fit_if_due(request.seconds):
             self._rank()
         if self._size > self.capacity_blocks:
             self._queues.grow_older(request.seconds, self._last_use, self._uses)
             self._evict(request.seconds)
-        return sum(max(0, self._cached[run] - was) for run, was in zip(runs, before, strict=True))
+        return sum([max(0, self._cached[run] - before) for run, before in grown])
+
+    def _take(self, runs: list[int], until: int) -> list[tuple[int, int]]:
+        """Cache the first `until` blocks as far as they are worth it, and queue the leaves. Returns the runs that grew, with their blocks
+        before."""
+        cached, children, grown = self._cached, self._children, []
+        parent = -1
+        for run in runs:
+            before = cached[run]
+            if before < self._lengths[run]:
+                wanted = min(self._lengths[run], until - self._depths[run])
+                if wanted <= before or self._worth[self._class[run]][0] < self._margin * self._price:
+                    break
+                grown.append((run, before))
+                cached[run] = wanted
+                self._size += wanted - before
+                if not before and parent >= 0:
+                    self._parents[run] = parent
+                    children[parent] += 1
+            parent = run
+        for run in runs:
+            if not children[run] and cached[run]:
+                self._queues.append(self._class[run], 0, (run, self._uses[run]))
+        return grown
 
     def _observe(self, request: Request, runs: list[int]) -> None:
         """What the model learns of a request, and the class of each of its blocks."""
-        seen = [run for run in runs if self._frequency[run]]
-        conversation = seen[-1] if len(seen) > 1 else -1  # the first run alone is what all prompts have in common
+        frequency, lengths, observation = self._frequency, self._lengths, self._observation
+        known = [run for run in runs if frequency[run]]
+        conversation = known[-1] if len(known) > 1 else -1  # the first run alone is what all prompts have in common
         turn = self._turn[conversation] + 1 if conversation >= 0 else 0
-        new_blocks = sum(self._lengths[run] for run in runs if not self._frequency[run])
-        levels = {
+        new_blocks = sum([lengths[run] for run in runs[len(known) :]])
+        of_prompt = {
             "turn": bisect_right(_TURNS, turn),
             "new": bisect_right(_NEW_BLOCKS, new_blocks),
             "answer": bisect_right(_ANSWER_TOKENS, request.output_tokens),
         }
+        common = tuple([of_prompt[name] for name in self._used if name in of_prompt])
+        by_frequency = "frequency" in self._used
         model, now = self._model, request.seconds
         for run in runs:
-            if self._observation[run] >= 0:
-                model.end(self._observation[run], now)
-            self._frequency[run] += 1
-            levels["frequency"] = bisect_right(_FREQUENCIES, self._frequency[run])
-            properties = tuple([levels[name] for name in self._used])
-            self._observation[run] = model.begin(now, properties, self._lengths[run])
+            if observation[run] >= 0:
+                model.end(observation[run], now)
+            frequency[run] += 1
+            properties = (bisect_right(_FREQUENCIES, frequency[run]), *common) if by_frequency else common
+            observation[run] = model.begin(now, properties, lengths[run])
             self._class[run] = model.class_of(properties)
             self._turn[run] = turn
             self._last_use[run] = now
@@ -136,7 +151,9 @@ class KvasirPolicy(Policy):
                 queue.popleft()
                 continue
             gone = min(cached[run], self._size - self.capacity_blocks)
-            self._price += (self._worth_by_rank[rank] - self._price) * min(1.0, PRICE_RATE * gone / self.capacity_blocks)
+            self._price += (self._worth_by_rank[rank] - self._price) * min(
+                1.0, PRICE_RATE * gone / self.capacity_blocks
+            )
             cached[run] -= gone
             self._size -= gone
             if cached[run]:
@@ -158,8 +175,9 @@ Place = tuple[int, int]  # a run, and how often it had been used when it was put
 
 
 class _Queues:
-    """Runs without cached children, in a queue for each class and age, the longest unused first. `rank` says in which order queues are
-    emptied."""
+    """Runs without cached children, in a queue for each class and age, the longest unused first. `rank` says in which
+    order queues are emptied.
+    """
 
     def __init__(self) -> None:
         self.edges: list[float] = AGE_EDGES.tolist()

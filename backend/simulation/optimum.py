@@ -1,13 +1,14 @@
-"""The offline optimum: of all blocks seen, keep those that come again soonest (Belady, "A study of replacement algorithms for a
-virtual-storage computer", 1966), without a duty to keep what has just come.
+"""The offline optimum: of all blocks seen, keep those that come again soonest (Belady, "A study of replacement
+algorithms for a virtual-storage computer", 1966), without a duty to keep what has just come.
 
-It is a bound for every policy. Counting each cached block as a hit, whatever is before it, keeping the soonest is optimal for blocks of one
-size, and no policy that counts contiguous prefixes only can have more. The bound is reached: whenever a block comes, all blocks before it
-come as well, so none of them is due later; among those due at the same time the deepest goes first. So what is kept always is a set of whole
-prefixes, in which every cached block of a prompt is a part of its contiguous prefix.
+It is a bound for every policy. Counting each cached block as a hit, whatever is before it, keeping the soonest is
+optimal for blocks of one size, and no policy that counts contiguous prefixes only can have more. The bound is reached:
+whenever a block comes, all blocks before it come as well, so none of them is due later; among those due at the same
+time the deepest goes first. So what is kept always is a set of whole prefixes, in which every cached block of a prompt
+is a part of its contiguous prefix.
 
-A smaller tier's content is a part of a larger tier's. So of tiers in a row, each without what a faster one has, the hits of the first `n` are
-those of one tier of their capacity together.
+A smaller tier's content is a part of a larger tier's. So of tiers in a row, each without what a faster one has, the
+hits of the first `n` are those of one tier of their capacity together.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from backend.simulation.trace import Ints, Request, Trace
 
 
 class Optimum(Policy):
-    """Knows `trace`, and must be given its requests. What it writes is not counted: it could leave all that never hits unwritten."""
+    """Knows `trace`, and must be given its requests. What it writes is not counted: it could leave all that never hits
+    unwritten.
+    """
 
     def __init__(self, capacity_blocks: int, trace: Trace) -> None:
         super().__init__(capacity_blocks)

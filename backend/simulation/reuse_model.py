@@ -1,15 +1,16 @@
 """When a block will be used again, learnt from what has been seen so far.
 
-An *observation* begins when a block is used and ends when it is used the next time. Those that have not ended say that it takes longer than
-until now. Their common rate of return by age, in bins that widen with it, is the base; each property of the prompt (which turn, how long an
-answer, …) multiplies it by a factor. The factors are those of a Poisson regression, found by matching, property by property, the returns
-that were seen with those expected (proportional hazards with a piecewise constant base, fitted as in Laird and Olivier, "Covariance analysis
-of censored survival data using log-linear analysis techniques", JASA 1981). Observations with about the same product of factors are a
-class, and each class gets its own rates by age, which fall back on the product where little was seen.
+An *observation* begins when a block is used and ends when it is used the next time. Those that have not ended say that
+it takes longer than until now. Their common rate of return by age, in bins that widen with it, is the base; each
+property of the prompt (which turn, how long an answer, …) multiplies it by a factor. The factors are those of a
+Poisson regression, found by matching, property by property, the returns that were seen with those expected
+(proportional hazards with a piecewise constant base, fitted as in Laird and Olivier, "Covariance analysis of censored
+survival data using log-linear analysis techniques", JASA 1981). Observations with about the same product of factors
+are a class, and each class gets its own rates by age, which fall back on the product where little was seen.
 
-What a place in the cache is worth to a block is then an index: the most returns per second, over all times that one might keep it from now
-on (Gittins, "Bandit processes and dynamic allocation indices", 1979). A session whose next turn usually takes a minute is worth keeping for
-that minute, and little after.
+What a place in the cache is worth to a block is then an index: the most returns per second, over all times that one
+might keep it from now on (Gittins, "Bandit processes and dynamic allocation indices", 1979). A session whose next turn
+usually takes a minute is worth keeping for that minute, and little after.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-AGE_EDGES: Floats = np.concatenate([[0.0], np.geomspace(4.0, 4096.0, 21)])  # seconds; the last bin is open
+AGE_EDGES: Floats = np.concatenate([[0.0], np.geomspace(8.0, 4096.0, 19)])  # seconds; the last bin is open
 AGES = len(AGE_EDGES)
 _WIDTHS = np.append(np.diff(AGE_EDGES), AGE_EDGES[-1])
 _SCORE_EDGES = np.linspace(-3.5, 3.5, 15) * math.log(2)
@@ -40,29 +41,30 @@ ROUNDS = 6
 
 
 class ReuseModel:
-    """`levels[p]` is how many values property `p` has; an observation's properties are as many whole numbers below them."""
+    """`levels[p]` is how many values property `p` has; an observation's properties are as many whole numbers below
+    them.
+    """
 
     def __init__(self, levels: Sequence[int]) -> None:
-        self.index: Floats = np.tile(np.linspace(1e-6, 1e-7, AGES), (CLASSES, 1))  # before the first fit: the newest first
+        self.index: Floats = np.tile(
+            np.linspace(1e-6, 1e-7, AGES), (CLASSES, 1)
+        )  # before the first fit: the newest first
         self.fits = 0
         self._levels = tuple(levels)
         self._factors = [np.zeros(count) for count in levels]  # logarithms
         self._factor_lists: list[list[float]] = [factor.tolist() for factor in self._factors]
         self._edges: list[float] = _SCORE_EDGES.tolist()
+        self._classes: dict[tuple[int, ...], int] = {}
         self._forgotten = 0
-        self._properties: list[tuple[int, ...]] = []
-        self._begins: list[float] = []
+        self._begun: list[tuple[float, tuple[int, ...], int]] = []  # seconds, properties, blocks
         self._ends: list[float] = []
-        self._blocks: list[int] = []
         self._next_fit = FIRST_FIT
 
     def begin(self, seconds: float, properties: tuple[int, ...], blocks: int) -> int:
         """`blocks` blocks with these properties were used at this time. Returns the observation's number, for `end`."""
-        self._properties.append(properties)
-        self._begins.append(seconds)
+        self._begun.append((seconds, properties, blocks))
         self._ends.append(math.inf)
-        self._blocks.append(blocks)
-        return self._forgotten + len(self._begins) - 1
+        return self._forgotten + len(self._ends) - 1
 
     def end(self, observation: int, seconds: float) -> None:
         if observation >= self._forgotten:
@@ -74,29 +76,31 @@ class ReuseModel:
 
     def class_of(self, properties: tuple[int, ...]) -> int:
         """The row of `index`. It may be another after the next fit."""
-        return bisect_right(self._edges, self.score(properties))
+        found = self._classes.get(properties)
+        if found is None:
+            found = self._classes[properties] = bisect_right(self._edges, self.score(properties))
+        return found
 
     def fit_if_due(self, now: float) -> bool:
         """Learn from all that was seen until `now` (in seconds), if enough of it is new. Whether it did."""
-        seen = self._forgotten + len(self._begins)
+        seen = self._forgotten + len(self._ends)
         if seen < self._next_fit:
             return False
         self._next_fit = min(int(seen * GROWTH) + 1, seen + WINDOW)
-        self._forget(len(self._begins) - WINDOW)
+        self._forget(len(self._ends) - WINDOW)
         self._fit(now)
         self.fits += 1
         return True
 
     def _forget(self, count: int) -> None:
         if count > 0:
-            for kept in (self._properties, self._begins, self._ends, self._blocks):
-                del kept[:count]
+            del self._begun[:count], self._ends[:count]
             self._forgotten += count
 
     def _fit(self, now: float) -> None:
-        properties = np.array(self._properties, np.int64).reshape(len(self._begins), len(self._levels))
-        begins, ends = np.array(self._begins), np.array(self._ends)
-        blocks = np.array(self._blocks, np.float64)
+        begun, of_prompts, sizes = zip(*self._begun, strict=True)
+        properties = np.array(of_prompts, np.int64).reshape(len(begun), len(self._levels))
+        begins, ends, blocks = np.array(begun), np.array(self._ends), np.array(sizes, np.float64)
         returned = np.isfinite(ends)
         lives = np.where(returned, ends, now) - begins
         ages = np.searchsorted(AGE_EDGES, lives, side="right") - 1
@@ -127,6 +131,7 @@ class ReuseModel:
                 self._factors[number] = np.log(seen / awaited)
                 scores += self._factors[number][level]
         self._factor_lists = [factor.tolist() for factor in self._factors]
+        self._classes.clear()
         return scores
 
 
@@ -144,7 +149,9 @@ def _by_class_and_age(
 
 
 def best_rates(rates: Floats) -> Floats:
-    """For rates of return per second of shape (classes, `AGES`): the most returns per second from each age on, in the same shape."""
+    """For rates of return per second of shape (classes, `AGES`): the most returns per second from each age on, in the
+    same shape.
+    """
     comes = 1 - np.exp(-rates * _WIDTHS)
     stays = np.where(rates > 1e-12, comes / np.maximum(rates, 1e-12), _WIDTHS)  # expected seconds in the bin
     best = np.zeros_like(rates)

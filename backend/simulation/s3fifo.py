@@ -1,5 +1,5 @@
-"""S3-FIFO: a small queue on probation, a main queue, and a list of what left the small one (Yang et al., "FIFO queues are all you need for
-cache eviction", SOSP 2023, algorithm 1).
+"""S3-FIFO: a small queue on probation, a main queue, and a list of what left the small one (Yang et al., "FIFO queues
+are all you need for cache eviction", SOSP 2023, algorithm 1).
 """
 
 from __future__ import annotations
@@ -45,10 +45,9 @@ class S3FIFO(BlockPolicy):
         return written
 
     def _evict(self) -> None:
-        if len(self._small) >= self._small_size or not self._main:
-            if self._evict_small():
-                return
-        self._evict_main()
+        probation_is_full = len(self._small) >= self._small_size or not self._main
+        if not (probation_is_full and self._evict_small()):
+            self._evict_main()
 
     def _evict_small(self) -> bool:
         """Whether a block left; the others that stood first moved to the main queue, as they were used more than once."""

@@ -14,7 +14,7 @@ from backend.simulation.lru import LRU
 from backend.simulation.optimum import Optimum
 from backend.simulation.policy import Policy
 from backend.simulation.s3fifo import S3FIFO
-from backend.simulation.store_gate import MARGIN, GateName, RecurrenceGate
+from backend.simulation.store_gate import WRITE_ALL, GateName, RecurrenceGate, StoreGate
 from backend.simulation.tiers import Stretch, TierSpec, cached_prefix
 from backend.simulation.trace import Request, Trace
 
@@ -45,8 +45,10 @@ class TierResult:
 
 @dataclass(frozen=True)
 class PolicyResult:
-    """Of one policy. `hit_rate` is hit tokens over queried tokens, `block_hit_rate` the same in blocks. `prefill_seconds` is what computing
-    every prompt would take; `ttft_saved_seconds` how much less it takes to load what is cached where that is quicker."""
+    """Of one policy. `hit_rate` is hit tokens over queried tokens, `block_hit_rate` the same in blocks.
+    `prefill_seconds` is what computing every prompt would take; `ttft_saved_seconds` how much less it takes to load
+    what is cached where that is quicker.
+    """
 
     policy: str
     requests: int
@@ -69,15 +71,20 @@ class PolicyResult:
 
 
 def check_policy(name: str, gate: GateName) -> None:
-    """Raises `SimulationOptionInvalid` unless `name` is a policy, or `kvasir:` with ideas of it, and can be used with the gate."""
+    """Raises `SimulationOptionInvalid` unless `name` is a policy, or `kvasir:` with ideas of it, and can be used with
+    the gate.
+    """
     base, _, ideas = name.partition(":")
     if base not in POLICIES or (ideas and base != "kvasir"):
         raise SimulationOptionInvalid("--policy", f"'{name}' is no policy; there are {', '.join(POLICIES)}")
     for idea in filter(None, ideas.split("+")):
         if idea not in IDEAS:
-            raise SimulationOptionInvalid("--policy", f"'{idea}' in '{name}' is no idea of kvasir; there are {', '.join(IDEAS)}")
+            known = ", ".join(IDEAS)
+            raise SimulationOptionInvalid("--policy", f"'{idea}' in '{name}' is no idea of kvasir; there are {known}")
     if gate == "worth" and base not in ("kvasir", "optimum"):
-        raise SimulationOptionInvalid("--store-gate", f"worth needs the policy kvasir, not '{name}'; use recurrence, or --policy kvasir")
+        raise SimulationOptionInvalid(
+            "--store-gate", f"worth needs the policy kvasir, not '{name}'; use recurrence, or --policy kvasir"
+        )
 
 
 def simulate(
@@ -85,14 +92,14 @@ def simulate(
     tiers: tuple[TierSpec, ...],
     policy: str,
     machine: Machine,
-    gate: GateName = "all",
+    gate: StoreGate = WRITE_ALL,
     progress: Callable[[str], None] | None = None,
 ) -> PolicyResult:
     """Raises `SimulationOptionInvalid` for a policy that is not there, or cannot work with the gate."""
-    check_policy(policy, gate)
+    check_policy(policy, gate.name)
     begun = time.process_time()
     stores = _policies(trace, tiers, policy, gate)
-    recurrence = RecurrenceGate(trace) if gate == "recurrence" and policy != "optimum" else None
+    recurrence = RecurrenceGate(trace) if gate.name == "recurrence" and policy != "optimum" else None
     tally = _Tally(trace.block_tokens, tiers, machine)
     last = len(stores) - 1
     for request in trace.requests():
@@ -111,15 +118,16 @@ def _until(store: Policy, request: Request) -> Callable[[int], int]:
     return lambda start: store.cached_until(request, start)
 
 
-def _policies(trace: Trace, tiers: tuple[TierSpec, ...], name: str, gate: GateName) -> list[Policy]:
+def _policies(trace: Trace, tiers: tuple[TierSpec, ...], name: str, gate: StoreGate) -> list[Policy]:
     base, _, ideas = name.partition(":")
     if base == "optimum":
         capacities = [sum(tier.capacity_blocks for tier in tiers[: number + 1]) for number in range(len(tiers))]
         return [Optimum(capacity, trace) for capacity in capacities]
     if base == "kvasir":
         chosen = frozenset(ideas.split("+")) if ideas else frozenset(IDEAS)
-        margins = [0.0] * (len(tiers) - 1) + [MARGIN if gate == "worth" else 0.0]
-        return [KvasirPolicy(tier.capacity_blocks, trace, chosen, margin) for tier, margin in zip(tiers, margins, strict=True)]
+        margins = [0.0] * (len(tiers) - 1) + [gate.margin if gate.name == "worth" else 0.0]
+        sized = zip(tiers, margins, strict=True)
+        return [KvasirPolicy(tier.capacity_blocks, trace, chosen, margin) for tier, margin in sized]
     return [_BY_BLOCK[base](tier.capacity_blocks) for tier in tiers]
 
 
@@ -127,7 +135,8 @@ class _Tally:
     def __init__(self, block_tokens: int, tiers: tuple[TierSpec, ...], machine: Machine) -> None:
         self._block_tokens, self._tiers, self._machine = block_tokens, tiers, machine
         self._saved_per_token = [
-            1 / machine.prefill_tokens_per_second - machine.block_bytes / block_tokens / tier.bytes_per_second for tier in tiers
+            1 / machine.prefill_tokens_per_second - machine.block_bytes / block_tokens / tier.bytes_per_second
+            for tier in tiers
         ]
         self._hit_blocks = [0] * len(tiers)
         self._hit_tokens = [0] * len(tiers)

@@ -1,18 +1,31 @@
 """What of a prompt may be written to the last tier.
 
-`all`: everything, as LMCache does. `recurrence`: a block only from the second prompt on that has it. `worth`: what is expected to bring more
-than what lately had to go, by a margin that stands for the write itself; only Kvasir's policy can tell.
+`all`: everything, as LMCache does. `recurrence`: a block only from the second prompt on that has it. `worth`: what is
+expected to bring more than what lately had to go, by a margin that stands for the write itself; only Kvasir's policy
+can tell.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from backend.simulation.trace import Request, Trace
 
 GateName = Literal["all", "recurrence", "worth"]
-MARGIN = 1.4
-"""Found on the first half of the traces at hand: docs/simulation.md."""
+MARGIN = 3.0
+"""Where writes fall much and hits hardly, on the traces at hand: docs/simulation.md has the whole curve."""
+
+
+@dataclass(frozen=True)
+class StoreGate:
+    """`margin` belongs to `worth`: how many times as much as what lately had to go a block must be worth."""
+
+    name: GateName = "all"
+    margin: float = MARGIN
+
+
+WRITE_ALL = StoreGate()
 
 
 class RecurrenceGate:

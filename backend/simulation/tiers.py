@@ -1,7 +1,7 @@
 """Tiers in a row, the fastest first: RAM, then disk.
 
-Each keeps what its own policy says of what comes by, as LMCache's tiers do; the offline optimum alone puts nothing into two. A prompt's
-prefix is taken from the fastest tier that goes on with it.
+Each keeps what its own policy says of what comes by, as LMCache's tiers do; the offline optimum alone puts nothing
+into two. A prompt's prefix is taken from the fastest tier that goes on with it.
 """
 
 from __future__ import annotations
@@ -30,15 +30,23 @@ def parse_tier(text: str, block_bytes: int) -> TierSpec:
     """
     match = _SPEC.fullmatch(text)
     if match is None:
-        raise SimulationOptionInvalid("--tier", f"'{text}' is no tier; write NAME:BLOCKS or NAME:SIZEGB, and :GB_PER_SECOND if you like")
+        raise SimulationOptionInvalid(
+            "--tier", f"'{text}' is no tier; write NAME:BLOCKS or NAME:SIZEGB, and :GB_PER_SECOND if you like"
+        )
     name = match["name"]
     size = _number(text, match["size"])
     capacity = int(size * 1e9 / block_bytes) if match["unit"] else int(size)
     if capacity < 1 or (not match["unit"] and capacity != size):
-        raise SimulationOptionInvalid("--tier", f"the size of '{text}' is {size:g} blocks; it should be a whole number, at least 1"
-                                      if not match["unit"] else f"'{text}' is smaller than a block of {block_bytes:,} bytes")
+        raise SimulationOptionInvalid(
+            "--tier",
+            f"the size of '{text}' is {size:g} blocks; it should be a whole number, at least 1"
+            if not match["unit"]
+            else f"'{text}' is smaller than a block of {block_bytes:,} bytes",
+        )
     if match["speed"] is None and name not in GIGABYTES_PER_SECOND:
-        raise SimulationOptionInvalid("--tier", f"'{text}' says no speed; only ram and disk have one by default: write {text}:2.5")
+        raise SimulationOptionInvalid(
+            "--tier", f"'{text}' says no speed; only ram and disk have one by default: write {text}:2.5"
+        )
     speed = _number(text, match["speed"]) if match["speed"] else GIGABYTES_PER_SECOND[name]
     if speed <= 0:
         raise SimulationOptionInvalid("--tier", f"the speed of '{text}' should be above 0 GB per second")

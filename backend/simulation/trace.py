@@ -1,13 +1,16 @@
-"""Traces of prefix hashes, in the form that Mooncake published (github.com/kvcache-ai/Mooncake, FAST'25 release): JSON lines
+"""Traces of prefix hashes, in the form that Mooncake published (github.com/kvcache-ai/Mooncake, FAST'25 release): JSON
+lines
 
     {"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47, 2353]}
 
-`timestamp` is in milliseconds, lengths are in tokens. An id of `hash_ids` stands for a block of tokens and all tokens before it, so it
-always follows the same other id; the last block of a prompt may be shorter than the others, or left out.
+`timestamp` is in milliseconds, lengths are in tokens. An id of `hash_ids` stands for a block of tokens and all tokens
+before it, so it always follows the same other id; the last block of a prompt may be shorter than the others, or left
+out.
 
-Blocks that the same requests asked for, in all of the trace, are one *run*: nothing that depends on what was asked can tell them apart. So
-a policy may count a run's blocks instead of naming them, which is what makes a million requests a matter of seconds. Because a block comes
-only after its parent, both were asked for by the same requests just if they were asked for equally often.
+Blocks that the same requests asked for, in all of the trace, are one *run*: nothing that depends on what was asked can
+tell them apart. So a policy may count a run's blocks instead of naming them, which is what makes a million requests a
+matter of seconds. Because a block comes only after its parent, both were asked for by the same requests just if they
+were asked for equally often.
 """
 
 from __future__ import annotations
@@ -27,12 +30,14 @@ from backend.simulation.errors import TraceInvalid
 Ints = npt.NDArray[np.int64]
 REQUESTS_AT_ONCE = 4096
 LINES_BETWEEN_REPORTS = 100_000
+MOST = 2**53
 
 
 @dataclass(slots=True)
 class Request:
-    """One prompt: `blocks` are its blocks' ids in order, `runs` the runs that they make up, `first_run` the place of the first of them in
-    `Trace.runs`."""
+    """One prompt: `blocks` are its blocks' ids in order, `runs` the runs that they make up, `first_run` the place of
+    the first of them in `Trace.runs`.
+    """
 
     index: int
     seconds: float
@@ -47,9 +52,10 @@ class Request:
 class Trace:
     """Requests in order. Runs are numbered from 0 on; blocks are, too, with gaps.
 
-    `block_starts` and `run_starts` have one entry more than there are requests: request `i` has `blocks[block_starts[i] :
-    block_starts[i + 1]]`. Of run `r`, `run_lengths[r]` is its number of blocks, `run_depths[r]` how many blocks come before it in a prompt,
-    and `run_whole[r]` whether its blocks are full; a short block is a run of its own.
+    `block_starts` and `run_starts` have one entry more than there are requests: request `i` has
+    `blocks[block_starts[i] : block_starts[i + 1]]`. Of run `r`, `run_lengths[r]` is its number of blocks,
+    `run_depths[r]` how many blocks come before it in a prompt, and `run_whole[r]` whether its blocks are full; a short
+    block is a run of its own.
     """
 
     block_tokens: int
@@ -103,14 +109,16 @@ def read_trace(path: Path, block_tokens: int, progress: Callable[[str], None] | 
     ids, lines = array("q"), array("q")
     names: dict[str, int] = {}
     try:
-        with path.open("rb") as stream:
+        with path.open(encoding="utf-8") as stream:
             for number, line in enumerate(stream, 1):
                 if not line.strip():
                     continue
                 entry = _entry(path, number, line, block_tokens)
                 seconds = entry["timestamp"] / 1000
                 if times and seconds < times[-1]:
-                    raise TraceInvalid(path, number, "its timestamp is before that of the line above; sort the trace by timestamp")
+                    raise TraceInvalid(
+                        path, number, "its timestamp is before that of the line above; sort the trace by timestamp"
+                    )
                 times.append(seconds)
                 given.append(entry["input_length"])
                 answered.append(entry["output_length"])
@@ -124,8 +132,12 @@ def read_trace(path: Path, block_tokens: int, progress: Callable[[str], None] | 
                     progress(f"read {len(lines):,} requests")
     except OSError as exc:
         raise TraceInvalid(path, 0, f"cannot be read: {exc.strerror}; name a file of JSON lines") from exc
+    except UnicodeDecodeError as exc:
+        raise TraceInvalid(path, len(lines) + 1, "is no UTF-8; each line should be one JSON object") from exc
     if not ids:
-        raise TraceInvalid(path, 0, "holds no block; each line should be an object with timestamp, input_length and hash_ids")
+        raise TraceInvalid(
+            path, 0, "holds no block; each line should be an object with timestamp, input_length and hash_ids"
+        )
     blocks, block_starts = _dense(np.frombuffer(ids, np.int64)), np.array(starts, np.int64)
     _check_prefixes(path, blocks, block_starts, lines)
     return _with_runs(block_tokens, np.array(times), np.array(given), np.array(answered), blocks, block_starts)
@@ -151,20 +163,25 @@ def _dense(ids: Ints) -> Ints:
     return np.unique(ids, return_inverse=True)[1].astype(np.int64)
 
 
-def _entry(path: Path, number: int, line: bytes, block_tokens: int) -> dict[str, Any]:
+_NUMBERS = ("timestamp", "input_length", "output_length")
+
+
+def _entry(path: Path, number: int, line: str, block_tokens: int) -> dict[str, Any]:
     try:
         entry = json.loads(line)
     except ValueError as exc:
         raise TraceInvalid(path, number, f"is no JSON ({exc}); each line should be one object") from exc
     if not isinstance(entry, dict):
         raise TraceInvalid(path, number, f"is a JSON {type(entry).__name__}; each line should be one object")
-    entry.setdefault("output_length", 0)
-    for field in ("timestamp", "input_length", "output_length"):
+    if "output_length" not in entry:
+        entry["output_length"] = 0
+    for field in _NUMBERS:
         value = entry.get(field)
-        if type(value) is not int and (field != "timestamp" or type(value) is not float):
-            raise TraceInvalid(path, number, f"{field} is {value!r}; it should be a whole number")
-        if not 0 <= value < 2**53:
-            raise TraceInvalid(path, number, f"{field} is {value!r}; it should not be negative, nor beyond 2^53")
+        if type(value) is int and 0 <= value < MOST:
+            continue
+        if field == "timestamp" and type(value) is float and 0 <= value < MOST:
+            continue
+        raise TraceInvalid(path, number, f"{field} is {value!r}; it should be a whole number from 0 to 2^53")
     ids = entry.get("hash_ids")
     if not isinstance(ids, list):
         raise TraceInvalid(path, number, _NO_IDS)
