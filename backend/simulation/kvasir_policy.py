@@ -33,7 +33,6 @@ _TURNS = (1, 2, 3, 4, 5, 6)
 _NEW_BLOCKS = (1, 2, 3, 4, 6, 9, 13, 19, 28, 45, 80)
 _ANSWER_TOKENS = (2, 5, 10, 20, 40, 70, 100, 200, 300, 450, 700)
 _PROPERTIES = {"frequency": _FREQUENCIES, "turn": _TURNS, "new": _NEW_BLOCKS, "answer": _ANSWER_TOKENS}
-PRICE_RATE = 5.0
 TICK_SECONDS = 4.0  # how often blocks move on to the next bin of age, half of the narrowest
 
 
@@ -43,8 +42,8 @@ class KvasirPolicy(Policy):
     ) -> None:
         """Of `trace` only the lengths of runs are read: see `trace.py`. All but `ideas` is left out.
 
-        A block is written only if it is worth `margin` times as much as the blocks that lately had to go; with 0, each
-        is.
+        A block is written to a full tier only if it is worth `margin` times as much as the one that would have to go
+        first; with 0, each is.
         """
         super().__init__(capacity_blocks)
         self._ideas = ideas
@@ -65,7 +64,6 @@ class KvasirPolicy(Policy):
         self._uses = [0] * runs  # tells outdated places in a queue
         self._size = 0
         self._margin = margin
-        self._price = 0.0  # what evicted blocks were worth, the last tier-full of them weighing most
         self._queues = _Queues()
         self._rank()
 
@@ -78,25 +76,30 @@ class KvasirPolicy(Policy):
         if "whole" in self._ideas and not (runs and whole[runs[-1]]):
             runs = runs[:-1]
         self._observe(request, runs)
-        grown = self._take(runs, until)
+        grown = self._take(runs, until, request.seconds)
         if self._model.fit_if_due(request.seconds):
             self._rank()
-        if self._size > self.capacity_blocks:
-            self._queues.grow_older(request.seconds, self._last_use, self._uses)
-            self._evict(request.seconds)
+        self._evict(request.seconds)
         return sum([max(0, self._cached[run] - before) for run, before in grown])
 
-    def _take(self, runs: list[int], until: int) -> list[tuple[int, int]]:
-        """Cache the first `until` blocks as far as they are worth it, and queue the leaves. Returns the runs that grew, with their blocks
-        before."""
+    def _take(self, runs: list[int], until: int, now: float) -> list[tuple[int, int]]:
+        """Cache the first `until` blocks as far as they are worth it, and queue the leaves.
+
+        Returns the runs that grew, with their blocks before.
+        """
         cached, children, grown = self._cached, self._children, []
         parent = -1
         for run in runs:
             before = cached[run]
             if before < self._lengths[run]:
                 wanted = min(self._lengths[run], until - self._depths[run])
-                if wanted <= before or self._worth[self._class[run]][0] < self._margin * self._price:
+                if wanted <= before:
                     break
+                if self._margin and self._size + wanted - before > self.capacity_blocks:
+                    least = self._least(now)
+                    price = 0.0 if least is None else self._worth_by_rank[least]
+                    if self._worth[self._class[run]][0] < self._margin * price:
+                        break
                 grown.append((run, before))
                 cached[run] = wanted
                 self._size += wanted - before
@@ -142,18 +145,26 @@ class KvasirPolicy(Policy):
         self._queues.rank([(c, -age) for _, age, c in order])
         self._worth_by_rank = [value for value, _, _ in order]
 
+    def _least(self, now: float) -> int | None:
+        """The rank of the queue whose first block has to go first; `None` where only the prompt at hand is cached."""
+        queues = self._queues
+        queues.grow_older(now, self._last_use, self._uses)
+        while (rank := queues.least()) is not None:
+            queue = queues.queue(rank)
+            run, uses = queue[0]
+            if uses == self._uses[run] and self._cached[run] and not self._children[run]:
+                return rank
+            queue.popleft()
+        return None
+
     def _evict(self, now: float) -> None:
         cached, queues = self._cached, self._queues
         while self._size > self.capacity_blocks:
-            rank, queue = queues.least()
-            run, uses = queue[0]
-            if uses != self._uses[run] or self._children[run] or not cached[run]:
-                queue.popleft()
-                continue
+            least = self._least(now)
+            assert least is not None, "every cached run is queued, or has a child that is"
+            queue = queues.queue(least)
+            run, _ = queue[0]
             gone = min(cached[run], self._size - self.capacity_blocks)
-            self._price += (self._worth_by_rank[rank] - self._price) * min(
-                1.0, PRICE_RATE * gone / self.capacity_blocks
-            )
             cached[run] -= gone
             self._size -= gone
             if cached[run]:
@@ -201,11 +212,16 @@ class _Queues:
         self._queues[of_class][age].appendleft(place)
         self._least = min(self._least, self._ranks[of_class][age])
 
-    def least(self) -> tuple[int, deque[Place]]:
-        """The first queue that holds anything, with its rank; there must be one."""
-        while not self._order[self._least]:
-            self._least += 1
-        return self._least, self._order[self._least]
+    def least(self) -> int | None:
+        """The rank of the first queue that holds anything."""
+        for rank in range(self._least, len(self._order)):
+            if self._order[rank]:
+                self._least = rank
+                return rank
+        return None
+
+    def queue(self, rank: int) -> deque[Place]:
+        return self._order[rank]
 
     def grow_older(self, now: float, last_use: list[float], uses: list[int]) -> None:
         """Move on what has reached the next age."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from backend.simulation.cases import CaseResult
 from backend.simulation.errors import SimulationOptionInvalid
@@ -26,9 +27,9 @@ def draw(results: Sequence[CaseResult], file: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    style = {"svg.hashsalt": "kvasir", "svg.fonttype": "none", "font.size": 10}
-    inks = {name: _INK for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")}
-    with matplotlib.rc_context({**style, **inks}):
+    style: dict[str, Any] = {"svg.hashsalt": "kvasir", "svg.fonttype": "none", "font.size": 10}
+    style |= {name: _INK for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")}
+    with matplotlib.rc_context(style):  # type: ignore[arg-type]
         figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
         for axis, (title, measure) in zip(axes, _MEASURES, strict=True):
             _draw_one(axis, title, measure, results)

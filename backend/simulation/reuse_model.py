@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,9 +33,9 @@ _SCORE_EDGES = np.linspace(-3.5, 3.5, 15) * math.log(2)
 CLASSES = len(_SCORE_EDGES) + 1
 _MIDDLES = np.exp((np.append(_SCORE_EDGES, 3.75 * math.log(2)) + np.append(-3.75 * math.log(2), _SCORE_EDGES)) / 2)
 
-WINDOW = 20_000  # observations that are learnt from; older ones are forgotten
-FIRST_FIT = 200
-GROWTH = 1.1  # how many times the observations of the last fit there must be for the next
+WINDOW = 6000  # requests that are learnt from; older ones are forgotten
+FIRST_FIT = 60  # requests
+GROWTH = 1.1  # how many times the requests of the last fit there must be for the next
 PRIOR_RETURNS_OF_CLASS = 30.0  # weight of the product of factors beside a class's own rates, in blocks seen
 PRIOR_RETURNS_OF_LEVEL = 20.0  # weight of "no influence" beside the returns of a level, in blocks
 ROUNDS = 6
@@ -58,7 +59,11 @@ class ReuseModel:
         self._forgotten = 0
         self._begun: list[tuple[float, tuple[int, ...], int]] = []  # seconds, properties, blocks
         self._ends: list[float] = []
+        self._requests = 0
         self._next_fit = FIRST_FIT
+        self._first_of_requests: deque[int] = deque(
+            [0]
+        )  # the first observation of each that is remembered, and of the next
 
     def begin(self, seconds: float, properties: tuple[int, ...], blocks: int) -> int:
         """`blocks` blocks with these properties were used at this time. Returns the observation's number, for `end`."""
@@ -82,12 +87,15 @@ class ReuseModel:
         return found
 
     def fit_if_due(self, now: float) -> bool:
-        """Learn from all that was seen until `now` (in seconds), if enough of it is new. Whether it did."""
-        seen = self._forgotten + len(self._ends)
-        if seen < self._next_fit:
+        """A request has ended at `now`, in seconds: learn from all that was seen if enough is new. Whether it did."""
+        self._requests += 1
+        self._first_of_requests.append(self._forgotten + len(self._ends))
+        if self._requests < self._next_fit or not self._ends:
             return False
-        self._next_fit = min(int(seen * GROWTH) + 1, seen + WINDOW)
-        self._forget(len(self._ends) - WINDOW)
+        self._next_fit = min(int(self._requests * GROWTH) + 1, self._requests + WINDOW)
+        while len(self._first_of_requests) > WINDOW + 1:
+            self._first_of_requests.popleft()
+        self._forget(self._first_of_requests[0] - self._forgotten)
         self._fit(now)
         self.fits += 1
         return True
@@ -141,10 +149,10 @@ def _by_class_and_age(
     """Returns, in blocks, and the time under observation, in block seconds; each of shape (`count`, `AGES`)."""
     cells = classes * AGES + ages
     size = count * AGES
-    returns = np.bincount(cells[returned], blocks[returned], size).reshape(count, AGES)
-    ended = np.bincount(cells, blocks, size).reshape(count, AGES)
+    returns: Floats = np.bincount(cells[returned], blocks[returned], size).reshape(count, AGES)
+    ended: Floats = np.bincount(cells, blocks, size).reshape(count, AGES)
     outlived = np.cumsum(ended[:, ::-1], axis=1)[:, ::-1] - ended
-    exposures = outlived * _WIDTHS + np.bincount(cells, blocks * in_last, size).reshape(count, AGES)
+    exposures: Floats = outlived * _WIDTHS + np.bincount(cells, blocks * in_last, size).reshape(count, AGES)
     return returns, exposures
 
 

@@ -50,7 +50,7 @@ class S3FIFO(BlockPolicy):
             self._evict_main()
 
     def _evict_small(self) -> bool:
-        """Whether a block left; the others that stood first moved to the main queue, as they were used more than once."""
+        """Whether a block left. Those before it that were used more than once move to the main queue."""
         uses, small = self._uses, self._small
         while small:
             block = small.popleft()
