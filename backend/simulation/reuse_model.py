@@ -149,8 +149,8 @@ def _by_class_and_age(
     """Returns, in blocks, and the time under observation, in block seconds; each of shape (`count`, `AGES`)."""
     cells = classes * AGES + ages
     size = count * AGES
-    returns: Floats = np.bincount(cells[returned], blocks[returned], size).reshape(count, AGES)
-    ended: Floats = np.bincount(cells, blocks, size).reshape(count, AGES)
+    returns: Floats = np.bincount(cells[returned], blocks[returned], size).reshape(count, AGES).astype(np.float64)
+    ended: Floats = np.bincount(cells, blocks, size).reshape(count, AGES).astype(np.float64)
     outlived = np.cumsum(ended[:, ::-1], axis=1)[:, ::-1] - ended
     exposures: Floats = outlived * _WIDTHS + np.bincount(cells, blocks * in_last, size).reshape(count, AGES)
     return returns, exposures
