@@ -21,6 +21,7 @@ from backend.errors import LaunchOptionInvalid
 from backend.launch_state import read_state
 from backend.launcher import BackendStatus, PartStatus, down, status, up
 from backend.plan import LaunchOptions, LaunchPlan, PartName, make_plan
+from backend.simulation.cli import simulate_command
 from backend.sizing.cli import size_command
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -43,12 +44,13 @@ def _json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
 
 
-@click.group("backend", short_help="Start, show and stop vLLM with LMCache; size a model.")
+@click.group("backend", short_help="Start, show and stop vLLM with LMCache; size a model; simulate a cache.")
 def group() -> None:
-    """Start, show and stop vLLM with LMCache; size a model."""
+    """Start, show and stop vLLM with LMCache; size a model; simulate a cache."""
 
 
 group.add_command(size_command)
+group.add_command(simulate_command)
 
 
 @group.command("up")
