@@ -9,6 +9,8 @@ BackendError
 │   └── EngineRefused            it answered with an error; carries `status` and `retry_after_seconds`
 │       └── ContextTooLong       the prompt and the answer do not fit its window
 ├── ModelFolderInvalid           a model folder lacks something; carries `path` and `missing`
+├── ProfileInvalid               a `profile.json` cannot be used; carries `path`
+├── ProfileFailed                `kvasir backend profile` could not measure; carries `step`
 └── LaunchError                  `kvasir backend up` or `down`
     ├── EnginePythonInvalid      the engine's Python is absent or lacks vLLM or LMCache
     ├── LaunchOptionInvalid      an option cannot work
@@ -102,6 +104,22 @@ class ModelFolderInvalid(BackendError):
             f"model folder '{path}': {missing}; give the folder of a Hugging Face causal language model "
             "(config.json, *.safetensors, tokenizer files with a chat template)"
         )
+
+
+class ProfileInvalid(BackendError):
+    """The file of a profile cannot be used."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"profile '{path}' {problem}; measure again with 'kvasir backend profile'")
+
+
+class ProfileFailed(BackendError):
+    """A measurement did not measure what it should; `step` says which."""
+
+    def __init__(self, step: str, problem: str) -> None:
+        self.step = step
+        super().__init__(f"profile: {step}: {problem}")
 
 
 class LaunchError(BackendError):
