@@ -12,6 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+UNFINISHED = ".tmp"
+"""The end of the names under which LMCache's file adapters write."""
+
 
 @dataclass(frozen=True)
 class KVFile:
@@ -40,6 +43,7 @@ class DiskCap:
         self.cap_bytes = cap_bytes
         self._files: OrderedDict[str, KVFile] = OrderedDict()
         self._released: set[str] = set()
+        self._overdue: set[str] = set()
         self.total_bytes = 0
         self.rescan()
 
@@ -50,10 +54,15 @@ class DiskCap:
         return len(self._files)
 
     def rescan(self) -> None:
-        """Take over what is really there; what is on its way stays. Order: unknown files by age, then ours."""
+        """Take over what is really there. Order: unknown files by age, then ours.
+
+        What is on its way stays; but what was on its way at the last look as well will not come any more.
+        """
         found = dict(_scan(self.folder))
         unknown = [name for name in found if name not in self._files]
-        kept = [(name, file) for name, file in self._files.items() if name in found or not file.written]
+        coming = {name for name, file in self._files.items() if not file.written and name not in found}
+        kept = [(name, file) for name, file in self._files.items() if name in found or name in coming - self._overdue]
+        self._overdue = coming - self._overdue
         self._files.clear()
         for name in unknown:
             self._files[name] = KVFile(found[name], written=True)
@@ -126,7 +135,10 @@ class DiskCap:
 
 
 def _scan(folder: Path) -> list[tuple[str, int]]:
-    """(name, bytes) of the folder's files, least recently used first. A file that vanishes meanwhile is skipped."""
+    """(name, bytes) of the folder's files, least recently used first.
+
+    Half-written files are left out: the name that they will have is counted from its admission on.
+    """
     found: list[tuple[float, str, int]] = []
     try:
         entries = list(os.scandir(folder))
@@ -134,9 +146,9 @@ def _scan(folder: Path) -> list[tuple[str, int]]:
         return []
     for entry in entries:
         try:
-            if entry.is_file(follow_symlinks=False):
+            if entry.is_file(follow_symlinks=False) and not entry.name.endswith(UNFINISHED):
                 stat = entry.stat(follow_symlinks=False)
                 found.append((stat.st_mtime, entry.name, stat.st_size))
-        except FileNotFoundError:
+        except FileNotFoundError:  # it was deleted meanwhile
             continue
     return [(name, size) for _, name, size in sorted(found)]

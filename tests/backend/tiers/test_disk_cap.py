@@ -97,6 +97,23 @@ def test_a_rescan_finds_what_others_wrote_and_drops_what_is_gone(tmp_path):
     assert cap.total_bytes == 25
 
 
+def test_what_never_arrives_gives_its_room_back(tmp_path):
+    cap = DiskCap(tmp_path, 100)
+    cap.admit([("lost", 60)])
+    cap.rescan()
+    assert cap.total_bytes == 60
+    cap.rescan()
+    assert cap.total_bytes == 0
+
+
+def test_half_written_files_are_counted_by_their_admission_alone(tmp_path):
+    cap = DiskCap(tmp_path, 100)
+    cap.admit([("a", 60)])
+    put(tmp_path, "a.tmp", 30)
+    cap.rescan()
+    assert cap.total_bytes == 60
+
+
 def test_an_absent_folder_is_an_empty_one(tmp_path):
     assert DiskCap(tmp_path / "none", 10).total_bytes == 0
 

@@ -46,6 +46,7 @@ def test_a_dear_write_needs_more_expected_reuse(profile):
     often = Sightings()
     for _ in range(3):
         often.note_lookup(ids("p", 8), 0.0)
+    assert often.expected_reuses(2) == pytest.approx(9)
     assert decide_store(seen(2), UNKNOWN, "disk", often, dear_profile, 1.0).store
 
 
@@ -91,18 +92,36 @@ def test_the_memory_is_bounded_and_forgets_the_oldest_prompt_from_its_tail():
     assert sightings.get(b"a1") is None
 
 
-def test_expected_reuse_is_learned_from_what_recurred():
+def test_expected_reuse_is_learned_from_what_came_again_and_what_did_not():
     sightings = Sightings()
     assert sightings.expected_reuses(1) == pytest.approx(1.0)
-    for number in range(98):
-        sightings.note_lookup(ids(f"once{number}-", 1), 0.0)
-    assert sightings.expected_reuses(1) == pytest.approx(1 / 99)
-    # Those seen twice were always seen a third time: rare, and worth keeping.
-    for _ in range(3):
-        for number in range(8):
-            sightings.note_lookup(ids(f"often{number}-", 1), 0.0)
-    assert sightings.expected_reuses(1) == pytest.approx(9 / 99)
-    assert sightings.expected_reuses(2) == pytest.approx(9.0)
+    sightings.note_lookup(ids("often", 4), 0.0)
+    sightings.note_lookup(ids("once", 20), 0.0)
+    for now in (10.0, 20.0):
+        sightings.note_lookup(ids("often", 4), now)
+    # Four came again and nothing is lost yet: the others have been silent for two gaps only.
+    assert sightings.chance_of_another(1) == pytest.approx(5 / 6)
+    sightings.note_lookup(ids("often", 4), 50.0)
+    assert sightings.chance_of_another(1) == pytest.approx(5 / 26)
+    assert sightings.chance_of_another(2) == pytest.approx(5 / 6)
+
+
+def test_a_chunk_given_up_that_comes_after_all_was_not_lost():
+    sightings = Sightings()
+    for now in (0.0, 1.0):
+        sightings.note_lookup(ids("often", 1), now)
+    sightings.note_lookup(ids("late", 1), 1.0)
+    sightings.note_lookup(ids("other", 1), 100.0)
+    assert sightings.chance_of_another(1) == pytest.approx(2 / 4)
+    sightings.note_lookup(ids("late", 1), 101.0)
+    assert sightings.chance_of_another(1) == pytest.approx(3 / 4)
+
+
+def test_a_chunk_that_falls_out_of_the_memory_is_lost():
+    sightings = Sightings(capacity=1)
+    sightings.note_lookup(ids("a", 1), 0.0)
+    sightings.note_lookup(ids("b", 1), 0.0)
+    assert sightings.chance_of_another(1) == pytest.approx(1 / 3)
 
 
 def test_two_tenants_equal_texts_are_two_chunks():

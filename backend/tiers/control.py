@@ -1,0 +1,386 @@
+"""The gates, the cap, the notes and the sessions of one cache server, behind one lock.
+
+LMCache calls from several threads: its prefetch loop, its store loop, event drain and HTTP. Every method here is
+short and calls nothing outside this package, so it may be called while LMCache holds locks of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from backend.errors import ProfileInvalid
+from backend.tiers.disk_cap import DiskCap
+from backend.tiers.live_speed import LiveSpeed, LiveTier
+from backend.tiers.load_gate import choose_chunks, quickest
+from backend.tiers.notes import Note, Notes
+from backend.tiers.placement import FillClock, SessionState, Thresholds, thresholds
+from backend.tiers.profile import RAM, Profile, read_profile
+from backend.tiers.sessions import Session, Sessions
+from backend.tiers.settings import PolicySettings, TierSettings
+from backend.tiers.sightings import ChunkId, Sightings
+from backend.tiers.store_gate import decide_store
+from backend.tiers.transfers import Transfer, TransferKind, Transfers
+from backend.tiers.use_case import TierPlan, tier_plan
+from backend.tiers.write_budget import WriteBudget
+
+_WAITING_CHUNKS = 100_000
+
+
+@dataclass(frozen=True)
+class StoreItem:
+    """One object that LMCache has just put into RAM: a chunk, or one rank's part of it. `name` is its file's name."""
+
+    chunk: ChunkId
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class StorePlan:
+    """Indices of the items to write, and names of the files to delete before, by tier."""
+
+    targets: dict[str, list[int]]
+    victims: dict[str, tuple[str, ...]]
+
+
+class TierControl:
+    """See the module. `clock` gives seconds since the epoch."""
+
+    def __init__(self, settings: PolicySettings, clock: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.load_gate = True
+        self.store_gate = True
+        self.profile: Profile | None = None
+        self.profile_problem: str | None = None
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._sightings = Sightings()
+        self._notes = Notes()
+        self._sessions = Sessions()
+        self._transfers = Transfers()
+        self._budget = WriteBudget(settings.write_bytes_per_day, settings.state_dir / "writes.json")
+        self._speeds = {tier.name: LiveSpeed() for tier in settings.tiers}
+        self._caps = {
+            tier.name: DiskCap(tier.folder, tier.cap_bytes)
+            for tier in settings.tiers
+            if tier.folder is not None and tier.cap_bytes is not None
+        }
+        self._fills: dict[str, FillClock] = {
+            tier.name: FillClock(tier.cap_bytes) for tier in settings.tiers if tier.cap_bytes
+        }
+        # Declined once, and in RAM: looked at again when they recur, since LMCache asks only about what is new.
+        self._waiting: OrderedDict[ChunkId, None] = OrderedDict()
+        self._leaving: set[ChunkId] = set()
+        self._counts: Counter[str] = Counter()
+        self.reload_profile()
+
+    # --- profile and switches
+
+    def reload_profile(self) -> None:
+        """Take `profile.json` as it is now. One that is absent or of another model leaves the gates without one."""
+        path = self.settings.profile
+        found, problem = None, None
+        try:
+            found = read_profile(path) if path.exists() else None
+        except ProfileInvalid as exc:
+            problem = str(exc)
+        if found and (found.model, found.chunk_tokens) != (self.settings.model, self.settings.chunk_tokens):
+            problem = f"{path} is of {found.model} with chunks of {found.chunk_tokens} tokens"
+            found = None
+        with self._lock:
+            self.profile, self.profile_problem = found, problem
+
+    def set_gates(self, *, load: bool, store: bool) -> None:
+        """A gate that is off lets LMCache load, or store, all it finds; the disk's cap holds in any case."""
+        with self._lock:
+            self.load_gate, self.store_gate = load, store
+
+    def set_ram_bytes(self, capacity: int) -> None:
+        with self._lock:
+            self._fills.setdefault(RAM, FillClock(capacity))
+
+    # --- lookups and loads
+
+    def note_lookup(self, ids: Sequence[ChunkId]) -> None:
+        with self._lock:
+            self._sightings.note_lookup(ids, self._clock())
+
+    def choose(self, holders: Sequence[Sequence[str]]) -> list[str]:
+        """The tier to take each of the leading chunks from; `holders[i]` names those that have chunk `i`, RAM first.
+
+        Shorter than `holders` where the rest is cheaper to compute.
+        """
+        with self._lock:
+            profile = self.profile if self.load_gate else None
+            live = self._live()
+            chosen = [names[0] if names[0] == RAM else quickest(names, profile, live) for names in holders]
+            chunks = choose_chunks(chosen, profile, live).chunks
+            self._counts["load_gate_loaded_chunks"] += chunks
+            self._counts["load_gate_refused_chunks"] += len(chosen) - chunks
+            return chosen[:chunks]
+
+    def recurring(self, ids: Sequence[ChunkId]) -> list[int]:
+        """Which of `ids` the store gate declined that have now been seen often enough to be asked about again."""
+        with self._lock:
+            due = [
+                index
+                for index, chunk in enumerate(ids)
+                if chunk in self._waiting
+                and self._times(chunk) >= (self._plan(chunk).after_sightings or _WAITING_CHUNKS)
+            ]
+            for index in due:
+                del self._waiting[ids[index]]
+            return due
+
+    # --- stores
+
+    def plan_store(self, items: Sequence[StoreItem]) -> StorePlan:
+        """Where each item goes. Room is reserved on the disk, and the day's budget is spent, by this call."""
+        with self._lock:
+            now = self._clock()
+            wanted: dict[str, list[int]] = {}
+            for index, item in enumerate(items):
+                if (name := self._target(item, now)) is not None:
+                    wanted.setdefault(name, []).append(index)
+            targets: dict[str, list[int]] = {}
+            victims: dict[str, tuple[str, ...]] = {}
+            for name, indices in wanted.items():
+                targets[name], victims[name] = self._admit(name, [(index, items[index]) for index in indices], now)
+            return StorePlan(targets, victims)
+
+    def take_leaving(self, ids: Sequence[ChunkId]) -> list[int]:
+        """Which of `ids`, now written, shall leave RAM: those demoted, and those of a use case that wants it so."""
+        with self._lock:
+            leaving = [
+                index for index, chunk in enumerate(ids) if chunk in self._leaving or self._plan(chunk).leaves_ram
+            ]
+            self._leaving.difference_update(ids[index] for index in leaving)
+            return leaving
+
+    def file_written(self, tier: str, name: str, size_bytes: int) -> None:
+        with self._lock:
+            self._counts["written_bytes"] += size_bytes
+            if fill := self._fills.get(tier):
+                fill.add(size_bytes, self._clock())
+            if cap := self._caps.get(tier):
+                cap.written(name, size_bytes)
+
+    def files_used(self, tier: str, names: Sequence[str]) -> None:
+        with self._lock:
+            if cap := self._caps.get(tier):
+                cap.touch(names)
+
+    def file_deleted(self, tier: str, name: str) -> None:
+        with self._lock:
+            if cap := self._caps.get(tier):
+                cap.forget(name)
+
+    def ram_written(self, size_bytes: int) -> None:
+        with self._lock:
+            if fill := self._fills.get(RAM):
+                fill.add(size_bytes, self._clock())
+
+    # --- transfers
+
+    def transfer_begun(self, key: object, kind: TransferKind, tier: str, size_bytes: int, now: float) -> None:
+        with self._lock:
+            self._transfers.begin(key, kind, tier, size_bytes, now)
+
+    def transfer_ended(self, key: object, now: float, size_bytes: int | None = None) -> None:
+        """A fetch that nothing overlapped tells how fast the tier is now."""
+        with self._lock:
+            transfer = self._transfers.end(key, now, size_bytes)
+            profile = self.profile
+            if transfer is None or profile is None or not transfer.alone or transfer.kind != "fetch":
+                return
+            if (speed := self._speeds.get(transfer.tier)) and (tier := profile.tiers.get(transfer.tier)):
+                expected = tier.fetch.seconds(transfer.size_bytes / profile.kv_bytes_per_token)
+                speed.observe(expected, transfer.seconds, self._clock())
+
+    def transfers_after(self, number: int) -> tuple[Transfer, ...]:
+        with self._lock:
+            return self._transfers.after(number)
+
+    # --- notes, sessions, knowledge
+
+    def put_note(self, ids: Sequence[ChunkId], note: Note) -> None:
+        with self._lock:
+            self._notes.put(ids, note)
+            if note.session:
+                self._sessions.use(note.session, tuple(ids), self._clock())
+            self._leaving.difference_update(ids)
+
+    def session_chunks(self, name: str) -> tuple[ChunkId, ...]:
+        """All chunks of its longest prompt, in order; empty for a session that is not known."""
+        with self._lock:
+            session = self._sessions.get(name)
+            return session.chunks if session else ()
+
+    def demote(self, name: str) -> list[ChunkId]:
+        """The session is idle: the chunks of its own, which shall be written and then leave RAM."""
+        with self._lock:
+            chunks = self._own(name)
+            self._sessions.set_state(name, "idle")
+            self._leaving.update(chunks)
+            return chunks
+
+    def drop(self, name: str) -> list[ChunkId]:
+        """The session is gone: the chunks of its own, to be deleted everywhere."""
+        with self._lock:
+            chunks = self._own(name)
+            if session := self._sessions.drop(name):
+                self._notes.drop_session(name, session.chunks)
+            self._leaving.difference_update(chunks)
+            return chunks
+
+    def release_commit(self, commit: str) -> list[ChunkId]:
+        """The commit was retired: chunks that held its knowledge alone, to be deleted everywhere."""
+        with self._lock:
+            freed = self._notes.release_commit(commit)
+            self._sightings.forget(freed)
+            return freed
+
+    def due_sessions(self) -> list[tuple[str, SessionState]]:
+        """Sessions that became idle or gone by the thresholds of the profile; none without a profile."""
+        with self._lock:
+            if self.profile is None:
+                return []
+            return [(session.name, state) for session, state in self._sessions.changed(self._clock(), self._limits)]
+
+    # --- upkeep
+
+    def over_cap(self) -> dict[str, tuple[str, ...]]:
+        """Files to delete now, by tier, so that the cap holds."""
+        with self._lock:
+            return {name: files for name, cap in self._caps.items() if (files := cap.over())}
+
+    def tidy(self) -> None:
+        """Look at the folders again and keep the budget: now and then."""
+        with self._lock:
+            for cap in self._caps.values():
+                cap.rescan()
+            self._budget.save(self._clock())
+
+    def status(self) -> dict[str, Any]:
+        """For people and metrics: numbers and names only."""
+        with self._lock:
+            now = self._clock()
+            return {
+                "gates": {"load": self.load_gate, "store": self.store_gate},
+                "profile": None
+                if self.profile is None
+                else {"model": self.profile.model, "made_at": self.profile.made_at},
+                "profile_problem": self.profile_problem,
+                "tiers": {name: asdict(tier) for name, tier in self._live().items()},
+                "disk": {
+                    name: {"bytes": cap.total_bytes, "cap_bytes": cap.cap_bytes, "files": len(cap)}
+                    for name, cap in self._caps.items()
+                },
+                "write_budget": {
+                    "bytes_per_day": self._budget.bytes_per_day,
+                    "used_bytes": self._budget.used_bytes(now),
+                },
+                "sessions": self._sessions.counts(),
+                "noted_chunks": len(self._notes),
+                "seen_chunks": len(self._sightings),
+                "counts": dict(self._counts),
+            }
+
+    # --- inside the lock
+
+    def _live(self) -> dict[str, LiveTier]:
+        now = self._clock()
+        per_token = self.profile.kv_bytes_per_token if self.profile else 0
+        return {
+            name: LiveTier(
+                speed.slowdown(now), self._transfers.queued_bytes("fetch", name) / per_token if per_token else 0.0
+            )
+            for name, speed in self._speeds.items()
+        }
+
+    def _times(self, chunk: ChunkId) -> int:
+        sighting = self._sightings.get(chunk)
+        return sighting.times if sighting else 0
+
+    def _plan(self, chunk: ChunkId) -> TierPlan:
+        return tier_plan(
+            self._notes.use_case(chunk), has_shared=any(tier.role == "shared" for tier in self.settings.tiers)
+        )
+
+    def _tier(self, role: str) -> TierSettings | None:
+        return next((tier for tier in self.settings.tiers if tier.role == role), None)
+
+    def _target(self, item: StoreItem, now: float) -> str | None:
+        plan = self._plan(item.chunk)
+        tier = self._tier(plan.role)
+        if tier is None:
+            return None
+        demoted = item.chunk in self._leaving
+        if self.store_gate and not (demoted and item.name in self._caps.get(tier.name, ())):
+            price = self._budget.price(now) if tier.role == "disk" else 1.0
+            decision = decide_store(
+                self._sightings.get(item.chunk), plan, tier.name, self._sightings, self.profile, price, demoted=demoted
+            )
+            self._counts[f"store_gate_{decision.reason.replace(' ', '_').lower()}"] += 1
+            if not decision.store:
+                self._wait(item.chunk)
+                return None
+        return tier.name
+
+    def _wait(self, chunk: ChunkId) -> None:
+        self._waiting[chunk] = None
+        self._waiting.move_to_end(chunk)
+        while len(self._waiting) > _WAITING_CHUNKS:
+            self._waiting.popitem(last=False)
+
+    def _admit(
+        self, name: str, wanted: Iterable[tuple[int, StoreItem]], now: float
+    ) -> tuple[list[int], tuple[str, ...]]:
+        """Heads first: a prompt of which the disk takes a part shall have its beginning there."""
+
+        def place(one: tuple[int, StoreItem]) -> int:
+            sighting = self._sightings.get(one[1].chunk)
+            return sighting.index if sighting else 0
+
+        ordered = sorted(wanted, key=place)
+        cap = self._caps.get(name)
+        if cap is None:
+            return [index for index, _ in ordered], ()
+        affordable: list[tuple[int, StoreItem]] = []
+        left = self._budget.left_bytes(now)
+        for index, item in ordered:
+            size = 0 if item.name in cap else item.size_bytes
+            if size > left:
+                self._counts["store_gate_budget"] += 1
+                continue
+            left -= size
+            affordable.append((index, item))
+        new = {item.name: item.size_bytes for _, item in affordable if item.name not in cap}
+        admission = cap.admit([(item.name, item.size_bytes) for _, item in affordable])
+        admitted = set(admission.admitted)
+        self._budget.spend(sum(size for file, size in new.items() if file in admitted), now)
+        self._counts["evicted_files"] += len(admission.victims)
+        return [index for index, item in affordable if item.name in admitted], admission.victims
+
+    def _own(self, name: str) -> list[ChunkId]:
+        session = self._sessions.get(name)
+        return self._notes.only_of_session(session.chunks, name) if session else []
+
+    def _limits(self, session: Session) -> Thresholds:
+        now = self._clock()
+        disk = self._tier("disk")
+        fills = {name: fill.fill_seconds(now) for name, fill in self._fills.items()}
+        assert self.profile is not None
+        return thresholds(
+            self.profile,
+            max(1, len(session.chunks)) * self.settings.chunk_tokens,
+            disk.name if disk else None,
+            ram_fill=fills.get(RAM, float("inf")),
+            disk_fill=fills.get(disk.name, float("inf")) if disk else float("inf"),
+            reused=self._sightings.chance_of_another(1),
+        )
