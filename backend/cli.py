@@ -73,6 +73,20 @@ def group() -> None:
     "--gpu-memory-share", type=float, help=f"vLLM's share of the GPU. Default: {_DEFAULTS['gpu_memory_share']}."
 )
 @click.option("--kv-dir", type=click.Path(path_type=Path), help="LMCache's disk tier. Default: HOME/backend/kv.")
+@click.option(
+    "--policy/--plain-cache",
+    default=None,
+    help="Start LMCache with Kvasir's load and store gates (the default), or as it comes.",
+)
+@click.option("--disk-gb", type=float, help=f"Most that the disk tier may hold. Default: {_DEFAULTS['disk_gb']:g}.")
+@click.option("--disk-writes-gb-per-day", type=float, help="Most that is written to it in 24 hours. Default: no bound.")
+@click.option("--disk-adapter", help="LMCache's adapter of the disk tier, as JSON. Default: its type fs in --kv-dir.")
+@click.option("--shared-tier", help="LMCache's adapter of a network tier, as JSON. Default: none.")
+@click.option(
+    "--allow-reset/--no-reset",
+    default=None,
+    help="Let clients empty vLLM's own prefix cache, as 'profile' needs. Opens vLLM's development endpoints.",
+)
 @click.option("--ready-seconds", type=float, help=f"Patience for each part. Default: {_DEFAULTS['ready_seconds']:g}.")
 @click.option("--engine-arg", "engine_args", multiple=True, help="Passed on to vLLM as it is; may be repeated.")
 @click.option("--only", type=click.Choice(["engine", "cache"]), help="Start this part alone.")

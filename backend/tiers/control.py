@@ -162,6 +162,11 @@ class TierControl:
             self._leaving.difference_update(ids[index] for index in leaving)
             return leaving
 
+    def stays_in_ram(self, ids: Sequence[ChunkId]) -> list[bool]:
+        """Whether each of `ids`, just fetched for a request, is kept in RAM: it is recent, so its use case decides."""
+        with self._lock:
+            return [not self._plan(chunk).leaves_ram for chunk in ids]
+
     def file_written(self, tier: str, name: str, size_bytes: int) -> None:
         with self._lock:
             self._counts["written_bytes"] += size_bytes
@@ -215,11 +220,15 @@ class TierControl:
                 self._sessions.use(note.session, tuple(ids), self._clock())
             self._leaving.difference_update(ids)
 
-    def session_chunks(self, name: str) -> tuple[ChunkId, ...]:
-        """All chunks of its longest prompt, in order; empty for a session that is not known."""
+    def expect(self, name: str) -> tuple[ChunkId, ...]:
+        """The session is about to ask (somebody types): all its chunks, in order; none for one that is not known."""
         with self._lock:
             session = self._sessions.get(name)
-            return session.chunks if session else ()
+            if session is None:
+                return ()
+            self._sessions.use(name, session.chunks, self._clock())
+            self._leaving.difference_update(session.chunks)
+            return session.chunks
 
     def demote(self, name: str) -> list[ChunkId]:
         """The session is idle: the chunks of its own, which shall be written and then leave RAM."""

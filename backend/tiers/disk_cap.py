@@ -42,7 +42,6 @@ class DiskCap:
         self.folder = folder
         self.cap_bytes = cap_bytes
         self._files: OrderedDict[str, KVFile] = OrderedDict()
-        self._released: set[str] = set()
         self._overdue: set[str] = set()
         self.total_bytes = 0
         self.rescan()
@@ -68,7 +67,6 @@ class DiskCap:
             self._files[name] = KVFile(found[name], written=True)
         for name, file in kept:
             self._files[name] = KVFile(found[name], written=True) if name in found else file
-        self._released &= self._files.keys()
         self.total_bytes = sum(file.size_bytes for file in self._files.values())
 
     def admit(self, wanted: Sequence[tuple[str, int]]) -> Admission:
@@ -80,7 +78,7 @@ class DiskCap:
         admitted: list[str] = []
         victims: list[str] = []
         spared = {name for name, _ in wanted}
-        candidates = iter([name for name in self._by_worth() if name not in spared])
+        candidates = iter([name for name in self._settled() if name not in spared])
         for name, size in wanted:
             if name in self._files:
                 admitted.append(name)
@@ -98,7 +96,7 @@ class DiskCap:
     def over(self) -> tuple[str, ...]:
         """The files to delete so that the cap holds, forgotten by this call: none but after a start over the cap."""
         victims: list[str] = []
-        for name in self._by_worth():
+        for name in self._settled():
             if self.total_bytes <= self.cap_bytes:
                 break
             victims.append(name)
@@ -115,23 +113,14 @@ class DiskCap:
         """The files were used, the first of a prompt's chunks first: heads outlive tails, which are useless alone."""
         for name in reversed([name for name in names if name in self._files]):
             self._files.move_to_end(name)
-            self._released.discard(name)
-
-    def release(self, names: Iterable[str]) -> None:
-        """The files are worth nothing any more (a retired commit, a session that is gone): the next to go."""
-        self._released.update(name for name in names if name in self._files)
 
     def forget(self, name: str) -> None:
         file = self._files.pop(name, None)
-        self._released.discard(name)
         if file is not None:
             self.total_bytes -= file.size_bytes
 
-    def _by_worth(self) -> list[str]:
-        settled = [name for name, file in self._files.items() if file.written]
-        return [name for name in settled if name in self._released] + [
-            name for name in settled if name not in self._released
-        ]
+    def _settled(self) -> list[str]:
+        return [name for name, file in self._files.items() if file.written]
 
 
 def _scan(folder: Path) -> list[tuple[str, int]]:

@@ -118,9 +118,14 @@ def _profile(raw: dict[str, Any]) -> Profile:
 
 
 def _tier(raw: dict[str, Any]) -> TierProfile:
+    load, fetch, store = (TransferCost(**_numbers(raw[name])) for name in ("load", "fetch", "store"))
     return TierProfile(
-        **{name: TransferCost(**_numbers(raw[name])) for name in ("load", "fetch", "store")},
-        **{name: _samples(raw[name]) for name in ("load_samples", "fetch_samples", "store_samples")},
+        load,
+        fetch,
+        store,
+        load_samples=_samples(raw["load_samples"]),
+        fetch_samples=_samples(raw["fetch_samples"]),
+        store_samples=_samples(raw["store_samples"]),
         raw_read_bytes_per_second=raw["raw_read_bytes_per_second"],
         raw_write_bytes_per_second=raw["raw_write_bytes_per_second"],
     )

@@ -20,7 +20,13 @@ _WEIGHT_OF_ONE_GAP = 0.05
 
 
 def chunk_id(chunk_hash: bytes, cache_salt: str) -> ChunkId:
-    return chunk_hash + cache_salt.encode()
+    return len(chunk_hash).to_bytes(1, "big") + chunk_hash + cache_salt.encode()
+
+
+def split_chunk_id(chunk: ChunkId) -> tuple[bytes, str]:
+    """The hash and the salt that `chunk_id` was given."""
+    end = 1 + chunk[0]
+    return chunk[1:end], chunk[end:].decode()
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,16 @@ def test_a_session_that_returns_in_time_stays_in_ram(control):
     assert control.take_leaving(prompt) == []
 
 
+def test_an_expected_session_keeps_its_place_and_names_all_its_chunks(control):
+    prompt = ids("k", 1) + ids("own", 6)
+    control.put_note(prompt, Note("chat", "s", "c1", knowledge_chunks=1))
+    control.demote("s")
+    assert control.expect("s") == tuple(prompt)
+    assert control.take_leaving(prompt) == []
+    assert control.status()["sessions"]["active"] == 1
+    assert control.expect("nobody") == ()
+
+
 def test_silence_makes_sessions_idle_and_gone_once_the_tiers_are_full(control, clock):
     control.set_ram_bytes(10 * CHUNK_BYTES)
     control.put_note(ids("own", 10), Note("chat", "s"))

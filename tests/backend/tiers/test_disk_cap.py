@@ -65,18 +65,6 @@ def test_use_keeps_a_file_and_a_head_outlives_its_tail(tmp_path):
     assert cap.admit([("y", 30)]).victims == ("tail",)
 
 
-def test_released_files_go_before_older_ones_unless_used_again(tmp_path):
-    put(tmp_path, "old", 50, age=9)
-    put(tmp_path, "retired", 50, age=1)
-    cap = DiskCap(tmp_path, 100)
-    cap.release(["retired"])
-    assert cap.admit([("x", 10)]).victims == ("retired",)
-    cap.written("x", 10)
-    cap.release(["x"])
-    cap.touch(["x"])
-    assert cap.admit([("y", 45)]).victims == ("old",)
-
-
 def test_the_true_size_replaces_the_reserved_one(tmp_path):
     cap = DiskCap(tmp_path, 100)
     cap.admit([("a", 60)])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from backend.tiers.cost import TransferCost
-from backend.tiers.sightings import Sighting, Sightings, chunk_id
+from backend.tiers.sightings import Sighting, Sightings, chunk_id, split_chunk_id
 from backend.tiers.store_gate import decide_store
 from backend.tiers.use_case import USE_CASES, tier_plan
 from backend.tiers.write_budget import WriteBudget
@@ -126,6 +126,8 @@ def test_a_chunk_that_falls_out_of_the_memory_is_lost():
 
 def test_two_tenants_equal_texts_are_two_chunks():
     assert chunk_id(b"h", "acme") != chunk_id(b"h", "globex")
+    assert chunk_id(b"ha", "cme") != chunk_id(b"h", "acme")
+    assert split_chunk_id(chunk_id(b"\x00hash", "acme")) == (b"\x00hash", "acme")
 
 
 def test_the_budget_bounds_every_window_of_24_hours():
