@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,9 +34,9 @@ def cache_argv(
     argv += ["server", "--host", "127.0.0.1", "--port", str(options.cache_port)]
     argv += ["--http-host", "127.0.0.1", "--http-port", str(options.cache_http_port)]
     argv += ["--chunk-size", str(options.chunk_tokens), "--eviction-policy", "LRU"]
-    # LMCache reserves --l1-init-size-gb at once, 20 by default, whatever --l1-size-gb says.
-    size = f"{options.l1_size_gb:g}"
-    argv += ["--l1-size-gb", size, "--l1-init-size-gb", size, "--supported-transfer-mode", "auto"]
+    # What LMCache takes at once: the smaller of both, and the second is a whole number.
+    sizes = ["--l1-size-gb", f"{options.l1_size_gb:g}", "--l1-init-size-gb", str(math.ceil(options.l1_size_gb))]
+    argv += [*sizes, "--supported-transfer-mode", "auto"]
     if segment:
         # Without a GPU, keys and values travel through this segment; with one, through CUDA IPC.
         argv += ["--shm-name", segment]

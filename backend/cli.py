@@ -20,6 +20,7 @@ from backend.errors import BackendError, LaunchOptionInvalid
 from backend.launch_state import read_state
 from backend.launcher import BackendStatus, PartStatus, down, status, up
 from backend.plan import LaunchOptions, LaunchPlan, PartName, make_plan
+from backend.profile_cli import profile_command
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -140,6 +141,9 @@ def down_command(home: Path, only: PartName | None, as_json: bool) -> None:
             click.echo(f"killed, because they did not end when asked: {', '.join(map(str, report.killed_pids))}")
         for segment in report.removed_segments:
             click.echo(f"removed {segment}")
+
+
+group.add_command(profile_command)
 
 
 def _options(state_dir: Path, only: PartName | None, given: dict[str, Any]) -> LaunchOptions:

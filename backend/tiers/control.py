@@ -285,7 +285,16 @@ class TierControl:
                 if self.profile is None
                 else {"model": self.profile.model, "made_at": self.profile.made_at},
                 "profile_problem": self.profile_problem,
-                "tiers": {name: asdict(tier) for name, tier in self._live().items()},
+                "model": self.settings.model,
+                "chunk_tokens": self.settings.chunk_tokens,
+                "tiers": {
+                    tier.name: {
+                        "role": tier.role,
+                        "folder": str(tier.folder) if tier.folder else None,
+                        **asdict(self._live()[tier.name]),
+                    }
+                    for tier in self.settings.tiers
+                },
                 "disk": {
                     name: {"bytes": cap.total_bytes, "cap_bytes": cap.cap_bytes, "files": len(cap)}
                     for name, cap in self._caps.items()

@@ -68,6 +68,11 @@ def test_the_cache_runs_with_the_policies_and_their_settings(model_folder, cpu_p
     assert json.loads(argument(cache, "--server-module")) == {"module_path": "backend.lmcache_server.module"}
 
 
+def test_a_part_of_a_gigabyte_is_a_size(model_folder, cpu_python, tmp_path):
+    cache, _ = make_plan(LaunchOptions(model=model_folder, l1_size_gb=0.5), tmp_path, python=cpu_python).parts
+    assert (argument(cache, "--l1-size-gb"), argument(cache, "--l1-init-size-gb")) == ("0.5", "1")
+
+
 def test_a_plain_cache_is_lmcache_as_it_comes(model_folder, cpu_python, tmp_path):
     cache, _ = make_plan(LaunchOptions(model=model_folder, policy=False), tmp_path, python=cpu_python).parts
     assert cache.argv[1:4] == ("-m", "lmcache.cli.main", "server")
