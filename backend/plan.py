@@ -166,6 +166,8 @@ def _check(options: LaunchOptions) -> None:
     for option, size in sizes.items():
         if size <= 0:
             raise LaunchOptionInvalid(option, f"got {size:g}; it must be more than 0")
+    if options.cpu_kv_gb % 1:
+        raise LaunchOptionInvalid("--cpu-kv-gb", f"got {options.cpu_kv_gb:g}; vLLM takes whole numbers")
     if not 0 < options.gpu_memory_share <= 1:
         raise LaunchOptionInvalid("--gpu-memory-share", f"got {options.gpu_memory_share:g}; it is a share, up to 1")
 

@@ -55,7 +55,6 @@ class TierModule:
                 self._adapters[tier.name] = adapter
                 self._files[tier.name] = TierFiles(own.control, tier.name)
                 adapter.register_listener(self._files[tier.name])
-        own.control.set_ram_bytes(context.storage_manager.get_l1_usage()[1])
         context.event_bus.register_subscriber(TransferTimes(own.control))
         own.actions = self
         self._remove_unfinished()
@@ -184,6 +183,7 @@ class TierModule:
                 logger.exception("kvasir: upkeep of the tiers failed; it is tried again")
 
     def _tick(self, *, tidy: bool) -> None:
+        self.control.set_ram_bytes(self._context.storage_manager.get_l1_usage()[1])
         with suppress(EngineNotRegistered):
             for name, state in self.control.due_sessions():
                 if state == "idle":

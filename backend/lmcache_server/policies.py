@@ -17,8 +17,8 @@ from lmcache.v1.distributed.storage_controllers.utils import (
 
 from backend.lmcache_server.object_files import file_name, id_of
 from backend.lmcache_server.shared import shared
-from backend.tiers.control import StoreItem
 from backend.tiers.profile import RAM
+from backend.tiers.writes import StoreItem
 
 
 class KvasirStorePolicy(StorePolicy):  # type: ignore[misc]

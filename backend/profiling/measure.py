@@ -83,9 +83,12 @@ def measure(
                 for tier, known in before["tiers"].items():
                     on_progress(f"repeat {repeat + 1} of {repeats}: {length} tokens, {tier}")
                     _one(pair, tier, known, _prompt(source, length, vocabulary), length, found)
+                    # A session is one growing prompt, so the next one would hide this.
+                    pair.forget_session(_SESSION)
     finally:
         with suppress(ProfileFailed):
             pair.forget_session(_SESSION)
+        with suppress(ProfileFailed):
             pair.set_gates(**before["gates"])
     on_progress("bandwidths and tokenizer")
     return _profile(pair, before, found, versions)
@@ -131,6 +134,7 @@ def _learn_size(pair: MeasuredPair, prompt: list[int], length: int) -> int:
         before, total = total, sum(one["size_bytes"] for one in pair.await_stored(RAM, 1, mark))
         if total == 0:
             raise ProfileFailed("warming up", "nothing was stored into LMCache's memory; read the cache's log")
+    pair.forget_session(_SESSION)
     return total // length
 
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from backend.errors import ProfileInvalid
-from backend.tiers.disk_cap import DiskCap
 from backend.tiers.live_speed import LiveSpeed, LiveTier
 from backend.tiers.load_gate import choose_chunks, quickest
 from backend.tiers.notes import Note, Notes
-from backend.tiers.placement import FillClock, SessionState, Thresholds, thresholds
+from backend.tiers.placement import SessionState, Thresholds, thresholds
 from backend.tiers.profile import RAM, Profile, read_profile
 from backend.tiers.sessions import Session, Sessions
 from backend.tiers.settings import PolicySettings, TierSettings
@@ -26,18 +25,9 @@ from backend.tiers.sightings import ChunkId, Sightings
 from backend.tiers.store_gate import decide_store
 from backend.tiers.transfers import Transfer, TransferKind, Transfers
 from backend.tiers.use_case import TierPlan, tier_plan
-from backend.tiers.write_budget import WriteBudget
+from backend.tiers.writes import Room, StoreItem, Writes
 
 _WAITING_CHUNKS = 100_000
-
-
-@dataclass(frozen=True)
-class StoreItem:
-    """One object that LMCache has just put into RAM: a chunk, or one rank's part of it. `name` is its file's name."""
-
-    chunk: ChunkId
-    name: str
-    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -63,16 +53,8 @@ class TierControl:
         self._notes = Notes()
         self._sessions = Sessions()
         self._transfers = Transfers()
-        self._budget = WriteBudget(settings.write_bytes_per_day, settings.state_dir / "writes.json")
+        self._writes = Writes(settings)
         self._speeds = {tier.name: LiveSpeed() for tier in settings.tiers}
-        self._caps = {
-            tier.name: DiskCap(tier.folder, tier.cap_bytes)
-            for tier in settings.tiers
-            if tier.folder is not None and tier.cap_bytes is not None
-        }
-        self._fills: dict[str, FillClock] = {
-            tier.name: FillClock(tier.cap_bytes) for tier in settings.tiers if tier.cap_bytes
-        }
         # Declined once, and in RAM: looked at again when they recur, since LMCache asks only about what is new.
         self._waiting: OrderedDict[ChunkId, None] = OrderedDict()
         self._leaving: set[ChunkId] = set()
@@ -102,13 +84,15 @@ class TierControl:
 
     def set_ram_bytes(self, capacity: int) -> None:
         with self._lock:
-            self._fills.setdefault(RAM, FillClock(capacity))
+            self._writes.set_ram_bytes(capacity)
 
     # --- lookups and loads
 
     def note_lookup(self, ids: Sequence[ChunkId]) -> None:
+        """A request looked its prompt up. With the store gate off nothing is learned: somebody is measuring."""
         with self._lock:
-            self._sightings.note_lookup(ids, self._clock())
+            if self.store_gate:
+                self._sightings.note_lookup(ids, self._clock())
 
     def choose(self, holders: Sequence[Sequence[str]]) -> list[str]:
         """The tier to take each of the leading chunks from; `holders[i]` names those that have chunk `i`, RAM first.
@@ -150,7 +134,8 @@ class TierControl:
             targets: dict[str, list[int]] = {}
             victims: dict[str, tuple[str, ...]] = {}
             for name, indices in wanted.items():
-                targets[name], victims[name] = self._admit(name, [(index, items[index]) for index in indices], now)
+                targets[name], room = self._reserve(name, indices, items, now)
+                victims[name] = room.victims
             return StorePlan(targets, victims)
 
     def take_leaving(self, ids: Sequence[ChunkId]) -> list[int]:
@@ -170,25 +155,19 @@ class TierControl:
     def file_written(self, tier: str, name: str, size_bytes: int) -> None:
         with self._lock:
             self._counts["written_bytes"] += size_bytes
-            if fill := self._fills.get(tier):
-                fill.add(size_bytes, self._clock())
-            if cap := self._caps.get(tier):
-                cap.written(name, size_bytes)
+            self._writes.written(tier, name, size_bytes, self._clock())
 
     def files_used(self, tier: str, names: Sequence[str]) -> None:
         with self._lock:
-            if cap := self._caps.get(tier):
-                cap.touch(names)
+            self._writes.touched(tier, names)
 
     def file_deleted(self, tier: str, name: str) -> None:
         with self._lock:
-            if cap := self._caps.get(tier):
-                cap.forget(name)
+            self._writes.deleted(tier, name)
 
     def ram_written(self, size_bytes: int) -> None:
         with self._lock:
-            if fill := self._fills.get(RAM):
-                fill.add(size_bytes, self._clock())
+            self._writes.ram_written(size_bytes, self._clock())
 
     # --- transfers
 
@@ -266,14 +245,12 @@ class TierControl:
     def over_cap(self) -> dict[str, tuple[str, ...]]:
         """Files to delete now, by tier, so that the cap holds."""
         with self._lock:
-            return {name: files for name, cap in self._caps.items() if (files := cap.over())}
+            return self._writes.over_cap()
 
     def tidy(self) -> None:
         """Look at the folders again and keep the budget: now and then."""
         with self._lock:
-            for cap in self._caps.values():
-                cap.rescan()
-            self._budget.save(self._clock())
+            self._writes.tidy(self._clock())
 
     def status(self) -> dict[str, Any]:
         """For people and metrics: numbers and names only."""
@@ -295,14 +272,7 @@ class TierControl:
                     }
                     for tier in self.settings.tiers
                 },
-                "disk": {
-                    name: {"bytes": cap.total_bytes, "cap_bytes": cap.cap_bytes, "files": len(cap)}
-                    for name, cap in self._caps.items()
-                },
-                "write_budget": {
-                    "bytes_per_day": self._budget.bytes_per_day,
-                    "used_bytes": self._budget.used_bytes(now),
-                },
+                **self._writes.status(now),
                 "sessions": self._sessions.counts(),
                 "noted_chunks": len(self._notes),
                 "seen_chunks": len(self._sightings),
@@ -339,8 +309,8 @@ class TierControl:
         if tier is None:
             return None
         demoted = item.chunk in self._leaving
-        if self.store_gate and not (demoted and item.name in self._caps.get(tier.name, ())):
-            price = self._budget.price(now) if tier.role == "disk" else 1.0
+        if self.store_gate and not (demoted and self._writes.has(tier.name, item.name)):
+            price = self._writes.price(tier, now)
             decision = decide_store(
                 self._sightings.get(item.chunk), plan, tier.name, self._sightings, self.profile, price, demoted=demoted
             )
@@ -356,34 +326,20 @@ class TierControl:
         while len(self._waiting) > _WAITING_CHUNKS:
             self._waiting.popitem(last=False)
 
-    def _admit(
-        self, name: str, wanted: Iterable[tuple[int, StoreItem]], now: float
-    ) -> tuple[list[int], tuple[str, ...]]:
+    def _reserve(
+        self, tier: str, indices: Sequence[int], items: Sequence[StoreItem], now: float
+    ) -> tuple[list[int], Room]:
         """Heads first: a prompt of which the disk takes a part shall have its beginning there."""
 
-        def place(one: tuple[int, StoreItem]) -> int:
-            sighting = self._sightings.get(one[1].chunk)
+        def place(index: int) -> int:
+            sighting = self._sightings.get(items[index].chunk)
             return sighting.index if sighting else 0
 
-        ordered = sorted(wanted, key=place)
-        cap = self._caps.get(name)
-        if cap is None:
-            return [index for index, _ in ordered], ()
-        affordable: list[tuple[int, StoreItem]] = []
-        left = self._budget.left_bytes(now)
-        for index, item in ordered:
-            size = 0 if item.name in cap else item.size_bytes
-            if size > left:
-                self._counts["store_gate_budget"] += 1
-                continue
-            left -= size
-            affordable.append((index, item))
-        new = {item.name: item.size_bytes for _, item in affordable if item.name not in cap}
-        admission = cap.admit([(item.name, item.size_bytes) for _, item in affordable])
-        admitted = set(admission.admitted)
-        self._budget.spend(sum(size for file, size in new.items() if file in admitted), now)
-        self._counts["evicted_files"] += len(admission.victims)
-        return [index for index, item in affordable if item.name in admitted], admission.victims
+        ordered = sorted(indices, key=place)
+        room = self._writes.reserve(tier, [items[index] for index in ordered], now)
+        self._counts["store_gate_budget"] += room.unaffordable
+        self._counts["evicted_files"] += len(room.victims)
+        return [index for index in ordered if items[index].name in room.names], room
 
     def _own(self, name: str) -> list[ChunkId]:
         session = self._sessions.get(name)
@@ -392,13 +348,12 @@ class TierControl:
     def _limits(self, session: Session) -> Thresholds:
         now = self._clock()
         disk = self._tier("disk")
-        fills = {name: fill.fill_seconds(now) for name, fill in self._fills.items()}
         assert self.profile is not None
         return thresholds(
             self.profile,
             max(1, len(session.chunks)) * self.settings.chunk_tokens,
             disk.name if disk else None,
-            ram_fill=fills.get(RAM, float("inf")),
-            disk_fill=fills.get(disk.name, float("inf")) if disk else float("inf"),
+            ram_fill=self._writes.fill_seconds(RAM, now),
+            disk_fill=self._writes.fill_seconds(disk.name if disk else None, now),
             reused=self._sightings.chance_of_another(1),
         )

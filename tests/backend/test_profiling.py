@@ -36,7 +36,7 @@ class ScriptedPair:
         self.engine: set[tuple[int, ...]] = set()
         self.ram: set[tuple[int, ...]] = set()
         self.disk: set[tuple[int, ...]] = set()
-        self.noted: set[tuple[int, ...]] = set()
+        self.session: tuple[int, ...] = ()
         self.log: list[dict[str, object]] = []
         self.disk_bytes = disk_bytes
 
@@ -80,11 +80,11 @@ class ScriptedPair:
         self.gates = {"load": load, "store": store}
 
     def note(self, token_ids, *, session, use_case) -> None:
-        self.noted.add(tuple(token_ids))
+        self.session = tuple(token_ids)
 
     def forget_session(self, session) -> None:
-        self.disk -= self.noted
-        self.ram -= self.noted
+        self.disk.discard(self.session)
+        self.ram.discard(self.session)
 
     def last_transfer(self) -> int:
         return len(self.log)

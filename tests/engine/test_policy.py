@@ -86,7 +86,7 @@ def plan(
         cache_port=cache_port,
         cache_http_port=cache_http_port,
         window_tokens=4096,
-        cpu_kv_gb=0.5,
+        cpu_kv_gb=1.0,
         disk_gb=DISK_BYTES / 1e9,
         allow_reset=True,
     )

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from backend.tiers.control import StoreItem, TierControl
+from backend.tiers.control import TierControl
 from backend.tiers.notes import Note
 from backend.tiers.profile import profile_json
 from backend.tiers.settings import PolicySettings, TierSettings, read_settings
+from backend.tiers.writes import StoreItem
 
 CHUNK_BYTES = 100_000
 
