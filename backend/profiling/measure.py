@@ -143,7 +143,7 @@ def _fetch_seconds(pair: MeasuredPair, tier: str, mark: int) -> float:
     for _ in range(40):
         seconds = [one["seconds"] for one in pair.transfers(mark) if (one["kind"], one["tier"]) == ("fetch", tier)]
         if seconds:
-            return sum(seconds)
+            return float(sum(seconds))
         time.sleep(0.05)
     raise ProfileFailed(tier, "LMCache reported no fetch; is its observability disabled?")
 

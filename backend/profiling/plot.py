@@ -29,15 +29,16 @@ def _draw(profile: Profile, path: Path) -> None:
     lengths = [longest * point / _POINTS for point in range(1, _POINTS + 1)]
     base = profile.prefill.constant_seconds
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    (line,) = axes.plot(lengths, [profile.prefill.seconds(length) for length in lengths], label="recompute")
-    _points(axes, profile.prefill_samples, line.get_color())
-    for name, tier in profile.tiers.items():
+    axes.plot(lengths, [profile.prefill.seconds(length) for length in lengths], color="C0", label="recompute")
+    _points(axes, profile.prefill_samples, "C0")
+    for number, (name, tier) in enumerate(profile.tiers.items(), start=1):
+        color = f"C{number}"
         meets = profile.break_even_tokens(name)
         label = f"load from {name}: " + ("never cheaper" if meets is None else f"cheaper from {meets:.0f} tokens")
-        (line,) = axes.plot(lengths, [base + tier.load.seconds(length) for length in lengths], label=label)
-        _points(axes, tier.load_samples, line.get_color())
+        axes.plot(lengths, [base + tier.load.seconds(length) for length in lengths], color=color, label=label)
+        _points(axes, tier.load_samples, color)
         if meets is not None and meets <= longest:
-            axes.axvline(meets, color=line.get_color(), linestyle=":", linewidth=1)
+            axes.axvline(meets, color=color, linestyle=":", linewidth=1)
     axes.set_xlabel("tokens of the prompt")
     axes.set_ylabel("seconds to the first token")
     axes.set_ylim(bottom=0)
