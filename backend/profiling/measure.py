@@ -77,7 +77,8 @@ def measure(
     try:
         pair.set_gates(load=False, store=False)
         on_progress("warming up")
-        found.bytes_per_token = _learn_size(pair, _prompt(source, min(lengths), vocabulary), min(lengths))
+        disks = [name for name, tier in before["tiers"].items() if tier["role"] == "disk"]
+        found.bytes_per_token = _learn_size(pair, _prompt(source, min(lengths), vocabulary), min(lengths), disks)
         for repeat in range(repeats):
             for length in sorted(lengths):
                 for tier, known in before["tiers"].items():
@@ -123,7 +124,7 @@ def _one(pair: MeasuredPair, tier: str, known: dict[str, Any], prompt: list[int]
     pair.empty_engine()
 
 
-def _learn_size(pair: MeasuredPair, prompt: list[int], length: int) -> int:
+def _learn_size(pair: MeasuredPair, prompt: list[int], length: int, disks: Sequence[str]) -> int:
     """Bytes of KV a token, from what a first prompt stores. That comes in parts, so until nothing more does."""
     pair.note(prompt, session=_SESSION, use_case=None)
     mark = pair.last_transfer()
@@ -134,6 +135,8 @@ def _learn_size(pair: MeasuredPair, prompt: list[int], length: int) -> int:
         before, total = total, sum(one["size_bytes"] for one in pair.await_stored(RAM, 1, mark))
         if total == 0:
             raise ProfileFailed("warming up", "nothing was stored into LMCache's memory; read the cache's log")
+    for disk in disks:  # a slow one would still be at it, and be taken for the first measurement
+        pair.await_stored(disk, total, mark)
     pair.forget_session(_SESSION)
     return total // length
 
