@@ -23,6 +23,7 @@ from backend.launcher import BackendStatus, PartStatus, down, status, up
 from backend.plan import LaunchOptions, LaunchPlan, PartName, make_plan
 from backend.simulation.cli import simulate_command
 from backend.sizing.cli import size_command
+from backend.profile_cli import profile_command
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -73,6 +74,20 @@ group.add_command(simulate_command)
     "--gpu-memory-share", type=float, help=f"vLLM's share of the GPU. Default: {_DEFAULTS['gpu_memory_share']}."
 )
 @click.option("--kv-dir", type=click.Path(path_type=Path), help="LMCache's disk tier. Default: HOME/backend/kv.")
+@click.option(
+    "--policy/--plain-cache",
+    default=None,
+    help="Start LMCache with Kvasir's load and store gates (the default), or as it comes.",
+)
+@click.option("--disk-gb", type=float, help=f"Most that the disk tier may hold. Default: {_DEFAULTS['disk_gb']:g}.")
+@click.option("--disk-writes-gb-per-day", type=float, help="Most that is written to it in 24 hours. Default: no bound.")
+@click.option("--disk-adapter", help="LMCache's adapter of the disk tier, as JSON. Default: its type fs in --kv-dir.")
+@click.option("--shared-tier", help="LMCache's adapter of a network tier, as JSON. Default: none.")
+@click.option(
+    "--allow-reset/--no-reset",
+    default=None,
+    help="Let clients empty vLLM's own prefix cache, as 'profile' needs. Opens vLLM's development endpoints.",
+)
 @click.option("--ready-seconds", type=float, help=f"Patience for each part. Default: {_DEFAULTS['ready_seconds']:g}.")
 @click.option("--engine-arg", "engine_args", multiple=True, help="Passed on to vLLM as it is; may be repeated.")
 @click.option("--only", type=click.Choice(["engine", "cache"]), help="Start this part alone.")
@@ -126,6 +141,9 @@ def down_command(home: Path, only: PartName | None, as_json: bool) -> None:
             click.echo(f"killed, because they did not end when asked: {', '.join(map(str, report.killed_pids))}")
         for segment in report.removed_segments:
             click.echo(f"removed {segment}")
+
+
+group.add_command(profile_command)
 
 
 def _options(state_dir: Path, only: PartName | None, given: dict[str, Any]) -> LaunchOptions:

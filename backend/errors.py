@@ -14,6 +14,8 @@ BackendError
 │   ├── ModelConfigInvalid       a config cannot be sized; carries `source` and `field`
 │   ├── GpuNotKnown              no such GPU in the list; carries `near`
 │   └── SizeOptionInvalid        an option cannot work; carries `option`
+├── ProfileInvalid               a `profile.json` cannot be used; carries `path`
+├── ProfileFailed                `kvasir backend profile` could not measure; carries `step`
 └── LaunchError                  `kvasir backend up` or `down`
     ├── EnginePythonInvalid      the engine's Python is absent or lacks vLLM or LMCache
     ├── LaunchOptionInvalid      an option cannot work
@@ -151,6 +153,22 @@ class SizeOptionInvalid(SizingError):
     def __init__(self, option: str, problem: str) -> None:
         self.option = option
         super().__init__(f"{option}: {problem}")
+
+
+class ProfileInvalid(BackendError):
+    """The file of a profile cannot be used."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"profile '{path}' {problem}; measure again with 'kvasir backend profile'")
+
+
+class ProfileFailed(BackendError):
+    """A measurement did not measure what it should; `step` says which."""
+
+    def __init__(self, step: str, problem: str) -> None:
+        self.step = step
+        super().__init__(f"profile: {step}: {problem}")
 
 
 class LaunchError(BackendError):
