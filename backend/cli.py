@@ -21,9 +21,9 @@ from backend.errors import LaunchOptionInvalid
 from backend.launch_state import read_state
 from backend.launcher import BackendStatus, PartStatus, down, status, up
 from backend.plan import LaunchOptions, LaunchPlan, PartName, make_plan
+from backend.profile_cli import profile_command
 from backend.simulation.cli import simulate_command
 from backend.sizing.cli import size_command
-from backend.profile_cli import profile_command
 
 Command = TypeVar("Command", bound=Callable[..., None])
 

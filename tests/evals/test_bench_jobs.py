@@ -20,12 +20,12 @@ from kb.embedding import Embedder, SentenceEmbedder
 class Made:
     number: int
     process: int
-    dimension: int
+    model: str
 
 
 def _make(number: int, embedder: Embedder, say: Say) -> Made:
     say(f"piece {number}")
-    return Made(number, os.getpid(), embedder.dimension)
+    return Made(number, os.getpid(), embedder.model)
 
 
 def _fail_at_two(number: int, embedder: Embedder, say: Say) -> Made:
@@ -51,7 +51,7 @@ def test_slices_cover_all_in_order_and_none_is_empty() -> None:
 def test_two_jobs_give_what_one_gives_in_the_order_of_the_pieces_from_other_processes() -> None:
     here, there = jobs(1).done(PIECES, FORM), jobs(2).done(PIECES, FORM)
     assert [made.number for made in here] == [made.number for made in there] == [0, 1, 2]
-    assert {made.dimension for made in here + there} == {384}
+    assert {made.model for made in here + there} == {SentenceEmbedder().model}
     assert {made.process for made in here} == {os.getpid()}
     assert os.getpid() not in {made.process for made in there}
 
@@ -67,7 +67,10 @@ def test_what_was_done_before_an_interrupt_is_not_made_again(tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         jobs(1, kept, told).done(pieces, FORM)
     assert told == ["2 of 3 pieces are kept from an earlier run"]
-    assert jobs(1, kept).done(pieces[:2], FORM) == [Made(0, os.getpid(), 384), Made(1, os.getpid(), 384)]
+    assert jobs(1, kept).done(pieces[:2], FORM) == [
+        Made(0, os.getpid(), SentenceEmbedder().model),
+        Made(1, os.getpid(), SentenceEmbedder().model),
+    ]
     assert list(kept.machines.values()) == [2]
 
 
