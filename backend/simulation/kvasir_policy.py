@@ -56,12 +56,11 @@ class KvasirPolicy(Policy):
         self._cached = [0] * runs  # blocks of a run, which are always its first
         self._parents = [-1] * runs
         self._children = [0] * runs  # runs that follow it and are cached
-        self._frequency = [0] * runs
+        self._frequency = [0] * runs  # also tells outdated places in a queue
         self._turn = [0] * runs
         self._observation = [-1] * runs
         self._class = [0] * runs
         self._last_use = [0.0] * runs
-        self._uses = [0] * runs  # tells outdated places in a queue
         self._size = 0
         self._margin = margin
         self._queues = _Queues()
@@ -76,13 +75,14 @@ class KvasirPolicy(Policy):
         if "whole" in self._ideas and not (runs and whole[runs[-1]]):
             runs = runs[:-1]
         self._observe(request, runs)
-        grown = self._take(runs, until, request.seconds)
+        self._queues.grow_older(request.seconds, self._last_use, self._frequency)
+        grown = self._take(runs, until)
         if self._model.fit_if_due(request.seconds):
             self._rank()
         self._evict(request.seconds)
         return sum([max(0, self._cached[run] - before) for run, before in grown])
 
-    def _take(self, runs: list[int], until: int, now: float) -> list[tuple[int, int]]:
+    def _take(self, runs: list[int], until: int) -> list[tuple[int, int]]:
         """Cache the first `until` blocks as far as they are worth it, and queue the leaves.
 
         Returns the runs that grew, with their blocks before.
@@ -96,7 +96,7 @@ class KvasirPolicy(Policy):
                 if wanted <= before:
                     break
                 if self._margin and self._size + wanted - before > self.capacity_blocks:
-                    least = self._least(now)
+                    least = self._least()
                     price = 0.0 if least is None else self._worth_by_rank[least]
                     if self._worth[self._class[run]][0] < self._margin * price:
                         break
@@ -109,7 +109,7 @@ class KvasirPolicy(Policy):
             parent = run
         for run in runs:
             if not children[run] and cached[run]:
-                self._queues.append(self._class[run], 0, (run, self._uses[run]))
+                self._queues.append(self._class[run], 0, (run, self._frequency[run]))
         return grown
 
     def _observe(self, request: Request, runs: list[int]) -> None:
@@ -127,16 +127,16 @@ class KvasirPolicy(Policy):
         common = tuple([of_prompt[name] for name in self._used if name in of_prompt])
         by_frequency = "frequency" in self._used
         model, now = self._model, request.seconds
+        classes, turns, last_use = self._class, self._turn, self._last_use
         for run in runs:
             if observation[run] >= 0:
                 model.end(observation[run], now)
             frequency[run] += 1
             properties = (bisect_right(_FREQUENCIES, frequency[run]), *common) if by_frequency else common
             observation[run] = model.begin(now, properties, lengths[run])
-            self._class[run] = model.class_of(properties)
-            self._turn[run] = turn
-            self._last_use[run] = now
-            self._uses[run] += 1
+            classes[run] = model.class_of(properties)
+            turns[run] = turn
+            last_use[run] = now
 
     def _rank(self) -> None:
         index = self._model.index if "gaps" in self._ideas else self._model.index[:, :1].repeat(AGES, axis=1)
@@ -145,14 +145,13 @@ class KvasirPolicy(Policy):
         self._queues.rank([(c, -age) for _, age, c in order])
         self._worth_by_rank = [value for value, _, _ in order]
 
-    def _least(self, now: float) -> int | None:
+    def _least(self) -> int | None:
         """The rank of the queue whose first block has to go first; `None` where only the prompt at hand is cached."""
         queues = self._queues
-        queues.grow_older(now, self._last_use, self._uses)
         while (rank := queues.least()) is not None:
             queue = queues.queue(rank)
             run, uses = queue[0]
-            if uses == self._uses[run] and self._cached[run] and not self._children[run]:
+            if uses == self._frequency[run] and self._cached[run] and not self._children[run]:
                 return rank
             queue.popleft()
         return None
@@ -160,7 +159,7 @@ class KvasirPolicy(Policy):
     def _evict(self, now: float) -> None:
         cached, queues = self._cached, self._queues
         while self._size > self.capacity_blocks:
-            least = self._least(now)
+            least = self._least()
             assert least is not None, "every cached run is queued, or has a child that is"
             queue = queues.queue(least)
             run, _ = queue[0]
@@ -175,7 +174,7 @@ class KvasirPolicy(Policy):
                 self._children[parent] -= 1
                 if not self._children[parent]:
                     age = bisect_right(queues.edges, now - self._last_use[parent]) - 1
-                    queues.append_first(self._class[parent], age, (parent, self._uses[parent]))
+                    queues.append_first(self._class[parent], age, (parent, self._frequency[parent]))
 
     @property
     def size_blocks(self) -> int:
@@ -228,14 +227,19 @@ class _Queues:
         if now < self._grown + TICK_SECONDS:
             return
         self._grown = now
-        for of_class, queues in enumerate(self._queues):
+        for queues, ranks in zip(self._queues, self._ranks, strict=True):
             for age in range(AGES - 2, -1, -1):
-                queue, edge = queues[age], self.edges[age + 1]
+                queue = queues[age]
+                if not queue:
+                    continue
+                older, newest = queues[age + 1], now - self.edges[age + 1]
                 while queue:
                     run, used = queue[0]
                     if used != uses[run]:
                         queue.popleft()
-                    elif now - last_use[run] >= edge:
-                        self.append(of_class, age + 1, queue.popleft())
+                    elif last_use[run] <= newest:
+                        older.append(queue.popleft())
                     else:
                         break
+                if older and ranks[age + 1] < self._least:
+                    self._least = ranks[age + 1]
