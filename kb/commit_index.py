@@ -42,6 +42,7 @@ class CommitIndex:
         self.shared, self.tree, self.members, self.masks = shared, tree, members, masks
         self.entities = EntityIndex(shared.names, members)
         self._about_known: dict[int, list[int]] = {}
+        self._neighbours_known: dict[int, NDArray[np.int32]] = {}
 
     @classmethod
     def of_nothing(cls, shared: SharedIndex) -> CommitIndex:
@@ -116,6 +117,11 @@ class CommitIndex:
         """Id of each template and success → its question, masked."""
         return _Masked(self)
 
+    @property
+    def pattern_count(self) -> int:
+        """Of templates and successes whose likeness to a question counts."""
+        return len(self._patterns)
+
     # ── evidence ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def evidence(self, question: str, vector: Vector, mentions: Sequence[Mention]) -> Evidence:
@@ -153,8 +159,17 @@ class CommitIndex:
             self._name_words.evidence(question, readings),
             said["column"],
             said["value"],
-            lambda table: self._table_places[sorted(self.shared.joins.neighbours(int(slots[table]), self.members))],
+            self._neighbours,
         )
+
+    def _neighbours(self, table: int) -> NDArray[np.int32]:
+        """Places, among the tables, of those that one is joined with."""
+        known = self._neighbours_known.get(table)
+        if known is None:
+            slot = int(self._searched[self._tables_among_candidates[table]])
+            known = self._table_places[sorted(self.shared.joins.neighbours(slot, self.members))]
+            self._neighbours_known[table] = known
+        return known
 
     def pattern_evidence(self, vector: Vector, masked_vector: Vector) -> PatternEvidence:
         plain, masked = self._pattern_rows.cosines(vector), self._masked_rows.cosines(masked_vector)

@@ -61,6 +61,11 @@ class ItemVersions:
         """The slot of a version that was added; `None` where it is never retrieved."""
         return self._slots[item_hash]
 
+    def item(self, item_hash: str) -> Item | None:
+        """The version of that hash; `None` where it was not added or is never retrieved."""
+        slot = self._slots.get(item_hash)
+        return None if slot is None else self.items[slot]
+
     def of_id(self, item_id: str) -> list[int]:
         """The slots of an item's versions, ascending; so are the next two."""
         return self._of_id.get(item_id, [])
