@@ -33,6 +33,8 @@ KEPT_COMMITS, KEPT_BASES = 16, 64
 
 KEPT_QUESTIONS = 4096
 """Questions whose vectors a retriever keeps, some 3 kB each: a replay asks the same ones at commit after commit."""
+KEPT_CHARACTERS = 1000
+"""Of a longer question they are not kept: what anybody sends must not fill the memory."""
 
 _BESIDE = 8
 """Questions whose likeness to confirmed ones is computed at once; each waits for FAISS, not for Python."""
@@ -84,7 +86,8 @@ class Retriever:
         limits = limits or Limits()
         mentions = index.entities.find(question)
         masked = mask(question, mentions)
-        plain, as_masked = self._vectors(base.id, question, masked.text)
+        embed = self._vectors if len(question) <= KEPT_CHARACTERS else self._embedded
+        plain, as_masked = embed(base.id, question, masked.text)
         likeness = self._likeness(index, plain, as_masked)
         evidence = index.evidence(question, plain, mentions)
         hits = within([*_always(index, subjects), *fuse(evidence, self._weights, limits)], limits)
