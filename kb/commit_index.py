@@ -93,11 +93,13 @@ class CommitIndex:
 
     def gotchas_named(self, mentions: Sequence[Mention]) -> list[int]:
         """Slots of the gotchas that a question names."""
-        return self._gotchas([mention.owners for mention in mentions])
+        slots = {int(slot) for mention in mentions for slot in mention.owners[self._column("gotcha")[mention.owners]]}
+        return sorted(slots)
 
     def gotchas_about(self, keys: Iterable[str]) -> list[int]:
         """Slots of the gotchas that have an entity, or a synonym of one, with one of these keys."""
-        return self._gotchas([slots for key in keys for slots in self.entities.owners(key).values()])
+        slots = {slot for key in keys for slot in self.shared.versions.gotchas(key)}
+        return sorted(self._present(slots))
 
     def join_paths(self, schemas: Sequence[Item]) -> list[JoinPath]:
         return self.shared.joins.paths(schemas, self.members)
@@ -273,10 +275,6 @@ class CommitIndex:
 
     def _present(self, slots: Iterable[int]) -> list[int]:
         return [slot for slot in slots if slot < len(self.members) and self.members[slot]]
-
-    def _gotchas(self, owners: Sequence[NDArray[np.int32]]) -> list[int]:
-        slots = np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *owners]))
-        return [int(slot) for slot in slots[self._column("gotcha")[slots]]]
 
 
 class Chosen(Sequence[Element]):

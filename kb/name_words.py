@@ -24,6 +24,8 @@ START_LETTERS = 4
 """Words that begin alike share this many letters at least; the known one may be as many letters longer."""
 LOOSE = 0.6
 """The strength of a word that only begins alike."""
+_KEPT_WORDS, _KEPT_PLACES = 1024, 256
+"""Of so many words a commit keeps what they say; not of those that more names and tables have."""
 _LONGEST = 40
 """Letters; a longer word is nobody's name."""
 _NAME = np.dtype([("slot", np.int32), ("words", np.int32), ("key", np.int32)])
@@ -41,10 +43,24 @@ class Having:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """Who has what one word of a question may stand for, and how surely: 1 where it is the word itself."""
+class Spread:
+    """What it says to have a word: its `names`, the `tables` that have it in their columns alone, and its rarity.
 
-    having: Having
+    `coverage` is its rarity among databases, of which `databases` have it.
+    """
+
+    names: NDArray[np.int32]
+    tables: NDArray[np.int32]
+    rarity: float
+    databases: NDArray[np.int64]
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What one word of a question may stand for, and how surely: 1 where it is the word itself."""
+
+    spread: Spread
     strength: float = 1.0
 
 
@@ -141,6 +157,7 @@ class WordsOfCommit:
         self._database = database
         self._tables = int((database >= 0).sum())
         self._databases = len(np.unique(database[database >= 0]))
+        self._spreads: dict[str, Spread] = {}
 
     def evidence(self, question: str, readings: Mapping[str, Sequence[str]]) -> WordEvidence:
         """`readings`: stem of a misspelled word → the stems that it may stand for."""
@@ -148,19 +165,11 @@ class WordsOfCommit:
         columns = np.zeros(len(self._database))
         coverage = np.zeros(int(self._database.max(initial=-1)) + 1)
         for unit in self._units(question, readings):
-            numbers, in_columns = unit.having.names, unit.having.tables
-            own = np.zeros(len(columns), dtype=np.bool_)
-            own[self._place_of[numbers]] = True
-            in_columns = in_columns[~own[in_columns]]
-            having = int(own.sum()) + len(in_columns)
-            weight = unit.strength * float(rarity(having, self._tables))
-            matched[numbers] += weight
-            words[numbers] += 1
-            columns[in_columns] += weight
-            covered = np.zeros(len(coverage), dtype=np.bool_)
-            covered[self._database[own]] = True
-            covered[self._database[in_columns]] = True
-            coverage[covered] += unit.strength * rarity(covered.sum(), self._databases)
+            spread, strength = unit.spread, unit.strength
+            matched[spread.names] += strength * spread.rarity
+            words[spread.names] += 1
+            columns[spread.tables] += strength * spread.rarity
+            coverage[spread.databases] += strength * spread.coverage
         return self._of_tables(matched, words, columns, coverage)
 
     def _of_tables(self, matched: Scores, words: NDArray[np.int32], columns: Scores, coverage: Scores) -> WordEvidence:
@@ -179,16 +188,41 @@ class WordsOfCommit:
         said = spoken(question).split()
         distinct = dict.fromkeys(map(stem, said))
         for word in distinct:
-            if known := self._having(word):
+            if known := self._known(word):
                 yield Unit(known)
-            elif known := self._having_any(readings.get(word, ())):
-                yield Unit(known)
-            elif known := self._having_any(self._alike(word)):
-                yield Unit(known, LOOSE)
+            elif having := self._having_any(readings.get(word, ())):
+                yield Unit(self._spread(having))
+            elif having := self._having_any(self._alike(word)):
+                yield Unit(self._spread(having), LOOSE)
         compounds = dict.fromkeys(stem(left + right) for left, right in pairwise(said) if len(left + right) <= _LONGEST)
         for word in compounds:
-            if word not in distinct and (known := self._having(word)):
+            if word not in distinct and (known := self._known(word)):
                 yield Unit(known)
+
+    def _known(self, word: str) -> Spread | None:
+        """Of a stem; `None` where no table of the commit has it."""
+        known = self._spreads.get(word)
+        if known is None and (having := self._having(word)):
+            known = self._spread(having)
+            if len(having.names) + len(having.tables) <= _KEPT_PLACES and len(self._spreads) < _KEPT_WORDS:
+                self._spreads[word] = known
+        return known
+
+    def _spread(self, having: Having) -> Spread:
+        own = np.zeros(len(self._database), dtype=np.bool_)
+        own[self._place_of[having.names]] = True
+        in_columns = having.tables[~own[having.tables]]
+        covered = np.zeros(int(self._database.max(initial=-1)) + 1, dtype=np.bool_)
+        covered[self._database[own]] = True
+        covered[self._database[in_columns]] = True
+        databases = np.flatnonzero(covered)
+        return Spread(
+            having.names,
+            in_columns,
+            float(rarity(int(own.sum()) + len(in_columns), self._tables)),
+            databases,
+            float(rarity(len(databases), self._databases)),
+        )
 
     def _alike(self, word: str) -> Iterator[str]:
         """Words that begin with this one, or that this one begins with."""
