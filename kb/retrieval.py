@@ -133,7 +133,7 @@ class Retriever:
         commit = base.resolve(commit_id or revision)
         return commit, indexes.at(base, commit)
 
-    def _embedded(self, base: BaseId, question: str, masked: str) -> NDArray[np.float32]:
+    def _embedded(self, _base: BaseId, question: str, masked: str) -> NDArray[np.float32]:
         """Of the question and of its masked text; by base, since how soon it comes tells that it was asked before.
 
         Both in one batch, and kept together: what stands beside a text in a batch may change its last bits.
