@@ -84,8 +84,9 @@ def run_suite(
 ) -> RunReport:
     """Ask every case that is not held out, at `revision`, else at the assistant's commit.
 
-    Several cases are under way at a time; `on_case` is told each result, in the order of the suite. `fresh` draws every answer anew and stores none. Not to be called from a
-    running event loop. Raises `AssistantNotFound`, `CommitNotFound`; a case that cannot be judged is a result.
+    Several cases are under way at a time; `on_case` is told each result, in the order of the suite. `fresh` draws every
+    answer anew and stores none. Not to be called from a running event loop. Raises `AssistantNotFound`,
+    `CommitNotFound`; a case that cannot be judged is a result.
     """
     assistant = core.assistant(tenant, suite.assistant)
     # One commit for the whole run: a proposal may land meanwhile.

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from evals.bench.bootstrap import share_difference_interval
 from evals.bench.learning.captured import Captured, captured
 from evals.bench.learning.confirmations import made_stream
 from evals.bench.learning.engine import EngineChoice
-from evals.bench.learning.jobs import Say, all_done
+from evals.bench.learning.jobs import Jobs, Say
 from evals.bench.learning.reviewer import Reviewed, reviewed
 from evals.bench.learning.world import World, made_world
 from evals.bench.row import Asked, Row
@@ -51,12 +53,10 @@ class Outcome:
         return [entry for entry in self.reviewed if entry.wrong and entry.landed]
 
 
-def reviews(
-    embedder: Embedder, say: Say, *, engine: EngineChoice, confirmations: int, seeds: int, jobs: int
-) -> list[Outcome]:
+def reviews(jobs: Jobs, *, engine: EngineChoice, confirmations: int, seeds: int) -> list[Outcome]:
     """Each seed with the gate, which takes longer, and without."""
     pieces = [Piece(seed, gated, confirmations) for gated in (True, False) for seed in range(seeds)]
-    return all_done([partial(_outcome, piece, engine) for piece in pieces], jobs, embedder, say)
+    return jobs.done([partial(_outcome, piece, engine) for piece in pieces], TypeAdapter(Outcome))
 
 
 def _outcome(piece: Piece, engine: EngineChoice, embedder: Embedder, say: Say) -> Outcome:
