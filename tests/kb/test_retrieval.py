@@ -424,6 +424,6 @@ def test_many_threads_that_need_one_commit_make_its_index_once(embedder: Sentenc
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: retriever.retrieve(base, "customers orders").hits, range(16)))
     assert all(hits == found[0] for hits in found)
-    of_items = [text for text in counting.asked if counting.asked.count(text) < len(found)]
+    of_items = [text for text in counting.asked if text not in ("customers orders", "<name> <name>")]
     assert of_items
     assert len(of_items) == len(set(of_items))
