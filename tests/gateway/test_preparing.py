@@ -102,7 +102,7 @@ def test_a_follow_up_reads_its_session_and_no_item(open_shop: Callable[..., Core
         second = asked(core, QUESTIONS[0], "SELECT 1", QUESTIONS[1], session=session)
     assert len(found) == 1
     assert second.placements[0] == first.placements[0]
-    assert second.placements[1] != ()
+    assert second.prompt.messages[0] == first.prompt.messages[0]
 
 
 def test_what_is_kept_of_other_questions_and_commits_changes_no_prompt(open_shop: Callable[..., Core]) -> None:
