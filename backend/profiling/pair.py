@@ -36,9 +36,11 @@ class PairAddress:
 class MeasuredPair:
     """Each method raises `ProfileFailed` where the pair does not do what was asked."""
 
-    def __init__(self, address: PairAddress, *, timeout_seconds: float = 600.0) -> None:
+    def __init__(
+        self, address: PairAddress, *, timeout_seconds: float = 600.0, transport: httpx.BaseTransport | None = None
+    ) -> None:
         self._address = address
-        self._client = httpx.Client(timeout=timeout_seconds, trust_env=False)
+        self._client = httpx.Client(timeout=timeout_seconds, trust_env=False, transport=transport)
 
     def close(self) -> None:
         self._client.close()
