@@ -6,14 +6,15 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from backend.errors import BackendError
-from backend.profiling.plot import plot_profile
-from backend.profiling.run import ProfileRun, profile_backend
 from backend.tiers.profile import Profile, profile_json
+
+if TYPE_CHECKING:
+    from backend.profiling.run import ProfileRun
 
 
 @click.command("profile")
@@ -36,6 +37,10 @@ def profile_command(lengths: str | None, repeats: int, plot: Path | None, home: 
 
     Needs 'up --allow-reset', minutes, and a pair that nobody else uses meanwhile.
     """
+    # SciPy takes longer to import than the other commands of the group take to run.
+    from backend.profiling.plot import plot_profile
+    from backend.profiling.run import profile_backend
+
     try:
         run = profile_backend(
             home / "backend",

@@ -111,14 +111,12 @@ class KvasirPrefetchPolicy(DefaultPrefetchPolicy):  # type: ignore[misc]
         """Both maps without the chunks that shall not be fetched, and each chunk with one holder among the adapters."""
         rows, columns = len(key_groups), len(key_groups[0].keys)
         ram = [_merged(l1, row) for row in range(rows)]
-        adapters = {index: grid for index, grid in sorted(l2.items()) if index in self._names}
+        adapters = {self._name(index): grid for index, grid in sorted(l2.items())}
         holders: list[list[str]] = []
         for column in range(columns):
             missing = [row for row in range(rows) if column not in ram[row]]
             names = [RAM] if not missing else []
-            names += [
-                self._names[index] for index, grid in adapters.items() if all(grid[row].test(column) for row in missing)
-            ]
+            names += [name for name, grid in adapters.items() if all(grid[row].test(column) for row in missing)]
             if not names:
                 break
             holders.append(names)
@@ -127,9 +125,13 @@ class KvasirPrefetchPolicy(DefaultPrefetchPolicy):  # type: ignore[misc]
         for index, grid in l1.items():
             new_l1[index] = _masked(grid, range(len(chosen)))
         for index, grid in l2.items():
-            name = self._names.get(index)
+            name = self._name(index)
             new_l2[index] = _masked(grid, [column for column, tier in enumerate(chosen) if tier == name])
         return new_l1, new_l2
+
+    def _name(self, adapter: int) -> str:
+        """Adapters that were added while LMCache runs have no profile, and so are loaded from as LMCache would."""
+        return self._names.get(adapter, f"adapter {adapter}")
 
 
 def _merged(state: MapState, row: int) -> set[int]:

@@ -36,9 +36,11 @@ class PairAddress:
 class MeasuredPair:
     """Each method raises `ProfileFailed` where the pair does not do what was asked."""
 
-    def __init__(self, address: PairAddress, *, timeout_seconds: float = 600.0) -> None:
+    def __init__(
+        self, address: PairAddress, *, timeout_seconds: float = 600.0, transport: httpx.BaseTransport | None = None
+    ) -> None:
         self._address = address
-        self._client = httpx.Client(timeout=timeout_seconds, trust_env=False)
+        self._client = httpx.Client(timeout=timeout_seconds, trust_env=False, transport=transport)
 
     def close(self) -> None:
         self._client.close()
@@ -74,14 +76,21 @@ class MeasuredPair:
         return FirstToken(seconds, cached)
 
     def empty_engine(self) -> None:
-        """Drop vLLM's own prefix cache; LMCache keeps what it has."""
-        response = self._send("POST", f"{self._address.engine_url}/reset_prefix_cache", allow=(404,))
-        if response.status_code == 404:
-            raise ProfileFailed(
-                "reset of vLLM's prefix cache",
-                "it is not allowed; start the engine with 'kvasir backend up --allow-reset' to measure, and without "
-                "after it",
-            )
+        """Drop vLLM's own prefix cache; LMCache keeps what it has. vLLM refuses while it still hands blocks over."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            response = self._send("POST", f"{self._address.engine_url}/reset_prefix_cache", allow=(404,))
+            if response.status_code == 404:
+                raise ProfileFailed(
+                    "reset of vLLM's prefix cache",
+                    "it is not allowed; start the engine with 'kvasir backend up --allow-reset' to measure, and "
+                    "without it after that",
+                )
+            if response.json()["success"]:
+                return
+            if time.monotonic() > end:
+                raise ProfileFailed("reset of vLLM's prefix cache", "its blocks stay in use; does somebody else ask?")
+            time.sleep(_POLL_SECONDS)
 
     def empty_ram(self) -> None:
         """Drop LMCache's memory; its slower tiers keep what they have."""

@@ -111,12 +111,7 @@ class TierControl:
     def recurring(self, ids: Sequence[ChunkId]) -> list[int]:
         """Which of `ids` the store gate declined that have now been seen often enough to be asked about again."""
         with self._lock:
-            due = [
-                index
-                for index, chunk in enumerate(ids)
-                if chunk in self._waiting
-                and self._times(chunk) >= (self._plan(chunk).after_sightings or _WAITING_CHUNKS)
-            ]
+            due = [index for index, chunk in enumerate(ids) if chunk in self._waiting and self._is_due(chunk)]
             for index in due:
                 del self._waiting[ids[index]]
             return due
@@ -291,9 +286,10 @@ class TierControl:
             for name, speed in self._speeds.items()
         }
 
-    def _times(self, chunk: ChunkId) -> int:
+    def _is_due(self, chunk: ChunkId) -> bool:
+        needed = self._plan(chunk).after_sightings
         sighting = self._sightings.get(chunk)
-        return sighting.times if sighting else 0
+        return needed is not None and sighting is not None and sighting.times >= needed
 
     def _plan(self, chunk: ChunkId) -> TierPlan:
         return tier_plan(

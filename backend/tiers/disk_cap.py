@@ -52,15 +52,17 @@ class DiskCap:
     def __len__(self) -> int:
         return len(self._files)
 
-    def rescan(self) -> None:
+    def rescan(self) -> int:
         """Take over what is really there. Order: unknown files by age, then ours.
 
-        What is on its way stays; but what was on its way at the last look as well will not come any more.
+        What is on its way stays; but what was on its way at the last look as well will not come any more. Returns the
+        bytes that had been reserved for it.
         """
         found = dict(_scan(self.folder))
         unknown = [name for name in found if name not in self._files]
         coming = {name for name, file in self._files.items() if not file.written and name not in found}
         kept = [(name, file) for name, file in self._files.items() if name in found or name in coming - self._overdue]
+        lost = sum(self._files[name].size_bytes for name in coming & self._overdue)
         self._overdue = coming - self._overdue
         self._files.clear()
         for name in unknown:
@@ -68,6 +70,7 @@ class DiskCap:
         for name, file in kept:
             self._files[name] = KVFile(found[name], written=True) if name in found else file
         self.total_bytes = sum(file.size_bytes for file in self._files.values())
+        return lost
 
     def admit(self, wanted: Sequence[tuple[str, int]]) -> Admission:
         """Reserve room for `wanted` (name, bytes), in order of importance, giving up older files for it.

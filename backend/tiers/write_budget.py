@@ -28,7 +28,7 @@ class WriteBudget:
     def used_bytes(self, now: float) -> int:
         """Bytes of the last 24 hours. The hour that is partly outside counts in full."""
         self._drop_old(now)
-        return sum(self._hours.values())
+        return max(0, sum(self._hours.values()))
 
     def left_bytes(self, now: float) -> float:
         return float("inf") if self.bytes_per_day is None else max(0, self.bytes_per_day - self.used_bytes(now))
@@ -41,6 +41,7 @@ class WriteBudget:
         return self.bytes_per_day / left if left > 0 else float("inf")
 
     def spend(self, count: int, now: float) -> None:
+        """A negative `count` gives back what was spent for a write that never came."""
         hour = int(now // _HOUR_SECONDS)
         self._hours[hour] = self._hours.get(hour, 0) + count
 

@@ -105,7 +105,7 @@ class Writes:
 
     def tidy(self, now: float) -> None:
         for cap in self._caps.values():
-            cap.rescan()
+            self._budget.spend(-cap.rescan(), now)
         self._budget.save(now)
 
     def status(self, now: float) -> dict[str, Any]:

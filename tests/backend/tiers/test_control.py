@@ -107,6 +107,9 @@ def test_the_days_bytes_are_bounded(policy_settings, clock):
     control.set_gates(load=False, store=False)
     assert stored(control, ids("p", 5)) == [0, 1, 2]
     assert stored(control, ids("q", 5)) == []
+    for chunk in ids("p", 3):
+        (policy_settings.tiers[0].folder / chunk.decode()).write_bytes(b"")
+        control.file_written("disk", chunk.decode(), CHUNK_BYTES)
     control.tidy()
     clock.now += 3600
     again = TierControl(replace(policy_settings, write_bytes_per_day=3 * CHUNK_BYTES), clock)
@@ -114,6 +117,16 @@ def test_the_days_bytes_are_bounded(policy_settings, clock):
     assert stored(again, ids("q", 5)) == []
     clock.now += 26 * 3600
     assert stored(again, ids("q", 5)) == [0, 1, 2]
+
+
+def test_a_write_that_never_came_gives_its_bytes_back(policy_settings, clock):
+    control = TierControl(replace(policy_settings, write_bytes_per_day=3 * CHUNK_BYTES), clock)
+    control.set_gates(load=False, store=False)
+    assert stored(control, ids("p", 3)) == [0, 1, 2]
+    control.tidy()
+    assert stored(control, ids("q", 3)) == []
+    control.tidy()
+    assert stored(control, ids("q", 3)) == [0, 1, 2]
 
 
 def test_each_use_case_goes_its_way(control):
