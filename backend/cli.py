@@ -1,4 +1,4 @@
-"""`kvasir backend`: start, show and stop vLLM with LMCache.
+"""`kvasir backend`: start, show and stop vLLM with LMCache, and size a model.
 
 Each command prints what one function of the launcher returns.
 """
@@ -12,25 +12,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from backend.errors import BackendError, LaunchOptionInvalid
+from backend.cli_failure import errors_shown
+from backend.errors import LaunchOptionInvalid
 from backend.launch_state import read_state
 from backend.launcher import BackendStatus, PartStatus, down, status, up
 from backend.plan import LaunchOptions, LaunchPlan, PartName, make_plan
+from backend.profile_cli import profile_command
+from backend.simulation.cli import simulate_command
+from backend.sizing.cli import size_command
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
 _DEFAULTS = {field.name: field.default for field in fields(LaunchOptions)}
-
-
-class BackendFailed(click.ClickException):
-    """A `BackendError` on its way out: `error: …` on stderr, exit code 1."""
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"error: {self.format_message()}", err=file is None, file=file)
 
 
 def _home_option(command: Command) -> Command:
@@ -48,9 +45,13 @@ def _json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
 
 
-@click.group("backend", short_help="Start, show and stop vLLM with LMCache.")
+@click.group("backend", short_help="Start, show and stop vLLM with LMCache; size a model; simulate a cache.")
 def group() -> None:
-    """Start, show and stop vLLM with LMCache on this machine."""
+    """Start, show and stop vLLM with LMCache; size a model; simulate a cache."""
+
+
+group.add_command(size_command)
+group.add_command(simulate_command)
 
 
 @group.command("up")
@@ -73,6 +74,20 @@ def group() -> None:
     "--gpu-memory-share", type=float, help=f"vLLM's share of the GPU. Default: {_DEFAULTS['gpu_memory_share']}."
 )
 @click.option("--kv-dir", type=click.Path(path_type=Path), help="LMCache's disk tier. Default: HOME/backend/kv.")
+@click.option(
+    "--policy/--plain-cache",
+    default=None,
+    help="Start LMCache with Kvasir's load and store gates (the default), or as it comes.",
+)
+@click.option("--disk-gb", type=float, help=f"Most that the disk tier may hold. Default: {_DEFAULTS['disk_gb']:g}.")
+@click.option("--disk-writes-gb-per-day", type=float, help="Most that is written to it in 24 hours. Default: no bound.")
+@click.option("--disk-adapter", help="LMCache's adapter of the disk tier, as JSON. Default: its type fs in --kv-dir.")
+@click.option("--shared-tier", help="LMCache's adapter of a network tier, as JSON. Default: none.")
+@click.option(
+    "--allow-reset/--no-reset",
+    default=None,
+    help="Let clients empty vLLM's own prefix cache, as 'profile' needs. Opens vLLM's development endpoints.",
+)
 @click.option("--ready-seconds", type=float, help=f"Patience for each part. Default: {_DEFAULTS['ready_seconds']:g}.")
 @click.option("--engine-arg", "engine_args", multiple=True, help="Passed on to vLLM as it is; may be repeated.")
 @click.option("--only", type=click.Choice(["engine", "cache"]), help="Start this part alone.")
@@ -81,7 +96,7 @@ def group() -> None:
 @_json_option
 def up_command(home: Path, only: PartName | None, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Start LMCache and vLLM, and wait until they answer."""
-    with _errors_shown(), _termination_as_exit():
+    with errors_shown(), _termination_as_exit():
         plan = make_plan(_options(home / "backend", only, given), home)
         if dry_run:
             click.echo(_plan_json(plan) if as_json else _plan_text(plan))
@@ -99,7 +114,7 @@ def up_command(home: Path, only: PartName | None, dry_run: bool, as_json: bool, 
 @_json_option
 def status_command(home: Path, as_json: bool) -> None:
     """Show the parts. Exit code 0 when all are healthy, else 1."""
-    with _errors_shown():
+    with errors_shown():
         result = status(home / "backend")
     if as_json:
         click.echo(_json(_status_data(result)))
@@ -114,7 +129,7 @@ def status_command(home: Path, as_json: bool) -> None:
 @_json_option
 def down_command(home: Path, only: PartName | None, as_json: bool) -> None:
     """Stop what 'up' started. Nothing else is touched; stopping twice is fine."""
-    with _errors_shown():
+    with errors_shown():
         report = down(home / "backend", _progress, only=only)
     if as_json:
         click.echo(_json(asdict(report)))
@@ -126,6 +141,9 @@ def down_command(home: Path, only: PartName | None, as_json: bool) -> None:
             click.echo(f"killed, because they did not end when asked: {', '.join(map(str, report.killed_pids))}")
         for segment in report.removed_segments:
             click.echo(f"removed {segment}")
+
+
+group.add_command(profile_command)
 
 
 def _options(state_dir: Path, only: PartName | None, given: dict[str, Any]) -> LaunchOptions:
@@ -174,14 +192,6 @@ def _json(data: dict[str, Any]) -> str:
 
 def _progress(message: str) -> None:
     click.echo(message, err=True)
-
-
-@contextmanager
-def _errors_shown() -> Iterator[None]:
-    try:
-        yield
-    except BackendError as exc:
-        raise BackendFailed(str(exc)) from exc
 
 
 @contextmanager

@@ -9,6 +9,13 @@ BackendError
 │   └── EngineRefused            it answered with an error; carries `status` and `retry_after_seconds`
 │       └── ContextTooLong       the prompt and the answer do not fit its window
 ├── ModelFolderInvalid           a model folder lacks something; carries `path` and `missing`
+├── SizingError                  `kvasir backend size`
+│   ├── ModelNotKnown            no file, no folder, no known name; carries `near`
+│   ├── ModelConfigInvalid       a config cannot be sized; carries `source` and `field`
+│   ├── GpuNotKnown              no such GPU in the list; carries `near`
+│   └── SizeOptionInvalid        an option cannot work; carries `option`
+├── ProfileInvalid               a `profile.json` cannot be used; carries `path`
+├── ProfileFailed                `kvasir backend profile` could not measure; carries `step`
 └── LaunchError                  `kvasir backend up` or `down`
     ├── EnginePythonInvalid      the engine's Python is absent or lacks vLLM or LMCache
     ├── LaunchOptionInvalid      an option cannot work
@@ -102,6 +109,66 @@ class ModelFolderInvalid(BackendError):
             f"model folder '{path}': {missing}; give the folder of a Hugging Face causal language model "
             "(config.json, *.safetensors, tokenizer files with a chat template)"
         )
+
+
+class SizingError(BackendError):
+    """Base of what `size` raises."""
+
+
+class ModelNotKnown(SizingError):
+    """`given` is no file, no folder with a config, and no known name; `near` are known names like it."""
+
+    def __init__(self, given: str, near: tuple[str, ...]) -> None:
+        self.given, self.near = given, near
+        like = f"known names like it: {', '.join(near)}" if near else "no known name is like it"
+        super().__init__(
+            f"model '{given}' is neither a config file, nor a folder with config.json, nor a known name ({like}); "
+            "give the folder of the model, or its config.json; 'kvasir backend size --list' shows the known names"
+        )
+
+
+class ModelConfigInvalid(SizingError):
+    """The config `source` cannot be sized because of `field`."""
+
+    def __init__(self, source: str, field: str, problem: str) -> None:
+        self.source, self.field = source, field
+        super().__init__(f"config of '{source}': {field} {problem}")
+
+
+class GpuNotKnown(SizingError):
+    """No GPU of the list is called `given`; `near` are names like it."""
+
+    def __init__(self, given: str, near: tuple[str, ...]) -> None:
+        self.given, self.near = given, near
+        like = f"; did you mean {' or '.join(near)}?" if near else ";"
+        super().__init__(
+            f"GPU '{given}' is not in the list{like} 'kvasir backend size --list' shows it, "
+            "and --memory sizes for any amount of memory"
+        )
+
+
+class SizeOptionInvalid(SizingError):
+    """The option `option` cannot work."""
+
+    def __init__(self, option: str, problem: str) -> None:
+        self.option = option
+        super().__init__(f"{option}: {problem}")
+
+
+class ProfileInvalid(BackendError):
+    """The file of a profile cannot be used."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"profile '{path}' {problem}; measure again with 'kvasir backend profile'")
+
+
+class ProfileFailed(BackendError):
+    """A measurement did not measure what it should; `step` says which."""
+
+    def __init__(self, step: str, problem: str) -> None:
+        self.step = step
+        super().__init__(f"profile: {step}: {problem}")
 
 
 class LaunchError(BackendError):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from backend.cache_command import cache_argv
 from backend.engine_python import EnginePython, engine_python_path, inspect_engine_python
 from backend.errors import LaunchOptionInvalid
 from backend.model_folder import ModelFolder, check_model_folder, model_folder
@@ -26,7 +27,11 @@ _CPU_BLOCK_TOKENS = 128
 
 @dataclass(frozen=True)
 class LaunchOptions:
-    """What a user chooses. Sizes are in GB; `None` lets the plan decide."""
+    """What a user chooses. Sizes are in GB; `None` lets the plan decide.
+
+    `policy` starts LMCache with Kvasir's policies, else plain. `disk_adapter` and `shared_tier` are JSON texts of
+    LMCache's `--l2-adapter`. `allow_reset` lets a client empty the engine's own prefix cache, as measuring needs.
+    """
 
     model: Path
     served_name: str | None = None
@@ -41,6 +46,12 @@ class LaunchOptions:
     cpu_kv_gb: float = 2.0
     gpu_memory_share: float = 0.9
     kv_dir: Path | None = None
+    policy: bool = True
+    disk_gb: float = 10.0
+    disk_writes_gb_per_day: float | None = None
+    disk_adapter: str | None = None
+    shared_tier: str | None = None
+    allow_reset: bool = False
     ready_seconds: float = 600.0
     engine_args: tuple[str, ...] = ()
 
@@ -116,7 +127,8 @@ def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None)
     state_dir = home.expanduser().resolve() / "backend"
     kv_dir = (options.kv_dir or state_dir / "kv").expanduser().resolve()
     segment = f"kvasir_{hashlib.sha256(str(state_dir).encode()).hexdigest()[:12]}" if device == "cpu" else None
-    cache = _cache_part(options, interpreter, kv_dir, segment)
+    argv = cache_argv(options, interpreter.path, folder.path, state_dir, kv_dir, segment)
+    cache = _cache_part(options, argv, segment)
     engine = _engine_part(options, interpreter, folder, device, name, window)
     return LaunchPlan(
         options=replace(options, model=folder.path),
@@ -148,10 +160,14 @@ def _check(options: LaunchOptions) -> None:
         raise LaunchOptionInvalid(
             "--chunk-tokens", f"got {options.chunk_tokens}; it must be a multiple of vLLM's block, {_CPU_BLOCK_TOKENS}"
         )
-    sizes = {"--l1-size-gb": options.l1_size_gb, "--cpu-kv-gb": options.cpu_kv_gb}
+    sizes = {"--l1-size-gb": options.l1_size_gb, "--cpu-kv-gb": options.cpu_kv_gb, "--disk-gb": options.disk_gb}
+    if options.disk_writes_gb_per_day is not None:
+        sizes["--disk-writes-gb-per-day"] = options.disk_writes_gb_per_day
     for option, size in sizes.items():
         if size <= 0:
             raise LaunchOptionInvalid(option, f"got {size:g}; it must be more than 0")
+    if options.cpu_kv_gb % 1:
+        raise LaunchOptionInvalid("--cpu-kv-gb", f"got {options.cpu_kv_gb:g}; vLLM takes whole numbers")
     if not 0 < options.gpu_memory_share <= 1:
         raise LaunchOptionInvalid("--gpu-memory-share", f"got {options.gpu_memory_share:g}; it is a share, up to 1")
 
@@ -168,21 +184,10 @@ def _window_tokens(options: LaunchOptions, folder: ModelFolder) -> int:
     return options.window_tokens
 
 
-def _cache_part(options: LaunchOptions, python: EnginePython, kv_dir: Path, segment: str | None) -> Part:
-    size = f"{options.l1_size_gb:g}"
-    argv = [str(python.path), "-m", "lmcache.cli.main", "server"]
-    argv += ["--host", "127.0.0.1", "--port", str(options.cache_port)]
-    argv += ["--http-host", "127.0.0.1", "--http-port", str(options.cache_http_port)]
-    argv += ["--chunk-size", str(options.chunk_tokens), "--eviction-policy", "LRU"]
-    # LMCache reserves --l1-init-size-gb at once, 20 by default, whatever --l1-size-gb says.
-    argv += ["--l1-size-gb", size, "--l1-init-size-gb", size, "--supported-transfer-mode", "auto"]
-    if segment:
-        # Without a GPU, keys and values travel through this segment; with one, through CUDA IPC.
-        argv += ["--shm-name", segment]
-    argv += ["--l2-adapter", json.dumps({"type": "fs", "base_path": str(kv_dir)})]
+def _cache_part(options: LaunchOptions, argv: tuple[str, ...], segment: str | None) -> Part:
     return Part(
         name="cache",
-        argv=tuple(argv),
+        argv=argv,
         env=_quiet(),
         ports=(
             Port(options.cache_port, "--cache-port"),
@@ -213,6 +218,8 @@ def _engine_part(
     argv += ["--dtype", options.dtype or ("bfloat16" if device == "cpu" else "auto")]
     argv += ["--enable-prompt-tokens-details", "--kv-transfer-config", json.dumps(connector)]
     env = _quiet()
+    if options.allow_reset:
+        env["VLLM_SERVER_DEV_MODE"] = "1"
     if device == "cpu":
         argv += ["--enforce-eager"]
         env["VLLM_CPU_KVCACHE_SPACE"] = f"{options.cpu_kv_gb:g}"

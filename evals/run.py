@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from evals.answers import Answers
+from evals.at_once import in_order
 from evals.case import Case
 from evals.interval import PassRate, pass_rate
 from evals.scoring import CaseJudge, Status
@@ -81,8 +84,9 @@ def run_suite(
 ) -> RunReport:
     """Ask every case that is not held out, at `revision`, else at the assistant's commit.
 
-    `on_case` is told each result as it comes. `fresh` draws every answer anew and stores none. Not to be called from a
-    running event loop. Raises `AssistantNotFound`, `CommitNotFound`; a case that cannot be judged is a result.
+    Several cases are under way at a time; `on_case` is told each result, in the order of the suite. `fresh` draws every
+    answer anew and stores none. Not to be called from a running event loop. Raises `AssistantNotFound`,
+    `CommitNotFound`; a case that cannot be judged is a result.
     """
     assistant = core.assistant(tenant, suite.assistant)
     # One commit for the whole run: a proposal may land meanwhile.
@@ -91,11 +95,12 @@ def run_suite(
 
     async def all_cases() -> tuple[CaseRun, ...]:
         done: list[CaseRun] = []
-        for case in suite.open_cases:
-            await asyncio.sleep(0)  # where an interrupt gets in: a stored answer waits for nothing
-            done.append(await _run_case(core, assistant, case, answers, commit, suite.repeats))
-            if on_case is not None:
-                on_case(done[-1])
+        work = (partial(_run_case, core, assistant, case, answers, commit, suite.repeats) for case in suite.open_cases)
+        async with aclosing(in_order(work)) as results:
+            async for result in results:
+                done.append(result)
+                if on_case is not None:
+                    on_case(result)
         return tuple(done)
 
     cases = asyncio.run(all_cases())
@@ -116,6 +121,7 @@ def prepare_case(core: Core, assistant: Assistant, case: Case, commit: str) -> P
 async def _run_case(
     core: Core, assistant: Assistant, case: Case, answers: Answers, commit: str, repeats: int
 ) -> CaseRun:
+    await asyncio.sleep(0)  # where an interrupt gets in: a stored answer waits for nothing
     prepared = prepare_case(core, assistant, case, commit)
     tally = await CaseJudge(case, answers, assistant.datasource).tally(prepared, repeats)
     last = tally.last

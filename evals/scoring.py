@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 
 from backend.errors import BackendError, ContextTooLong
 from evals.answers import Answers
+from evals.at_once import in_order
 from evals.case import AnswerExpectation, Case, Judge, Refuses, Retrieves, SqlResult
 from evals.engine_judge import judge_by_engine, judge_missing
 from evals.judgement import PASSED as PASSED
@@ -82,16 +85,16 @@ class CaseJudge:
 
     async def _draws(self, prepared: Prepared, repeats: int, wanted: Sequence[AnswerExpectation]) -> Tally:
         passed, last, shown = 0, PASSED, ""
-        for repeat in range(repeats):
-            answer = await self._answers.draw(prepared, repeat)
-            judgement = await self._judge(prepared, answer, wanted)
-            if judgement.status == "undecided":
-                return Tally(passed, repeats, judgement, answer)
-            if judgement.status == "failed":
-                last, shown = judgement, answer
-            else:
-                passed += 1
-                shown = shown if last is not PASSED else answer
+        async with aclosing(in_order(partial(self._answers.draw, prepared, n) for n in range(repeats))) as answers:
+            async for answer in answers:
+                judgement = await self._judge(prepared, answer, wanted)
+                if judgement.status == "undecided":
+                    return Tally(passed, repeats, judgement, answer)
+                if judgement.status == "failed":
+                    last, shown = judgement, answer
+                else:
+                    passed += 1
+                    shown = shown if last is not PASSED else answer
         return Tally(passed, repeats, last, shown)
 
     def _retrieval(self, prepared: Prepared) -> Judgement:

@@ -97,7 +97,7 @@ def prepare(core: Core, ask: Ask, *, revision: str | None = None, session: Sessi
         subjects=(ask.user,) if ask.user else (),
     )
     retrieved_at = time.perf_counter()
-    placements = _placements(assistant, ask.conversation, session, retrieval)
+    placements = _placements(core, assistant, ask.conversation, session, retrieval)
     prompt = assemble(assistant.settings.instructions, ask.conversation, placements)
     if assistant.settings.decoding == "sql":
         ask = replace(ask, sampling=replace(ask.sampling, grammar=_grammar(assistant, placements)))
@@ -283,9 +283,11 @@ class _Run:
         return replace(trace, **ending)  # type: ignore[arg-type]
 
 
-def _placements(assistant: Assistant, conversation: Conversation, session: Session, retrieval: Retrieval) -> Placements:
+def _placements(
+    core: Core, assistant: Assistant, conversation: Conversation, session: Session, retrieval: Retrieval
+) -> Placements:
     """What earlier turns placed, as they placed it, and what this turn adds."""
-    items = assistant.base.items_by_hash(h for turn in session.placements for _, h in turn)
+    items = core.retriever.items(assistant.base, (h for turn in session.placements for _, h in turn))
     earlier = tuple(tuple(Placed(items[h], h) for _, h in turn) for turn in session.placements)
     retrieved = [Placed(hit.item, hit.item_hash) for hit in retrieval.hits]
     if earlier:

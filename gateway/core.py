@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Engine as Database
 
@@ -20,7 +20,7 @@ from kb.embedding import Embedder, SentenceEmbedder
 from kb.knowledge_base import KnowledgeBase
 from kb.retrieval import Retriever
 from kb.sql_store import SqlStore
-from kb.store import Store
+from kb.store import BaseId, Store
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Core:
     sessions: Sessions
     proposals: Proposals
     api_keys: ApiKeys
+    _bases: dict[BaseId, KnowledgeBase] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def assistant(self, tenant: str, name: str) -> Assistant:
         """Raises `AssistantNotFound`, also for another tenant's, and `BaseNotFound` for one without its base."""
@@ -69,7 +70,11 @@ class Core:
         return tuple(sorted(n for n, entry in self.settings.assistants.items() if entry.tenant == tenant))
 
     def base(self, tenant: str, name: str) -> KnowledgeBase:
-        return KnowledgeBase(self.store, tenant, name)
+        """Raises `BaseNotFound`. One that was found once is kept: bases are never removed."""
+        wanted = BaseId(tenant, name)
+        if wanted not in self._bases:
+            self._bases[wanted] = KnowledgeBase(self.store, tenant, name)
+        return self._bases[wanted]
 
     def followed(self) -> Iterator[tuple[KnowledgeBase, str]]:
         """What assistants retrieve from, each base and revision once; bases that are not there yet are left out."""

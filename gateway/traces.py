@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -105,6 +105,14 @@ class Traces:
         )
         with self._engine.connect() as connection:
             return [_trace(stored) for stored in connection.scalars(query)]
+
+    def in_order(self, tenant: str) -> Iterator[Trace]:
+        """All requests of the tenant, oldest first."""
+        query = select(requests.c.trace).where(requests.c.tenant == tenant)
+        ordered = query.order_by(requests.c.created_at, requests.c.id)
+        with self._engine.connect() as connection:
+            for stored in connection.execution_options(yield_per=ROWS_AT_ONCE).scalars(ordered):
+                yield _trace(stored)
 
     def get(self, tenant: str, request_id: str) -> Trace:
         """Raises `RequestNotFound`, also for a request of another tenant."""

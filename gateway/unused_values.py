@@ -1,13 +1,14 @@
 """Values of a question that its answer's statement has nothing of: a condition that was forgotten, or another value.
 
-Only what a statement can hardly say in other words counts: numbers, the years of dates, and values that the database
-was sampled for. A quoted text may be written otherwise in the data.
+Only what a statement can hardly say in other words counts: numbers, the years of dates, and sampled values that are no
+everyday words, since orders that were placed may be of any state. A quoted text may be written otherwise in the data.
 """
 
 from __future__ import annotations
 
 import re
 
+from kb.dictionary import everyday_words
 from kb.masking import MaskedQuestion, Span
 from kb.words import spoken
 
@@ -30,10 +31,15 @@ def _is_used(span: Span, numbers: set[str], written: str) -> bool:
             return all(_digits(found) in numbers for found in _NUMBER.findall(span.value))
         case "date":
             return all(_digits(year) in numbers for year in _YEAR.findall(span.value))
-        case "value" if not span.value.startswith("'"):  # else it is misspelled, and what it means is a guess
-            return f" {span.value} " in written
+        case "value":
+            return f" {span.value} " in written or _may_mean_else(span)
         case _:
             return True
+
+
+def _may_mean_else(value: Span) -> bool:
+    """A misspelled one, which is kept in quotes, and one of everyday words."""
+    return value.value.startswith("'") or everyday_words().issuperset(value.value.split())
 
 
 def _digits(number: str) -> str:

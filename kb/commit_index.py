@@ -42,6 +42,7 @@ class CommitIndex:
         self.shared, self.tree, self.members, self.masks = shared, tree, members, masks
         self.entities = EntityIndex(shared.names, members)
         self._about_known: dict[int, list[int]] = {}
+        self._neighbours_known: dict[int, NDArray[np.int32]] = {}
 
     @classmethod
     def of_nothing(cls, shared: SharedIndex) -> CommitIndex:
@@ -92,11 +93,13 @@ class CommitIndex:
 
     def gotchas_named(self, mentions: Sequence[Mention]) -> list[int]:
         """Slots of the gotchas that a question names."""
-        return self._gotchas([mention.owners for mention in mentions])
+        slots = {int(slot) for mention in mentions for slot in mention.owners[self._column("gotcha")[mention.owners]]}
+        return sorted(slots)
 
     def gotchas_about(self, keys: Iterable[str]) -> list[int]:
         """Slots of the gotchas that have an entity, or a synonym of one, with one of these keys."""
-        return self._gotchas([slots for key in keys for slots in self.entities.owners(key).values()])
+        slots = {slot for key in keys for slot in self.shared.versions.gotchas(key)}
+        return sorted(self._present(slots))
 
     def join_paths(self, schemas: Sequence[Item]) -> list[JoinPath]:
         return self.shared.joins.paths(schemas, self.members)
@@ -115,6 +118,11 @@ class CommitIndex:
     def masked(self) -> Mapping[str, MaskedQuestion]:
         """Id of each template and success → its question, masked."""
         return _Masked(self)
+
+    @property
+    def pattern_count(self) -> int:
+        """Of templates and successes whose likeness to a question counts."""
+        return len(self._patterns)
 
     # ── evidence ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -153,8 +161,17 @@ class CommitIndex:
             self._name_words.evidence(question, readings),
             said["column"],
             said["value"],
-            lambda table: self._table_places[sorted(self.shared.joins.neighbours(int(slots[table]), self.members))],
+            self._neighbours,
         )
+
+    def _neighbours(self, table: int) -> NDArray[np.int32]:
+        """Places, among the tables, of those that one is joined with."""
+        known = self._neighbours_known.get(table)
+        if known is None:
+            slot = int(self._searched[self._tables_among_candidates[table]])
+            known = self._table_places[sorted(self.shared.joins.neighbours(slot, self.members))]
+            self._neighbours_known[table] = known
+        return known
 
     def pattern_evidence(self, vector: Vector, masked_vector: Vector) -> PatternEvidence:
         plain, masked = self._pattern_rows.cosines(vector), self._masked_rows.cosines(masked_vector)
@@ -258,10 +275,6 @@ class CommitIndex:
 
     def _present(self, slots: Iterable[int]) -> list[int]:
         return [slot for slot in slots if slot < len(self.members) and self.members[slot]]
-
-    def _gotchas(self, owners: Sequence[NDArray[np.int32]]) -> list[int]:
-        slots = np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *owners]))
-        return [int(slot) for slot in slots[self._column("gotcha")[slots]]]
 
 
 class Chosen(Sequence[Element]):

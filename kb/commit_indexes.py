@@ -19,10 +19,12 @@ from kb.dense_index import DenseIndex
 from kb.embedding import StoredEmbedder
 from kb.entities import among, keys_of, names_of, spellings_of
 from kb.item_versions import NONE, ItemVersions
+from kb.items import Item
 from kb.knowledge_base import KnowledgeBase
 from kb.objects import Commit
 from kb.search_text import search_text
 from kb.shared_index import SharedIndex
+from kb.store import BaseId
 from kb.tree import tree_diff
 
 
@@ -35,13 +37,29 @@ class _Delta:
 
 
 class _Base:
-    """The indexes of one base by tree, the one used last at the end. Whoever adds to `shared` holds `growing`."""
+    """The indexes of one base by tree, the one used last at the end. Whoever adds to `shared` holds `growing`.
+
+    `commits` are those that were asked for last, by id: whose index is kept is answered for without its store.
+    """
 
     def __init__(self, shared: SharedIndex, kept: int) -> None:
         self.shared, self._kept = shared, kept
         self.growing = threading.Lock()
         self._lock = threading.Lock()
         self._indexes: OrderedDict[str, CommitIndex] = OrderedDict()
+        self._commits: OrderedDict[str, Commit] = OrderedDict()
+
+    def commit(self, commit_id: str) -> Commit | None:
+        with self._lock:
+            if commit_id in self._commits:
+                self._commits.move_to_end(commit_id)
+            return self._commits.get(commit_id)
+
+    def keep_commit(self, commit: Commit) -> None:
+        with self._lock:
+            self._commits[commit.id] = commit
+            while len(self._commits) > self._kept:
+                self._commits.popitem(last=False)
 
     def get(self, tree: str) -> CommitIndex | None:
         with self._lock:
@@ -75,10 +93,24 @@ class CommitIndexes:
     def __init__(self, embedder: StoredEmbedder, dense: DenseIndex, *, kept: int, bases: int) -> None:
         self._embedder, self.dense, self._kept, self._most = embedder, dense, kept, bases
         self._lock = threading.Lock()
-        self._bases: OrderedDict[str, _Base] = OrderedDict()
+        self._bases: OrderedDict[BaseId, _Base] = OrderedDict()
+
+    def kept(self, base: KnowledgeBase, commit_id: str) -> tuple[Commit, CommitIndex] | None:
+        """What `at` gave for a commit, if it is still here. Nothing is read: a commit is what its id says for ever."""
+        of_base = self._of(base.id)
+        commit = of_base.commit(commit_id)
+        index = of_base.get(commit.tree) if commit is not None else None
+        return (commit, index) if commit is not None and index is not None else None
+
+    def items(self, base: KnowledgeBase, hashes: Iterable[str]) -> dict[str, Item]:
+        """Items by hash, whatever the commit; those that an index holds are not read."""
+        versions, wanted = self._of(base.id).shared.versions, set(hashes)
+        held = {key: item for key in wanted if (item := versions.item(key)) is not None}
+        return held | base.items_by_hash(wanted - held.keys())
 
     def at(self, base: KnowledgeBase, commit: Commit) -> CommitIndex:
-        of_base = self._of(str(base.id))
+        of_base = self._of(base.id)
+        of_base.keep_commit(commit)
         index = of_base.get(commit.tree)
         if index is not None:
             return index
@@ -91,14 +123,14 @@ class CommitIndexes:
                 of_base.keep(commit.tree, index)
         return index
 
-    def _of(self, name: str) -> _Base:
+    def _of(self, base: BaseId) -> _Base:
         with self._lock:
-            if name not in self._bases:
-                self._bases[name] = _Base(SharedIndex(self._embedder, self.dense), self._kept)
-            self._bases.move_to_end(name)
+            if base not in self._bases:
+                self._bases[base] = _Base(SharedIndex(self._embedder, self.dense), self._kept)
+            self._bases.move_to_end(base)
             while len(self._bases) > self._most:
                 self._bases.popitem(last=False)
-            return self._bases[name]
+            return self._bases[base]
 
 
 def _derived(base: KnowledgeBase, commit: Commit, origin: CommitIndex) -> CommitIndex:

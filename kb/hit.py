@@ -46,11 +46,12 @@ class Hit:
 
 def within(hits: Iterable[Hit], limits: Limits) -> list[Hit]:
     """At most the limit of each kind, best first; ties by id, so that the result never depends on order."""
-    hits = list(hits)
+    by_kind: dict[Kind, list[Hit]] = {}
+    for hit in hits:
+        by_kind.setdefault(hit.item.kind, []).append(hit)
     kept: list[Hit] = []
     for kind in (*limits.per_kind, *(kind for kind in KINDS if kind not in limits.per_kind)):
-        limit = limits.per_kind.get(kind, 0)
-        of_kind = [hit for hit in hits if hit.item.kind == kind]
+        limit, of_kind = limits.per_kind.get(kind, 0), by_kind.get(kind, [])
         always = [hit for hit in of_kind if is_always(hit.item)]
         ranked = sorted((hit for hit in of_kind if not is_always(hit.item)), key=lambda hit: (-hit.score, hit.item.id))
         kept += [*sorted(always, key=lambda hit: hit.item.id), *ranked[:limit]]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kb.entities import keys_of, names_of
 from kb.fusion import NO_DATABASE, PATTERNS, SEARCHED
 from kb.growing_array import GrowingArray
 from kb.hit import is_always
@@ -44,6 +45,7 @@ class ItemVersions:
         self._of_id: dict[str, list[int]] = {}
         self._of_table: dict[str, list[int]] = {}
         self._of_subject: dict[str, list[int]] = {}
+        self._gotchas: dict[str, list[int]] = {}
         self._databases: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -61,8 +63,13 @@ class ItemVersions:
         """The slot of a version that was added; `None` where it is never retrieved."""
         return self._slots[item_hash]
 
+    def item(self, item_hash: str) -> Item | None:
+        """The version of that hash; `None` where it was not added or is never retrieved."""
+        slot = self._slots.get(item_hash)
+        return None if slot is None else self.items[slot]
+
     def of_id(self, item_id: str) -> list[int]:
-        """The slots of an item's versions, ascending; so are the next two."""
+        """The slots of an item's versions, ascending; so are the next three."""
         return self._of_id.get(item_id, [])
 
     def of_table(self, table: str) -> list[int]:
@@ -71,6 +78,10 @@ class ItemVersions:
 
     def of_subject(self, subject: str) -> list[int]:
         return self._of_subject.get(subject, [])
+
+    def gotchas(self, key: str) -> list[int]:
+        """Of the gotchas that are searched for, those that have a name with this key."""
+        return self._gotchas.get(key, [])
 
     def add(self, item_hash: str, item: Item, row: int) -> int | None:
         """Its slot; `None` for what is never retrieved. `row` is that of its text in the dense index, or `NONE`."""
@@ -85,6 +96,9 @@ class ItemVersions:
         if isinstance(body, Preference):
             self._of_subject.setdefault(body.subject, []).append(slot)
         auto = item.usage == "auto"
+        if auto and item.kind == "gotcha":
+            for key in {key: None for name in names_of(item) for key in keys_of(name.surface)}:
+                self._gotchas.setdefault(key, []).append(slot)
         self._table.append(
             (
                 SEARCHED.index(item.kind) if auto and item.kind in SEARCHED else NONE,

@@ -29,11 +29,11 @@ from kb.errors import (
     TagNotFound,
 )
 from kb.items import Item
-from kb.objects import Commit, Tag, is_intact, pack, pack_commit, unpack, unpack_commit
+from kb.objects import Commit, Tag, intact, pack, pack_commit, unpack, unpack_commit
 from kb.quarantine import settled
 from kb.ref_names import MAIN as MAIN
 from kb.ref_names import check_base_name, check_ref_name
-from kb.revision import resolve
+from kb.revision import id_named_by, resolve
 from kb.store import BaseId, RefMove, Store
 from kb.tree import Reader, TreeWriter, all_entries, tree_diff, tree_get
 
@@ -89,6 +89,10 @@ class KnowledgeBase:
     def resolve(self, revision: str = MAIN) -> Commit:
         """The commit a branch, tag, (abbreviated) id names, followed by any `~N` or `^`; `HEAD` is `main`."""
         return resolve(self, revision)
+
+    def id_named_by(self, revision: str) -> str | None:
+        """The commit id that a branch, a tag or a full id names; the commit is not read. `None` for all else."""
+        return id_named_by(self, revision)
 
     def head(self, branch: str = MAIN) -> Commit:
         """Raises `BranchNotFound`."""
@@ -361,15 +365,8 @@ class KnowledgeBase:
 
     def _objects(self, object_ids: Iterable[str], tag: Tag) -> dict[str, bytes]:
         wanted: Sequence[str] = sorted(object_ids)
-        found = self.store.read(self.id, wanted)
-        return {key: unpack(self.name, key, tag, self._intact(key, found.get(key))) for key in wanted}
+        found = self.store.read(self.id, wanted) if wanted else {}
+        return {key: unpack(self.name, key, tag, intact(self.name, key, found.get(key))) for key in wanted}
 
     def _object(self, object_id: str) -> bytes:
-        return self._intact(object_id, self.store.read(self.id, [object_id]).get(object_id))
-
-    def _intact(self, object_id: str, data: bytes | None) -> bytes:
-        if data is None:
-            raise ObjectCorrupt(self.name, object_id, "is missing")
-        if not is_intact(object_id, data):
-            raise ObjectCorrupt(self.name, object_id, "does not hash to its name")
-        return data
+        return intact(self.name, object_id, self.store.read(self.id, [object_id]).get(object_id))

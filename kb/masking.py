@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from kb.entities import Mention
@@ -111,5 +112,6 @@ def _name(mention: Mention) -> str:
     return meant.pop()
 
 
+@lru_cache(maxsize=65536)
 def _spoken_singular(name: str) -> str:
     return " ".join(singular(word) for word in spoken(name).split())

@@ -7,7 +7,7 @@ and two words for their compound (`media type`, `mediatype`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,16 +24,43 @@ START_LETTERS = 4
 """Words that begin alike share this many letters at least; the known one may be as many letters longer."""
 LOOSE = 0.6
 """The strength of a word that only begins alike."""
+_KEPT_WORDS, _KEPT_PLACES = 1024, 256
+"""Of so many words a commit keeps what they say; not of those that more names and tables have."""
 _LONGEST = 40
 """Letters; a longer word is nobody's name."""
 _NAME = np.dtype([("slot", np.int32), ("words", np.int32), ("key", np.int32)])
 
 
 @dataclass(frozen=True, slots=True)
+class Having:
+    """Numbers of the names that have a word, and places of the tables whose columns have it; each once."""
+
+    names: NDArray[np.int32]
+    tables: NDArray[np.int32]
+
+    def __bool__(self) -> bool:
+        return bool(len(self.names) or len(self.tables))
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What it says to have a word: its `names`, the `tables` that have it in their columns alone, and its rarity.
+
+    `coverage` is its rarity among databases, of which `databases` have it.
+    """
+
+    names: NDArray[np.int32]
+    tables: NDArray[np.int32]
+    rarity: float
+    databases: NDArray[np.int64]
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """What one word of a question may stand for, and how surely: 1 where it is the word itself."""
 
-    stems: tuple[str, ...]
+    spread: Spread
     strength: float = 1.0
 
 
@@ -91,9 +118,14 @@ class NameWords:
         place_of[here] = places[names["slot"][here]]
         return WordsOfCommit(self, names, place_of, places, database)
 
-    def with_word(self, word: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Numbers of the names, and slots of the tables by their columns, that have this stem; of all commits."""
+    def with_word(self, word: str) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+        """Numbers of the names, and slots of the tables by their columns, that have this stem; of all commits.
+
+        `None` where none has it, which is so of most words of a question.
+        """
         own, columns = self._own.get(word), self._columns.get(word)
+        if own is None and columns is None:
+            return None
         return (_NONE if own is None else own.values), (_NONE if columns is None else columns.values)
 
     def starting(self, start: str) -> Sequence[str]:
@@ -107,6 +139,7 @@ class NameWords:
 
 
 _NONE = np.zeros(0, dtype=np.int32)
+_NOBODY = Having(_NONE, _NONE)
 
 
 class WordsOfCommit:
@@ -124,6 +157,7 @@ class WordsOfCommit:
         self._database = database
         self._tables = int((database >= 0).sum())
         self._databases = len(np.unique(database[database >= 0]))
+        self._spreads: dict[str, Spread] = {}
 
     def evidence(self, question: str, readings: Mapping[str, Sequence[str]]) -> WordEvidence:
         """`readings`: stem of a misspelled word → the stems that it may stand for."""
@@ -131,19 +165,11 @@ class WordsOfCommit:
         columns = np.zeros(len(self._database))
         coverage = np.zeros(int(self._database.max(initial=-1)) + 1)
         for unit in self._units(question, readings):
-            numbers, in_columns = self._having(unit.stems)
-            own = np.zeros(len(columns), dtype=np.bool_)
-            own[self._place_of[numbers]] = True
-            in_columns = in_columns[~own[in_columns]]
-            having = int(own.sum()) + len(in_columns)
-            weight = unit.strength * float(rarity(having, self._tables))
-            matched[numbers] += weight
-            words[numbers] += 1
-            columns[in_columns] += weight
-            covered = np.zeros(len(coverage), dtype=np.bool_)
-            covered[self._database[own]] = True
-            covered[self._database[in_columns]] = True
-            coverage[covered] += unit.strength * rarity(covered.sum(), self._databases)
+            spread, strength = unit.spread, unit.strength
+            matched[spread.names] += strength * spread.rarity
+            words[spread.names] += 1
+            columns[spread.tables] += strength * spread.rarity
+            coverage[spread.databases] += strength * spread.coverage
         return self._of_tables(matched, words, columns, coverage)
 
     def _of_tables(self, matched: Scores, words: NDArray[np.int32], columns: Scores, coverage: Scores) -> WordEvidence:
@@ -162,35 +188,64 @@ class WordsOfCommit:
         said = spoken(question).split()
         distinct = dict.fromkeys(map(stem, said))
         for word in distinct:
-            if self._is_known(word):
-                yield Unit((word,))
-            elif found := tuple(filter(self._is_known, readings.get(word, ()))):
-                yield Unit(found)
-            elif found := tuple(self._alike(word)):
-                yield Unit(found, LOOSE)
+            if known := self._known(word):
+                yield Unit(known)
+            elif having := self._having_any(readings.get(word, ())):
+                yield Unit(self._spread(having))
+            elif having := self._having_any(self._alike(word)):
+                yield Unit(self._spread(having), LOOSE)
         compounds = dict.fromkeys(stem(left + right) for left, right in pairwise(said) if len(left + right) <= _LONGEST)
         for word in compounds:
-            if word not in distinct and self._is_known(word):
-                yield Unit((word,))
+            if word not in distinct and (known := self._known(word)):
+                yield Unit(known)
+
+    def _known(self, word: str) -> Spread | None:
+        """Of a stem; `None` where no table of the commit has it."""
+        known = self._spreads.get(word)
+        if known is None and (having := self._having(word)):
+            known = self._spread(having)
+            if len(having.names) + len(having.tables) <= _KEPT_PLACES and len(self._spreads) < _KEPT_WORDS:
+                self._spreads[word] = known
+        return known
+
+    def _spread(self, having: Having) -> Spread:
+        own = np.zeros(len(self._database), dtype=np.bool_)
+        own[self._place_of[having.names]] = True
+        in_columns = having.tables[~own[having.tables]]
+        covered = np.zeros(int(self._database.max(initial=-1)) + 1, dtype=np.bool_)
+        covered[self._database[own]] = True
+        covered[self._database[in_columns]] = True
+        databases = np.flatnonzero(covered)
+        return Spread(
+            having.names,
+            in_columns,
+            float(rarity(int(own.sum()) + len(in_columns), self._tables)),
+            databases,
+            float(rarity(len(databases), self._databases)),
+        )
 
     def _alike(self, word: str) -> Iterator[str]:
-        """Known words that begin with this one, or that this one begins with."""
+        """Words that begin with this one, or that this one begins with."""
         for known in self._shared.starting(word[:START_LETTERS]):
             longer = len(known) - len(word)
-            alike = known.startswith(word) if longer > 0 else word.startswith(known)
-            if longer <= START_LETTERS and alike and self._is_known(known):
+            if longer <= START_LETTERS and (known.startswith(word) if longer > 0 else word.startswith(known)):
                 yield known
 
-    def _is_known(self, word: str) -> bool:
-        return any(len(found) for found in self._having((word,)))
+    def _having_any(self, words: Iterable[str]) -> Having:
+        """Who has any of these stems."""
+        found = [having for word in words if (having := self._having(word))]
+        if len(found) <= 1:
+            return found[0] if found else _NOBODY
+        names = np.unique(np.concatenate([having.names for having in found]))
+        return Having(names, np.unique(np.concatenate([having.tables for having in found])))
 
-    def _having(self, words: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Numbers of the names that have any of these stems, and places of the tables whose columns have."""
-        found = [self._shared.with_word(word) for word in words]
-        numbers, slots = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    def _having(self, word: str) -> Having:
+        """Who has this stem at this commit."""
+        found = self._shared.with_word(word)
+        if found is None:
+            return _NOBODY
+        numbers, slots = found
         numbers = numbers[numbers < len(self._names)]
         numbers = numbers[self._place_of[numbers] >= 0]
-        slots = slots[slots < len(self._places)]
-        places = self._places[slots]
-        places = places[places >= 0]
-        return (numbers, places) if len(words) == 1 else (np.unique(numbers), np.unique(places))
+        places = self._places[slots[slots < len(self._places)]]
+        return Having(numbers, places[places >= 0])

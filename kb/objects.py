@@ -35,6 +35,15 @@ def is_intact(object_id: str, data: bytes) -> bool:
     return hashlib.sha256(data).hexdigest() == object_id
 
 
+def intact(base: str, object_id: str, data: bytes | None) -> bytes:
+    """What was read, if it is what was written. Raises `ObjectCorrupt`."""
+    if data is None:
+        raise ObjectCorrupt(base, object_id, "is missing")
+    if not is_intact(object_id, data):
+        raise ObjectCorrupt(base, object_id, "does not hash to its name")
+    return data
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """An immutable state of all items of one base. `tree` is the root of its fan-out tree.

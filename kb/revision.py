@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from kb.errors import AmbiguousCommit, CommitNotFound
-from kb.objects import Commit
+from kb.objects import Commit, intact, unpack_commit
 from kb.ref_names import COMMIT_DIGITS, FULL_DIGITS, MAIN
 from kb.store import FIND_MAX
 
@@ -31,14 +31,30 @@ def resolve(base: KnowledgeBase, revision: str) -> Commit:
     return commit
 
 
-def _named(base: KnowledgeBase, name: str) -> Commit:
-    if len(name) == FULL_DIGITS and COMMIT_DIGITS.match(name):
-        return _commit_of(base, name)  # no ref may have such a name, and nothing else begins with it
+def id_named_by(base: KnowledgeBase, revision: str) -> str | None:
+    """The id that a branch, a tag or a full id names, which is not looked for; `None` for any other revision."""
+    if _is_full_id(revision):
+        return revision
+    return _referred(base, revision)
+
+
+def _is_full_id(name: str) -> bool:
+    """Then no ref may have that name, and nothing else begins with it."""
+    return len(name) == FULL_DIGITS and COMMIT_DIGITS.match(name) is not None
+
+
+def _referred(base: KnowledgeBase, name: str) -> str | None:
     refs = base.store.refs(base.id)
     wanted = MAIN if name == "HEAD" else name
-    for ref in (f"heads/{wanted}", f"tags/{wanted}"):
-        if ref in refs:
-            return base.commit_at(refs[ref])
+    return refs.get(f"heads/{wanted}") or refs.get(f"tags/{wanted}")
+
+
+def _named(base: KnowledgeBase, name: str) -> Commit:
+    if _is_full_id(name):
+        return _commit_of(base, name)
+    referred = _referred(base, name)
+    if referred is not None:
+        return base.commit_at(referred)
     if not COMMIT_DIGITS.match(name):
         raise CommitNotFound(base.name, name)
     found = base.store.find(base.id, name)
@@ -56,4 +72,4 @@ def _commit_of(base: KnowledgeBase, commit_id: str) -> Commit:
     data = base.store.read(base.id, [commit_id]).get(commit_id)
     if data is None or not data.startswith(_COMMIT):
         raise CommitNotFound(base.name, commit_id)
-    return base.commit_at(commit_id)
+    return unpack_commit(base.name, commit_id, intact(base.name, commit_id, data))

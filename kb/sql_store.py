@@ -13,8 +13,8 @@ from sqlalchemy import (
     Connection,
     Engine,
     LargeBinary,
-    ScalarSelect,
     Select,
+    bindparam,
     cast,
     delete,
     func,
@@ -36,6 +36,19 @@ BATCH = 500
 
 PAGE = 10_000
 """Objects that `SqlStore.objects` reads at once."""
+
+# Statements are made once: making one takes SQLAlchemy as long as running it takes SQLite.
+_BASE_ID = select(tables.bases.c.id).where(
+    tables.bases.c.tenant == bindparam("tenant"), tables.bases.c.name == bindparam("name")
+)
+_OF_BASE = _BASE_ID.scalar_subquery()
+"""For use inside of another query, which spares one."""
+
+# The cast makes bytes of what someone wrote into a SQLite file by hand, so that it is told as damage.
+_READ = select(tables.objects.c.object_id, cast(tables.objects.c.data, LargeBinary).label("data")).where(
+    tables.objects.c.base_id == _OF_BASE, tables.objects.c.object_id.in_(bindparam("object_ids", expanding=True))
+)
+_REFS = select(tables.refs.c.ref, tables.refs.c.commit_id).where(tables.refs.c.base_id == _OF_BASE)
 
 _WRITERS = 0x6B767772
 """The first key of the advisory lock that writers share and `gc` takes alone; the second is the base's id."""
@@ -84,14 +97,10 @@ class SqlStore:
 
     def read(self, base: BaseId, object_ids: Collection[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
-        columns = tables.objects.c
         with self._engine.connect() as connection:
             for batch in _batches(object_ids):
-                # The cast makes bytes of what someone wrote into a SQLite file by hand, so that it is told as damage.
-                query = select(columns.object_id, cast(columns.data, LargeBinary).label("data")).where(
-                    columns.base_id == _id_of(base), columns.object_id.in_(batch)
-                )
-                found.update((row.object_id, bytes(row.data)) for row in connection.execute(query))
+                rows = connection.execute(_READ, {"tenant": base.tenant, "name": base.name, "object_ids": batch})
+                found.update((row.object_id, bytes(row.data)) for row in rows)
             if not found:
                 self._base_id(connection, base)
         return found
@@ -144,10 +153,9 @@ class SqlStore:
             yield remove
 
     def refs(self, base: BaseId) -> dict[str, str]:
-        columns = tables.refs.c
         with self._engine.connect() as connection:
-            query = select(columns.ref, columns.commit_id).where(columns.base_id == _id_of(base))
-            found = {row.ref: row.commit_id for row in connection.execute(query)}
+            rows = connection.execute(_REFS, {"tenant": base.tenant, "name": base.name})
+            found = {row.ref: row.commit_id for row in rows}
             if not found:
                 self._base_id(connection, base)
         return found
@@ -174,7 +182,7 @@ class SqlStore:
 
     def _base_id(self, connection: Connection, base: BaseId) -> int:
         """Raises `BaseNotFound`."""
-        base_id: int | None = connection.scalar(select(_id_of(base)))
+        base_id: int | None = connection.scalar(_BASE_ID, {"tenant": base.tenant, "name": base.name})
         if base_id is None:
             raise BaseNotFound(base.name)
         return base_id
@@ -203,12 +211,6 @@ class SqlStore:
         if moved != 1:
             found = connection.scalar(select(columns.commit_id).where(this_ref))
             raise RefMoved(base.name, move.ref, move.expected, found)
-
-
-def _id_of(base: BaseId) -> ScalarSelect[int]:
-    """For use inside of another query, which spares one."""
-    columns = tables.bases.c
-    return select(columns.id).where(columns.tenant == base.tenant, columns.name == base.name).scalar_subquery()
 
 
 def _lock_writers(connection: Connection, base_id: int, *, alone: bool) -> None:

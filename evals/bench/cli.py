@@ -223,6 +223,11 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
 )
 @click.option("--api-base", help="Where its server listens, such as http://127.0.0.1:8100/v1.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share the work.")
+@click.option(
+    "--keep",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep in this file what is done, and go on from it.",
+)
 def learning(
     data: Path, as_json: bool, only: tuple[LearningSection, ...], engine: str, api_base: str | None, **sizes: Any
 ) -> None:
@@ -234,6 +239,22 @@ def learning(
     with exit_unavailable():
         found = measured(plan, SentenceEmbedder(), progress)
     print_out(BenchReport("learning", tuple(found.rows), {**machine_facts(), **found.facts}), as_json=as_json)
+
+
+@group.command()
+@json_option
+@click.option("--only", multiple=True, help="Only the architecture of this name; may be given again.")
+@click.option("--kv-gib", type=click.IntRange(min=1), default=1, show_default=True, help="Memory for KV.")
+@click.option(
+    "--window-tokens", type=click.IntRange(min=512), default=8192, show_default=True, help="Longest sequence."
+)
+def size(as_json: bool, only: tuple[str, ...], kv_gib: int, window_tokens: int) -> None:
+    """Whether 'kvasir backend size' counts tokens as vLLM does: starts vLLM once for each small architecture."""
+    from evals.bench.size.benchmark import Plan, architecture_names, size_rows
+
+    if unknown := set(only) - set(architecture_names()):
+        raise click.BadParameter(f"no architecture '{min(unknown)}'; there are {', '.join(architecture_names())}")
+    show("size", lambda: size_rows(Plan(only, kv_gib, window_tokens), progress), as_json=as_json)
 
 
 @group.command()

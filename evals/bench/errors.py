@@ -8,7 +8,10 @@ EvalError                   (evals.errors)
     ├── ModelUnavailable    the model to measure is not there
     ├── AnswersUnavailable  answers that cannot be made here are not in the answers file
     ├── ResultUnreadable    a file to draw from holds no result that can be drawn
+    ├── KeptUnreadable      a file of kept pieces is not one
     ├── ReplicaEnded        the second process of a benchmark ended before it was done
+    ├── EngineUnavailable   the Python that has vLLM is not there
+    ├── EngineDidNotReport  vLLM ended, or took too long, before it said what it was asked for
     └── PlotsNotInstalled   the library that draws is not there
 
 A figure that falls short of what was asked is a result, never an error.
@@ -71,10 +74,30 @@ class ResultUnreadable(BenchUnavailable):
         super().__init__(f"{path}: {problem}; make one with kvasir bench mini --only curve --json > {path}")
 
 
+class KeptUnreadable(BenchUnavailable):
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"{path}: {problem}; name another file with --keep, and everything is measured anew")
+
+
 class PlotsNotInstalled(BenchUnavailable):
     def __init__(self, library: str) -> None:
         self.library = library
         super().__init__(f"plots need {library}; install it with pip install 'kvasir[plots]'")
+
+
+class EngineUnavailable(BenchUnavailable):
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+
+
+class EngineDidNotReport(BenchUnavailable):
+    """`tail` holds lines of the engine's log that say why, or its last ones."""
+
+    def __init__(self, model: str, problem: str, tail: tuple[str, ...]) -> None:
+        self.model, self.problem, self.tail = model, problem, tail
+        lines = "\n".join(f"  | {line}" for line in tail) or "  | (empty)"
+        super().__init__(f"vLLM with '{model}' {problem} before it reported its KV cache:\n{lines}")
 
 
 class ReplicaEnded(BenchUnavailable):

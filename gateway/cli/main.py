@@ -26,7 +26,10 @@ COMMANDS = {
     "key": _Target("gateway.cli.key:group", "Make, list and revoke API keys."),
     "kb": _Target("gateway.cli.kb:group", "Read and change versioned knowledge."),
     "eval": _Target("evals.cli:group", "Run regression suites, and compare two commits."),
-    "backend": _Target("backend.cli:group", "Start, show and stop vLLM with LMCache on this machine."),
+    "export-trace": _Target(
+        "gateway.cli.export_trace:export_trace", "Write past requests as prefix hashes, for 'kvasir backend simulate'."
+    ),
+    "backend": _Target("backend.cli:group", "Start, show and stop vLLM with LMCache; size a model; simulate a cache."),
     "bench": _Target("evals.bench.cli:group", "Measure, each figure with its baseline and interval."),
 }
 

@@ -29,7 +29,8 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(kvasir, model_folder, 
     result = kvasir("up", "--model", str(model_folder), "--dry-run")
     assert result.exit_code == 0
     assert "vllm.entrypoints.openai.api_server" in result.stdout
-    assert "lmcache.cli.main server" in result.stdout
+    assert "lmcache_server/__main__.py" in result.stdout
+    assert "--l2-prefetch-policy kvasir" in result.stdout
     assert 'model = "hosted_vllm/tiny"' in result.stdout
     assert not (tmp_path / "home").exists()
 

@@ -4,6 +4,7 @@ import json
 import stat
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -11,6 +12,7 @@ from backend import plan as plan_module
 from backend.engine_python import engine_python_path, inspect_engine_python
 from backend.errors import EnginePythonInvalid, LaunchOptionInvalid, ModelFolderInvalid
 from backend.plan import LaunchOptions, make_plan
+from backend.tiers.settings import TierSettings, read_settings
 
 
 def make_python(folder, versions: dict[str, str]):
@@ -52,6 +54,50 @@ def test_the_parts_are_wired_to_each_other_on_loopback(model_folder, cpu_python,
     assert (plan.served_name, plan.window_tokens, plan.device) == ("tiny", 2048, "cpu")
 
 
+def test_the_cache_runs_with_the_policies_and_their_settings(model_folder, cpu_python, tmp_path):
+    options = LaunchOptions(
+        model=model_folder, disk_gb=2.5, disk_writes_gb_per_day=20, engine_args=("--tensor-parallel-size=2",)
+    )
+    cache, _ = make_plan(options, tmp_path / "home", python=cpu_python).parts
+    policy = read_settings(cache.argv[2])
+    state_dir = tmp_path / "home" / "backend"
+    assert (policy.model, policy.chunk_tokens, policy.world_size) == (str(model_folder), 256, 2)
+    assert policy.tiers == (TierSettings("disk", "disk", 0, state_dir / "kv", 2_500_000_000),)
+    assert (policy.write_bytes_per_day, policy.profile) == (20_000_000_000, state_dir / "profile.json")
+    assert argument(cache, "--l2-store-policy") == argument(cache, "--l2-prefetch-policy") == "kvasir"
+    assert json.loads(argument(cache, "--server-module")) == {"module_path": "backend.lmcache_server.module"}
+
+
+def test_a_part_of_a_gigabyte_is_a_size(model_folder, cpu_python, tmp_path):
+    cache, _ = make_plan(LaunchOptions(model=model_folder, l1_size_gb=0.5), tmp_path, python=cpu_python).parts
+    assert (argument(cache, "--l1-size-gb"), argument(cache, "--l1-init-size-gb")) == ("0.5", "1")
+
+
+def test_a_plain_cache_is_lmcache_as_it_comes(model_folder, cpu_python, tmp_path):
+    cache, _ = make_plan(LaunchOptions(model=model_folder, policy=False), tmp_path, python=cpu_python).parts
+    assert cache.argv[1:4] == ("-m", "lmcache.cli.main", "server")
+    assert not {"--l2-store-policy", "--server-module"} & set(cache.argv)
+
+
+def test_a_shared_tier_stands_behind_the_disk(model_folder, cpu_python, tmp_path):
+    options = LaunchOptions(
+        model=model_folder, disk_adapter='{"type": "mock"}', shared_tier='{"type": "resp", "host": "cache"}'
+    )
+    cache, _ = make_plan(options, tmp_path, python=cpu_python).parts
+    given = [json.loads(text) for flag, text in pairwise(cache.argv) if flag == "--l2-adapter"]
+    assert [adapter["type"] for adapter in given] == ["mock", "resp"]
+    disk, shared = read_settings(cache.argv[2]).tiers
+    assert (disk.folder, disk.cap_bytes) == (None, None)
+    assert (shared.name, shared.role, shared.adapter) == ("shared", "shared", 1)
+
+
+def test_only_who_allows_it_can_reset_the_engines_cache(model_folder, cpu_python, tmp_path):
+    for allowed in (False, True):
+        options = LaunchOptions(model=model_folder, allow_reset=allowed)
+        _, engine = make_plan(options, tmp_path, python=cpu_python).parts
+        assert ("VLLM_SERVER_DEV_MODE" in engine.env) is allowed
+
+
 def test_a_gpu_is_used_where_there_is_one_and_vllm_can(model_folder, cpu_python, cuda_python, tmp_path, monkeypatch):
     options = LaunchOptions(model=model_folder)
     monkeypatch.setattr(plan_module, "has_gpu", lambda: True)
@@ -86,9 +132,14 @@ def test_the_plan_keeps_the_model_as_an_absolute_path(model_folder, cpu_python, 
         ({"chunk_tokens": 200}, "--chunk-tokens"),
         ({"l1_size_gb": 0.0}, "--l1-size-gb"),
         ({"cpu_kv_gb": -1.0}, "--cpu-kv-gb"),
+        ({"cpu_kv_gb": 0.5}, "--cpu-kv-gb"),
         ({"gpu_memory_share": 1.5}, "--gpu-memory-share"),
         ({"window_tokens": 4096}, "--window-tokens"),
         ({"device": "cuda"}, "--device"),
+        ({"disk_gb": 0.0}, "--disk-gb"),
+        ({"disk_writes_gb_per_day": -1.0}, "--disk-writes-gb-per-day"),
+        ({"disk_adapter": "fs"}, "--disk-adapter"),
+        ({"shared_tier": '["resp"]'}, "--shared-tier"),
     ],
 )
 def test_an_option_that_cannot_work_is_named(model_folder, cpu_python, tmp_path, change, option):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +67,12 @@ def engine_python() -> Path:
             pytest.fail(str(exc))
         pytest.skip(str(exc))
     return python
+
+
+@pytest.fixture(scope="session")
+def free_ports() -> Callable[[int], list[int]]:
+    """Finds so many ports that nothing listens on."""
+    return _free_ports
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from evals.bench.cli import group
 from evals.bench.errors import DataUnavailable
 from evals.bench.learning.changes import harmless_changes, plants, random_changes
 from evals.bench.learning.engine import SHIPPED_ENGINE
+from evals.bench.learning.jobs import Jobs
 from evals.bench.learning.poison import load_poisoned, poison_rows
 from evals.bench.learning.world import CONFIRMED, World, made_world
 from evals.replay import compare
@@ -88,10 +89,8 @@ def test_what_contradicts_a_confirmed_text_waits_and_what_landed_is_taken_back(t
         for number, question in enumerate(asked)
     }
     (folder / "nq.json").write_text(json.dumps(entries))
-    rows = {
-        row.name: row
-        for row in poison_rows(tmp_path, SentenceEmbedder(), lambda _: None, engine=SHIPPED_ENGINE, limit=3)
-    }
+    jobs = Jobs(1, SentenceEmbedder(), lambda _: None)
+    rows = {row.name: row for row in poison_rows(jobs, tmp_path, engine=SHIPPED_ENGINE, limit=3)}
     against = rows["poisoned texts that contradict, landed"]
     # Two of three questions have a confirmed answer, and the third one's second text contradicts its first.
     assert (against.value, against.n, against.ok) == (0.0, 5, True)

@@ -399,9 +399,10 @@ WAVERS = FlakyMeasure(7, 10, "c" * 12, date(2026, 11, 28))
 def test_a_case_on_the_flaky_list_is_reported_and_decides_nothing(shop: Shop) -> None:
     before = shop.head
     shop.learn(WRONG_HINT)
-    shop.engine.enqueue(BY_STATE, BY_STATUS, EngineTimeout("main", 1.0))
     wavers = replace(cancelled, flaky=WAVERS)
     away = replace(wavers, id="away", question="How many orders placed in 2024 were cancelled?")
+    # Both cases are under way at once: both bases are asked before the first head.
+    shop.engine.enqueue(BY_STATE, EngineTimeout("main", 1.0), BY_STATUS)
 
     report = replayed(shop, wavers, away, base=before)
 
@@ -434,8 +435,9 @@ def test_drops_that_are_noise_one_by_one_are_a_regression_where_their_sum_is_not
     before = shop.head
     shop.learn(WRONG_HINT)
     cases = [replace(cancelled, id=f"in-{year}", question=CANCELLED.replace("2025", str(year))) for year in range(6)]
+    shop.engine.enqueue(*[BY_STATE] * 3 * len(cases))  # all bases first: the cases are under way at once
     for _ in cases:
-        shop.engine.enqueue(*[BY_STATE] * 3, BY_STATE, BY_STATE, BY_STATUS)
+        shop.engine.enqueue(BY_STATE, BY_STATE, BY_STATUS)
 
     report = replayed(shop, *cases, base=before, repeats=3)
     fewer = replayed(shop, *cases[:5], base=before, repeats=3)

@@ -24,6 +24,7 @@ def asked(kind: str, written: str, value: str | None = None) -> MaskedQuestion:
         ("number", "2025", None, "SELECT 1 FROM orders WHERE day >= '2025-01-01'"),
         ("date", "march 2025", None, "SELECT 1 FROM orders WHERE day LIKE '2025-03%'"),
         ("value", "In transit", "in transit", "SELECT 1 FROM orders WHERE state = 'IN_TRANSIT'"),
+        ("value", "Placed", "placed", "SELECT 1 FROM orders"),
         ("value", "opne", "'opne'", "SELECT 1 FROM orders WHERE state = 'open'"),
         ("text", '"Germany"', "Germany", "SELECT 1 FROM customers WHERE country = 'DE'"),
     ],
@@ -40,7 +41,7 @@ def test_a_value_that_the_statement_has_in_some_writing_is_used(
         ("number", "250", None, "SELECT 1 FROM orders"),
         ("number", "25", None, "SELECT 1 FROM orders WHERE total > 251"),
         ("date", "march 2025", None, "SELECT 1 FROM orders WHERE day LIKE '2024-03%'"),
-        ("value", "In transit", "in transit", "SELECT 1 FROM orders WHERE state = 'open'"),
+        ("value", "Refunded", "refunded", "SELECT 1 FROM orders WHERE state = 'open'"),
     ],
 )
 def test_a_value_that_was_forgotten_is_told_as_the_question_writes_it(

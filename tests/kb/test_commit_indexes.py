@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kb.commit_index import CommitIndex
+from kb.database import open_database, upgrade
+from kb.errors import CommitNotFound, ObjectCorrupt
+from kb.gc import gc
 from kb.items import (
     Column,
     Entity,
@@ -27,8 +32,9 @@ from kb.items import (
 )
 from kb.knowledge_base import Changes, KnowledgeBase
 from kb.memory_store import MemoryStore
-from kb.retrieval import Limits, Retriever
-from kb.store import BaseId
+from kb.retrieval import KEPT_CHARACTERS, Limits, Retriever
+from kb.sql_store import SqlStore
+from kb.store import BaseId, Store
 from kb.words import stems
 
 WORDS = "orders order state customer customers paid total region cusomer totall".split()
@@ -133,6 +139,25 @@ def test_in_whatever_order_commits_are_asked_for_each_finds_what_its_own_index_f
         assert everything(shared, base, revision) == everything(alone, base, revision)
 
 
+@settings(max_examples=20, deadline=None)
+@given(_commits, st.randoms(use_true_random=False))
+def test_what_is_kept_of_earlier_questions_changes_no_later_one(
+    commits: list[tuple[list[Item], set[int]]], order: object
+) -> None:
+    base = new_base()
+    for put, removed in commits:
+        committed(base, put, removed)
+    shared = Retriever(base.store, BagOfStems(), kept=2)
+    alone = Retriever(base.store, BagOfStems(), kept=1)
+    asked = [(commit.id, question) for commit in base.log(limit=3) for question in QUESTIONS]
+    first = {each: alone.retrieve(base, each[1], revision=each[0], limits=EVERYTHING) for each in asked}
+    again = asked * 2
+    order.shuffle(again)  # type: ignore[attr-defined]
+    for revision, question in again:
+        found = shared.retrieve(base, question, revision=revision, limits=EVERYTHING)
+        assert found == first[revision, question]
+
+
 def table(name: str, *columns: str, item_id: str = "") -> Item:
     return Item(item_id or f"schema:{name}", name, Schema(name, tuple(Column(column, "text") for column in columns)))
 
@@ -215,6 +240,120 @@ def test_what_a_commit_reads_and_embeds_does_not_grow_with_the_base() -> None:
     assert asked == [["m. ports"], ["m. ports"]]
     # The commit, its parent, two paths through the tree and the item: one more node deep for ten times the items.
     assert read[1] <= read[0] + 2 < 20
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    sqlite = f"sqlite:///{tmp_path}/state.sqlite"
+    engine = open_database(sqlite if request.param == "sqlite" else request.getfixturevalue("fresh_postgres"))
+    upgrade(engine)
+    yield SqlStore(engine)
+    engine.dispose()
+
+
+class Recorded:
+    """A store, with the names of the methods that were called."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> object:
+        self.calls.append(name)
+        return getattr(self._store, name)
+
+
+def test_a_commit_that_was_asked_for_is_asked_again_without_a_word_to_the_store(store: Store) -> None:
+    recorded: Any = Recorded(store)
+    base = KnowledgeBase.create(recorded, "acme", "shop", author="ann")
+    commit = base.commit(Changes((table("orders", "state"),)), author="ann", message="x")
+    retriever = Retriever(recorded, BagOfStems())
+    first = retriever.retrieve(base, "orders")
+    hashes = [hit.item_hash for hit in first.hits]
+    recorded.calls.clear()
+    assert retriever.retrieve(base, "orders", revision=commit.id) == first
+    assert list(retriever.tables(base, revision=commit.id)) == ["orders"]
+    assert retriever.items(base, hashes) == {hit.item_hash: hit.item for hit in first.hits}
+    assert recorded.calls == []
+    # Where a branch stands may have changed, so that alone is read.
+    assert retriever.retrieve(base, "orders", revision="main") == first
+    assert recorded.calls == ["refs"]
+
+
+def test_a_branch_that_another_process_moved_is_followed_at_once(store: Store) -> None:
+    base = KnowledgeBase.create(store, "acme", "shop", author="ann")
+    retriever = Retriever(store, BagOfStems())
+    other = KnowledgeBase(store, "acme", "shop")
+    for number in range(3):
+        commit = other.commit(Changes((table(f"t{number}"),)), author="bob", message="x")
+        assert retriever.retrieve(base, "t0").commit == commit
+        assert len(retriever.tables(base)) == number + 1
+    other.branch("draft", "main~1")
+    assert len(retriever.tables(base, revision="draft")) == 2
+    assert len(retriever.tables(base, revision="main~2")) == 1
+    with pytest.raises(CommitNotFound):
+        retriever.tables(base, revision="0" * 64)
+    with pytest.raises(CommitNotFound):
+        retriever.tables(base, revision="drift")
+
+
+def test_a_collected_commit_answers_for_as_long_as_its_index_is_kept_and_is_unknown_to_others(store: Store) -> None:
+    base = KnowledgeBase.create(store, "acme", "shop", author="ann")
+    base.branch("draft")
+    commit = base.commit(Changes((table("orders"),)), author="ann", message="x", branch="draft")
+    retriever = Retriever(store, BagOfStems())
+    first = retriever.retrieve(base, "orders", revision="draft")
+    base.delete_branch("draft")
+    assert gc(base, grace_seconds=-60).deleted > 0
+    assert retriever.retrieve(base, "orders", revision=commit.id) == first
+    for ask in (base.resolve, lambda revision: Retriever(store, BagOfStems()).tables(base, revision=revision)):
+        with pytest.raises(CommitNotFound):
+            ask(commit.id)
+
+
+def test_an_item_by_its_hash_is_of_this_base_whether_or_not_its_index_holds_it(store: Store) -> None:
+    bases = [KnowledgeBase.create(store, tenant, "shop", author="x") for tenant in ("acme", "umbrella")]
+    retired = Item("rule:old", "Old", Rule("Count twice."), status="retired")
+    bases[0].commit(Changes((table("orders"), retired)), author="x", message="x")
+    retriever = Retriever(store, BagOfStems())
+    retriever.prepare(bases[0])
+    hashes = bases[0].snapshot().hashes
+    assert set(retriever.items(bases[0], hashes.values()).values()) == {table("orders"), retired}
+    assert retriever.items(bases[0], []) == {}
+    for item_hash in hashes.values():
+        with pytest.raises(ObjectCorrupt, match="is missing"):
+            retriever.items(bases[1], [item_hash])
+    with pytest.raises(CommitNotFound):
+        retriever.retrieve(bases[1], "orders", revision=bases[0].resolve().id)
+
+
+def test_a_question_is_embedded_once_a_base_unless_it_is_very_long() -> None:
+    store, embedder = MemoryStore(), BagOfStems()
+    bases = [KnowledgeBase.create(store, tenant, "shop", author="x") for tenant in ("acme", "umbrella")]
+    retriever = Retriever(store, embedder)
+    long = "orders " * KEPT_CHARACTERS
+    for question, times in (("total", 1), (long, 2)):
+        for base in bases:
+            embedder.asked.clear()
+            found = [retriever.retrieve(base, question) for _ in range(2)]
+            assert found[0] == found[1]
+            assert embedder.asked == [question, question] * times
+
+
+def test_many_confirmed_questions_are_compared_beside_and_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    successes = [Item(f"success:{n}", "x", Success(text, "SELECT 1")) for n, text in enumerate(QUESTIONS)]
+    base = new_base(table("orders"), *successes)
+    found = []
+    for few in (0, len(successes)):
+        monkeypatch.setattr("kb.retrieval._FEW_PATTERNS", few)
+        retriever = Retriever(base.store, BagOfStems())
+        found.append([retriever.retrieve(base, question).hits for question in QUESTIONS])
+        assert bool(retriever._beside._threads) == (few == 0)
+    assert found[0] == found[1]
+    assert all(any(hit.item.kind == "success" for hit in hits) for hits in found[0])
 
 
 def test_two_bases_and_two_tenants_share_texts_and_not_items() -> None:

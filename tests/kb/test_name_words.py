@@ -77,6 +77,15 @@ def test_a_known_word_stands_for_itself_alone() -> None:
     assert evidence("Who advises?", items).own[0] == 0
 
 
+def test_a_name_that_has_several_words_that_begin_alike_counts_once() -> None:
+    items = [table("zebralot_zebrafon"), table("other", "zebralot", "zebrafon"), table("third")]
+    found = evidence("zebra", items)
+    weight = LOOSE * float(rarity(2, 3))
+    assert found.own.tolist() == pytest.approx([weight, 0, 0])
+    assert found.columns.tolist() == pytest.approx([0, weight, 0])
+    assert found.share.tolist() == [0.5, 0, 0]
+
+
 def test_two_words_stand_for_their_compound() -> None:
     assert evidence("the media types").whole[2] == pytest.approx(float(rarity(1, 4)))
 

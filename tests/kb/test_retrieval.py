@@ -357,12 +357,12 @@ def test_the_index_holds_a_text_once_across_commits_and_embeds_only_what_is_new(
     counting.asked.clear()
     base.commit(Changes(put=(table("shipments", "id", "carrier"),)), author="ann", message="More")
     retriever.retrieve(base, "orders")
-    assert counting.asked == ["shipments: id, carrier", "orders", "<name>"]
+    assert counting.asked == ["shipments: id, carrier"]
     assert embedded(retriever) == 12
     counting.asked.clear()
     base.commit(Changes(remove=("schema:shipments",)), author="ann", message="Less")
     retriever.retrieve(base, "orders")
-    assert counting.asked == ["orders", "<name>"]
+    assert counting.asked == []
     assert embedded(retriever) == 12
 
 
@@ -424,6 +424,6 @@ def test_many_threads_that_need_one_commit_make_its_index_once(embedder: Sentenc
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: retriever.retrieve(base, "customers orders").hits, range(16)))
     assert all(hits == found[0] for hits in found)
-    of_items = [text for text in counting.asked if counting.asked.count(text) < len(found)]
+    of_items = [text for text in counting.asked if text not in ("customers orders", "<name> <name>")]
     assert of_items
     assert len(of_items) == len(set(of_items))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from gateway.core import Assistant, Core
-from gateway.same_template import same_template, sampled_values
+from gateway.same_template import Values, same_template, sampled_values
 from gateway.unused_values import unused_values
 from kb.items import Success
 from kb.knowledge_base import Snapshot
@@ -21,14 +21,17 @@ def clues(core: Core, assistant: Assistant, question: str, sql: str) -> tuple[st
     """In words; empty where nothing in the base and the question speaks against the statement."""
     head = assistant.base.snapshot()
     asked = core.retriever.mask(assistant.base, question, revision=head.commit.id)
+    tables, values = core.retriever.tables(assistant.base), sampled_values(head.items.values())
+    reads = columns_read(sql, DIALECT, tables)
     unused = unused_values(asked, sql)
-    found = [*_other_answers(core, assistant, head, asked, sql)]
+    found = [*_other_answers(core, assistant, head, asked, sql, values)]
     found += [f"the statement has nothing of {', '.join(unused)}"] if unused else []
-    return (*found, *_unread_names(core, assistant, head, asked, sql))
+    return (*found, *_unread_names(asked, reads, tables))
 
 
-def _other_answers(core: Core, assistant: Assistant, head: Snapshot, asked: MaskedQuestion, sql: str) -> Iterator[str]:
-    values = sampled_values(head.items.values())
+def _other_answers(
+    core: Core, assistant: Assistant, head: Snapshot, asked: MaskedQuestion, sql: str, values: Values
+) -> Iterator[str]:
     for item_id, known in core.retriever.patterns(assistant.base, revision=head.commit.id).items():
         body = head.items[item_id].body
         if not isinstance(body, Success):
@@ -40,10 +43,10 @@ def _other_answers(core: Core, assistant: Assistant, head: Snapshot, asked: Mask
             yield f"{item_id} answers the question about other values by another statement"
 
 
-def _unread_names(core: Core, assistant: Assistant, head: Snapshot, asked: MaskedQuestion, sql: str) -> Iterator[str]:
+def _unread_names(
+    asked: MaskedQuestion, reads: Collection[str], tables: Mapping[str, Collection[str]]
+) -> Iterator[str]:
     """Columns that the question names and the statement does not read."""
-    tables = core.retriever.tables(assistant.base, revision=head.commit.id)
-    reads = columns_read(sql, DIALECT, tables)
     known = {_said(column) for columns in tables.values() for column in columns}
     read = {_said(column.rpartition(".")[2]) for column in reads}
     for name in dict.fromkeys(asked.names):

@@ -15,12 +15,13 @@ from itertools import islice
 from statistics import mean
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from evals.answers import Answers
 from evals.bench.bootstrap import mean_interval, median_interval
 from evals.bench.learning.changes import random_changes
 from evals.bench.learning.engine import EngineChoice
-from evals.bench.learning.jobs import Say, all_done, slices
+from evals.bench.learning.jobs import Jobs, Say, slices
 from evals.bench.learning.world import World, made_world
 from evals.bench.row import Asked, Row
 from evals.case import Case
@@ -42,10 +43,10 @@ class _Gate:
     as_full_run: bool
 
 
-def cost_rows(embedder: Embedder, say: Say, *, engine: EngineChoice, cases: int, changes: int, jobs: int) -> list[Row]:
-    """`jobs` worlds, all made alike, share the changes; each makes the full run that its gates are set beside."""
-    shares = [partial(_gates, engine, cases, changes, share) for share in slices(changes, jobs)]
-    gates = [gate for part in all_done(shares, jobs, embedder, say) for gate in part]
+def cost_rows(jobs: Jobs, *, engine: EngineChoice, cases: int, changes: int) -> list[Row]:
+    """As many worlds as jobs, all made alike, share the changes; each makes the full run that its gates are beside."""
+    shares = [partial(_gates, engine, cases, changes, share) for share in slices(changes, jobs.count)]
+    gates = [gate for part in jobs.done(shares, TypeAdapter(tuple[_Gate, ...])) for gate in part]
     calls, walls = [gate.calls for gate in gates], [gate.wall for gate in gates]
     differing = float(sum(not gate.as_full_run for gate in gates))
     n, name = len(gates), f"gate over {cases:,} cases, one item changed"

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice, zip_longest
 
+from pydantic import TypeAdapter
+
 from evals.bench.learning.changes import harmless_changes, plants
 from evals.bench.learning.engine import EngineChoice
-from evals.bench.learning.jobs import Say, all_done, slices
+from evals.bench.learning.jobs import Jobs, Say, slices
 from evals.bench.learning.world import CONFIRMED, World, made_world
 from evals.bench.row import Asked, Row
 from evals.case import Case
@@ -20,6 +22,8 @@ from kb.embedding import Embedder
 from kb.knowledge_base import Changes
 
 TEMPERATURE, REPEATS = 0.7, 3
+CHANGES = 10
+"""Harmless ones of a world. Draws are stored, so all changes of one world are judged by the same ones of its base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,11 @@ class _Gated:
     planted: tuple[bool, ...]
 
 
-def error_rows(
-    embedder: Embedder, say: Say, *, engine: EngineChoice, cases: int, harmless: int, planted: int, jobs: int
-) -> list[Row]:
-    """`jobs` worlds, all made alike, share the changes."""
-    both = zip_longest(slices(harmless, jobs), slices(planted, jobs), fillvalue=range(0))
-    gated = all_done([partial(_gated, engine, cases, *share) for share in both], jobs, embedder, say)
+def error_rows(jobs: Jobs, *, engine: EngineChoice, cases: int, harmless: int, planted: int) -> list[Row]:
+    """Worlds, all made alike, share the changes."""
+    parts = max(jobs.count, harmless // CHANGES)
+    both = zip_longest(slices(harmless, parts), slices(planted, parts), fillvalue=range(0))
+    gated = jobs.done([partial(_gated, engine, cases, *share) for share in both], TypeAdapter(_Gated))
     return [
         _row(
             "harmless changes called a regression",

@@ -65,12 +65,14 @@ def _other_column(skills: Skills, query: Query) -> Iterator[tuple[Kind, Query]]:
 
 
 def _unlike_column(skills: Skills, query: Query) -> Iterator[tuple[Kind, Query]]:
-    """Any other column of the table to show, count or group by."""
+    """Any other column of the table but keys to show, count or group by."""
     measure = query.measure
     counted = [measure.ref] if measure is not None and measure.aggregate == "count distinct" else []
     for ref in (*query.shown, *counted, query.group):
-        columns = [column for column in ref.table.columns if column != ref.column] if ref is not None else []
-        if ref is not None and columns:
+        if ref is None:
+            continue
+        columns = [column for column in ref.table.columns if column.role is not None and column != ref.column]
+        if columns:
             yield "column", with_column(query, ref, Ref(ref.table, skills.random.choice(columns)))
 
 

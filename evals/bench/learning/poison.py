@@ -18,10 +18,12 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+from pydantic import TypeAdapter
+
 from backend.errors import BackendError
 from evals.bench.errors import DataUnavailable
 from evals.bench.learning.engine import EngineChoice
-from evals.bench.learning.jobs import Say, all_done
+from evals.bench.learning.jobs import Jobs, Say
 from evals.bench.learning.world import AUTHOR, CONFIRMED, TENANT, core_with_base, made_world
 from evals.bench.row import Asked, Row
 from evals.interval import pass_rate
@@ -66,13 +68,11 @@ class Taught:
     contradicts: bool
 
 
-def poison_rows(
-    data: Path, embedder: Embedder, say: Say, *, engine: EngineChoice, limit: int | None = None, jobs: int = 1
-) -> list[Row]:
+def poison_rows(jobs: Jobs, data: Path, *, engine: EngineChoice, limit: int | None = None) -> list[Row]:
     """Raises `DataUnavailable`. `limit` takes the first questions."""
     questions = tuple(load_poisoned(data)[:limit])
     pieces = [partial(_texts, questions), partial(_statements, engine, limit)]
-    return [row for rows in all_done(pieces, jobs, embedder, say) for row in rows]
+    return [row for rows in jobs.done(pieces, TypeAdapter(list[Row])) for row in rows]
 
 
 def _texts(questions: Sequence[Poisoned], embedder: Embedder, say: Say) -> list[Row]:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from evals.bench.bootstrap import share_difference_interval
 from evals.bench.learning.captured import Captured, captured
 from evals.bench.learning.confirmations import made_stream
 from evals.bench.learning.engine import EngineChoice
-from evals.bench.learning.jobs import Say, all_done
+from evals.bench.learning.jobs import Jobs, Say
 from evals.bench.learning.reviewer import Reviewed, reviewed
 from evals.bench.learning.world import World, made_world
 from evals.bench.row import Asked, Row
@@ -51,12 +53,10 @@ class Outcome:
         return [entry for entry in self.reviewed if entry.wrong and entry.landed]
 
 
-def reviews(
-    embedder: Embedder, say: Say, *, engine: EngineChoice, confirmations: int, seeds: int, jobs: int
-) -> list[Outcome]:
+def reviews(jobs: Jobs, *, engine: EngineChoice, confirmations: int, seeds: int) -> list[Outcome]:
     """Each seed with the gate, which takes longer, and without."""
     pieces = [Piece(seed, gated, confirmations) for gated in (True, False) for seed in range(seeds)]
-    return all_done([partial(_outcome, piece, engine) for piece in pieces], jobs, embedder, say)
+    return jobs.done([partial(_outcome, piece, engine) for piece in pieces], TypeAdapter(Outcome))
 
 
 def _outcome(piece: Piece, engine: EngineChoice, embedder: Embedder, say: Say) -> Outcome:
@@ -135,10 +135,10 @@ def _details(name: str, arms: dict[bool, Outcome]) -> Iterator[Row]:
         yield _row(f"that are in force, {label}", [entry.in_force for entry in outcome.captured])
         wrong = [entry.landed for entry in outcome.reviewed if entry.wrong]
         yield _row(f"wrong confirmations that landed, {label}", wrong)
-    reviewed = arms[True].reviewed
-    yield _row("confirmations that a curator decided", [entry.by == "a curator" for entry in reviewed])
-    yield _row("right confirmations that a curator decided", [e.by == "a curator" for e in reviewed if not e.wrong])
-    kept_out = [entry.state not in ("landed", "duplicate") for entry in reviewed if not entry.wrong]
+    with_gate = arms[True].reviewed
+    yield _row("confirmations that a curator decided", [entry.by == "a curator" for entry in with_gate])
+    yield _row("right confirmations that a curator decided", [e.by == "a curator" for e in with_gate if not e.wrong])
+    kept_out = [entry.state not in ("landed", "duplicate") for entry in with_gate if not entry.wrong]
     yield _row("right confirmations that were kept out", kept_out)
 
 

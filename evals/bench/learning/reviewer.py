@@ -13,8 +13,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from random import Random
 
-from backend.errors import BackendError
+from backend.errors import BackendError, ContextTooLong
 from backend.mini.database import DatabaseSpec
+from evals.bench.errors import EngineFailed
 from evals.bench.learning.clues import clues
 from evals.bench.learning.confirmations import Confirmation, Stream
 from evals.bench.learning.world import AUTHOR, TENANT, World
@@ -25,7 +26,7 @@ from gateway.capture import Capture
 from gateway.capture_worker import CaptureWorker
 from gateway.confirming import confirm
 from gateway.conversation import parse_conversation
-from gateway.errors import GatewayError, StatementRefused
+from gateway.errors import PromptTooLong, StatementRefused
 from gateway.lesson import learn, rules
 from gateway.proposals import Proposal, Verdict
 from gateway.traces import Trace
@@ -68,7 +69,8 @@ class Reviewed:
 def reviewed(world: World, stream: Stream, *, gated: bool, wrong: float) -> Iterator[Reviewed]:
     """Ask and judge everything in `stream`, and change the schema where it says so.
 
-    `wrong` is the share of a curator's decisions that are careless, too.
+    `wrong` is the share of a curator's decisions that are careless, too. Raises `EngineFailed` where a prompt that fits
+    gets no answer.
     """
     _introspect(world, world.spec)
     review = _Review(world, Random(f"curator/{world.seed}"), wrong)
@@ -116,8 +118,12 @@ class _Review:
 
     def _asked(self, question: str) -> Trace:
         ask = Ask(TENANT, self._assistant.name, parse_conversation([{"role": "user", "content": question}]))
-        with suppress(GatewayError, BackendError):  # of what nobody could answer there is a trace all the same
-            asyncio.run(answer(self._core, prepare(self._core, ask)))
+        try:
+            # Of what could not be answered there is a trace all the same, and it can be corrected.
+            with suppress(PromptTooLong, ContextTooLong):
+                asyncio.run(answer(self._core, prepare(self._core, ask)))
+        except BackendError as exc:
+            raise EngineFailed(str(exc)) from exc
         return self._core.traces.get(TENANT, ask.id)
 
     def _verdict(self, confirmation: Confirmation, trace: Trace) -> tuple[Verdict, str | None, str]:

@@ -13,12 +13,13 @@ from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
 
+from pydantic import TypeAdapter
+
 from evals.bench.bootstrap import clustered_interval
-from evals.bench.learning.jobs import Say, all_done, slices
+from evals.bench.learning.jobs import Jobs, Say, slices
 from evals.bench.learning.stream import MODES, Mode, Stream, Streamed, streamed
 from evals.bench.learning.stream_set import SetName, stream_set
 from evals.bench.row import Asked, Row
-from kb.embedding import Embedder
 
 PARTS = ("first", "second", "third", "fourth", "last")
 
@@ -26,12 +27,10 @@ Rights = Mapping[str, Sequence[float]]
 """Question → 1 where it was right and else 0, by order of the stream."""
 
 
-def stream_rows(
-    embedder: Embedder, say: Say, *, sets: Sequence[SetName], orders: int, like: Stream, jobs: int
-) -> list[Row]:
+def stream_rows(jobs: Jobs, *, sets: Sequence[SetName], orders: int, like: Stream) -> list[Row]:
     """`like` is a stream whose settings all others have. Raises `BenchUnavailable` before anything is asked."""
     for name in sets:
-        _told(name, like.data, like.limit, say)
+        _told(name, like.data, like.limit, jobs.say)
     begun = [
         replace(like, set=name, order=order, mode=mode, examples=0)
         for name in sets
@@ -39,11 +38,12 @@ def stream_rows(
         for mode in MODES
         if mode != "static"
     ]
-    done = all_done([partial(streamed, stream) for stream in begun], jobs, embedder, say)
+    form = TypeAdapter(Streamed)
+    done = jobs.done([partial(streamed, stream) for stream in begun], form)
     static = [
         replace(run.stream, mode="static", examples=run.lessons("landed")) for run in done if run.stream.mode == "on"
     ]
-    done += all_done([partial(streamed, stream) for stream in static], jobs, embedder, say)
+    done += jobs.done([partial(streamed, stream) for stream in static], form)
     return [row for name in sets for row in rows_of_set([run for run in done if run.stream.set == name])]
 
 

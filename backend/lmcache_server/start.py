@@ -1,0 +1,24 @@
+"""Registers the policies and hands over to LMCache's own command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lmcache.cli.main import main as lmcache_main
+from lmcache.v1.distributed.storage_controllers.prefetch_policy import register_prefetch_policy
+from lmcache.v1.distributed.storage_controllers.store_policy import register_store_policy
+
+from backend.lmcache_server.policies import KvasirPrefetchPolicy, KvasirStorePolicy
+from backend.lmcache_server.shared import share
+from backend.tiers.control import TierControl
+from backend.tiers.settings import read_settings
+
+POLICY = "kvasir"
+
+
+def start(settings: str, arguments: Sequence[str]) -> None:
+    """Blocks until LMCache ends."""
+    share(TierControl(read_settings(settings)))
+    register_store_policy(POLICY, KvasirStorePolicy)
+    register_prefetch_policy(POLICY, KvasirPrefetchPolicy)
+    lmcache_main(list(arguments))

@@ -1,0 +1,155 @@
+"""The running pair, as the measurements use it. The one client of vLLM's development endpoints and of `/kvasir/…`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from backend.errors import ProfileFailed
+
+_PATIENCE_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class FirstToken:
+    """`cached_tokens` are those of the prompt that the engine did not compute."""
+
+    seconds: float
+    cached_tokens: int
+
+
+@dataclass(frozen=True)
+class PairAddress:
+    """Where the two parts answer, without a path, and the name that requests use."""
+
+    engine_url: str
+    cache_url: str
+    served_name: str
+
+
+class MeasuredPair:
+    """Each method raises `ProfileFailed` where the pair does not do what was asked."""
+
+    def __init__(
+        self, address: PairAddress, *, timeout_seconds: float = 600.0, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._address = address
+        self._client = httpx.Client(timeout=timeout_seconds, trust_env=False, transport=transport)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def first_token(self, token_ids: Sequence[int]) -> FirstToken:
+        """Ask for one token after the prompt, and time its arrival here."""
+        body = {
+            "model": self._address.served_name,
+            "prompt": list(token_ids),
+            "max_tokens": 1,
+            "temperature": 0,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        seconds: float | None = None
+        cached = 0
+        begun = time.perf_counter()
+        try:
+            with self._client.stream("POST", f"{self._address.engine_url}/v1/completions", json=body) as response:
+                if response.is_error:
+                    response.read()
+                    raise ProfileFailed("completion", f"status {response.status_code}: {response.text[:200]}")
+                for line in response.iter_lines():
+                    if not line.startswith("data: {"):
+                        continue
+                    if seconds is None:
+                        seconds = time.perf_counter() - begun
+                    cached = max(cached, _cached_tokens(line.removeprefix("data: ")))
+        except httpx.HTTPError as exc:
+            raise ProfileFailed("completion", f"the engine does not answer: {exc!r}") from exc
+        if seconds is None:
+            raise ProfileFailed("completion", "the answer holds no token")
+        return FirstToken(seconds, cached)
+
+    def empty_engine(self) -> None:
+        """Drop vLLM's own prefix cache; LMCache keeps what it has. vLLM refuses while it still hands blocks over."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            response = self._send("POST", f"{self._address.engine_url}/reset_prefix_cache", allow=(404,))
+            if response.status_code == 404:
+                raise ProfileFailed(
+                    "reset of vLLM's prefix cache",
+                    "it is not allowed; start the engine with 'kvasir backend up --allow-reset' to measure, and "
+                    "without it after that",
+                )
+            if response.json()["success"]:
+                return
+            if time.monotonic() > end:
+                raise ProfileFailed("reset of vLLM's prefix cache", "its blocks stay in use; does somebody else ask?")
+            time.sleep(_POLL_SECONDS)
+
+    def empty_ram(self) -> None:
+        """Drop LMCache's memory; its slower tiers keep what they have."""
+        self._send("POST", f"{self._address.cache_url}/cache/clear")
+
+    def status(self) -> dict[str, Any]:
+        response = self._send("GET", f"{self._address.cache_url}/kvasir/status", allow=(404,))
+        if response.status_code == 404:
+            raise ProfileFailed(
+                "status of the tiers", "LMCache runs without Kvasir's policies; start it without --plain-cache"
+            )
+        return dict(response.json())
+
+    def set_gates(self, *, load: bool, store: bool) -> None:
+        self._send("PUT", f"{self._address.cache_url}/kvasir/gates", json={"load": load, "store": store})
+
+    def note(self, token_ids: Sequence[int], *, session: str, use_case: str | None) -> None:
+        body = {"token_ids": list(token_ids), "session": session, "use_case": use_case}
+        self._send("POST", f"{self._address.cache_url}/kvasir/notes", json=body)
+
+    def forget_session(self, session: str) -> None:
+        self._send("DELETE", f"{self._address.cache_url}/kvasir/sessions/{session}")
+
+    def reload_profile(self) -> None:
+        self._send("POST", f"{self._address.cache_url}/kvasir/profile/reload")
+
+    def last_transfer(self) -> int:
+        return max((one["number"] for one in self.transfers(0)), default=0)
+
+    def transfers(self, after: int) -> list[dict[str, Any]]:
+        response = self._send("GET", f"{self._address.cache_url}/kvasir/transfers", params={"after": after})
+        return list(response.json())
+
+    def await_stored(self, tier: str, size_bytes: int, after: int) -> list[dict[str, Any]]:
+        """The stores into `tier` after the transfer `after`, once they add up to `size_bytes`, or after a minute."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            stores = [one for one in self.transfers(after) if (one["kind"], one["tier"]) == ("store", tier)]
+            if sum(one["size_bytes"] for one in stores) >= size_bytes or time.monotonic() > end:
+                return stores
+            time.sleep(_POLL_SECONDS)
+
+    def window_tokens(self) -> int:
+        return int(self._send("GET", f"{self._address.engine_url}/v1/models").json()["data"][0]["max_model_len"])
+
+    def count_tokens(self, text: str) -> int:
+        body = {"model": self._address.served_name, "prompt": text}
+        return int(self._send("POST", f"{self._address.engine_url}/tokenize", json=body).json()["count"])
+
+    def _send(self, method: str, url: str, *, allow: tuple[int, ...] = (), **given: Any) -> httpx.Response:
+        try:
+            response = self._client.request(method, url, **given)
+        except httpx.HTTPError as exc:
+            raise ProfileFailed(f"{method} {url}", f"nothing answers ({exc!r}); see 'kvasir backend status'") from exc
+        if response.is_error and response.status_code not in allow:
+            raise ProfileFailed(f"{method} {url}", f"status {response.status_code}: {response.text[:200]}")
+        return response
+
+
+def _cached_tokens(data: str) -> int:
+    usage = json.loads(data).get("usage") or {}
+    return int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)

@@ -1,0 +1,66 @@
+"""The sessions whose KV is somewhere: what each holds, and when it last asked."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from backend.tiers.placement import SessionState, Thresholds, session_state
+from backend.tiers.sightings import ChunkId
+
+
+@dataclass(frozen=True)
+class Session:
+    """`chunks` are those of its longest prompt, in order."""
+
+    name: str
+    chunks: tuple[ChunkId, ...]
+    last_used: float
+    state: SessionState = "active"
+
+
+class Sessions:
+    """The last `capacity` sessions. Not thread-safe: its owner locks."""
+
+    def __init__(self, capacity: int = 20_000) -> None:
+        self._capacity = capacity
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def get(self, name: str) -> Session | None:
+        return self._sessions.get(name)
+
+    def use(self, name: str, chunks: tuple[ChunkId, ...], now: float) -> None:
+        """A request of the session; a session that was idle is active again."""
+        before = self._sessions.pop(name, None)
+        if before is not None and len(before.chunks) > len(chunks):
+            chunks = before.chunks
+        self._sessions[name] = Session(name, chunks, now)
+        while len(self._sessions) > self._capacity:
+            self._sessions.popitem(last=False)
+
+    def drop(self, name: str) -> Session | None:
+        return self._sessions.pop(name, None)
+
+    def set_state(self, name: str, state: SessionState) -> None:
+        if session := self._sessions.get(name):
+            self._sessions[name] = replace(session, state=state)
+
+    def counts(self) -> dict[SessionState, int]:
+        found: dict[SessionState, int] = {"active": 0, "idle": 0, "gone": 0}
+        for session in self._sessions.values():
+            found[session.state] += 1
+        return found
+
+    def changed(self, now: float, limits: Callable[[Session], Thresholds]) -> list[tuple[Session, SessionState]]:
+        """Sessions whose state by `limits` is a later one than the recorded, with that state. Changes nothing."""
+        order: dict[SessionState, int] = {"active": 0, "idle": 1, "gone": 2}
+        due: list[tuple[Session, SessionState]] = []
+        for session in self._sessions.values():
+            state = session_state(now - session.last_used, limits(session))
+            if order[state] > order[session.state]:
+                due.append((session, state))
+        return due

@@ -1,0 +1,85 @@
+"""The client of the measurements, against the answers of both servers as they came."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from backend.errors import ProfileFailed
+from backend.profiling.pair import MeasuredPair, PairAddress
+
+ADDRESS = PairAddress("http://engine", "http://cache", "m")
+STREAM = (
+    'data: {"choices": [{"text": "x"}], "usage": null}\n\n'
+    'data: {"choices": [], "usage": {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 7}}}\n\n'
+    "data: [DONE]\n\n"
+)
+
+
+def pair(answer: Callable[[httpx.Request], httpx.Response]) -> MeasuredPair:
+    return MeasuredPair(ADDRESS, transport=httpx.MockTransport(answer))
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr("backend.profiling.pair.time.sleep", lambda _: None)
+
+
+def test_a_first_token_says_how_much_of_its_prompt_was_cached():
+    asked: list[dict[str, object]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content))
+        return httpx.Response(200, text=STREAM)
+
+    first = pair(answer).first_token([1, 2, 3])
+    assert (first.cached_tokens, first.seconds > 0) == (7, True)
+    assert (asked[0]["model"], asked[0]["prompt"], asked[0]["max_tokens"]) == ("m", [1, 2, 3], 1)
+
+
+def test_an_answer_without_a_token_is_no_measurement():
+    with pytest.raises(ProfileFailed, match="no token"):
+        pair(lambda _: httpx.Response(200, text="data: [DONE]\n\n")).first_token([1])
+
+
+def test_a_refused_prompt_is_shown_as_the_engine_refused_it():
+    with pytest.raises(ProfileFailed, match="status 400: too long"):
+        pair(lambda _: httpx.Response(400, text="too long")).first_token([1])
+
+
+def test_an_engine_that_still_hands_blocks_over_is_asked_again():
+    answers = iter([{"success": False}, {"success": False}, {"success": True}])
+    pair(lambda _: httpx.Response(200, json=next(answers))).empty_engine()
+    assert next(answers, None) is None
+
+
+def test_an_engine_that_cannot_be_reset_names_the_option():
+    with pytest.raises(ProfileFailed, match="--allow-reset"):
+        pair(lambda _: httpx.Response(404)).empty_engine()
+
+
+def test_a_plain_cache_is_recognized():
+    with pytest.raises(ProfileFailed, match="--plain-cache"):
+        pair(lambda _: httpx.Response(404)).status()
+
+
+def test_a_pair_that_is_down_says_what_to_look_at():
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    with pytest.raises(ProfileFailed, match="kvasir backend status"):
+        pair(refuse).transfers(0)
+
+
+def test_stores_are_awaited_until_they_add_up():
+    store = {"kind": "store", "tier": "disk", "size_bytes": 5, "seconds": 0.1}
+    rounds = iter([[], [{**store, "number": 3}], [{**store, "number": 3}, {**store, "number": 4}]])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.params["after"] == "2"
+        return httpx.Response(200, json=next(rounds))
+
+    assert [one["number"] for one in pair(answer).await_stored("disk", 10, 2)] == [3, 4]

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from backend.tiers.control import TierControl
+from backend.tiers.notes import Note
+from backend.tiers.profile import profile_json
+from backend.tiers.settings import PolicySettings, TierSettings, read_settings
+from backend.tiers.writes import StoreItem
+
+CHUNK_BYTES = 100_000
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def policy_settings(tmp_path) -> PolicySettings:
+    folder = tmp_path / "kv"
+    folder.mkdir()
+    return PolicySettings(
+        model="/models/m",
+        chunk_tokens=100,
+        state_dir=tmp_path,
+        profile=tmp_path / "profile.json",
+        tiers=(TierSettings("disk", "disk", 0, folder, cap_bytes=10 * CHUNK_BYTES),),
+    )
+
+
+@pytest.fixture
+def control(policy_settings, profile, clock) -> TierControl:
+    policy_settings.profile.write_text(json.dumps(profile_json(profile)))
+    return TierControl(policy_settings, clock)
+
+
+def ids(name: str, chunks: int) -> list[bytes]:
+    return [f"{name}{index}".encode() for index in range(chunks)]
+
+
+def items(chunks: list[bytes]) -> list[StoreItem]:
+    return [StoreItem(chunk, chunk.decode(), CHUNK_BYTES) for chunk in chunks]
+
+
+def stored(control: TierControl, chunks: list[bytes]) -> list[int]:
+    return sorted(control.plan_store(items(chunks)).targets.get("disk", []))
+
+
+def test_settings_survive_the_command_line(policy_settings):
+    assert read_settings(policy_settings.to_json()) == policy_settings
+
+
+def test_a_prompt_is_written_when_it_comes_a_second_time(control):
+    prompt = ids("p", 5)
+    control.note_lookup(prompt)
+    assert stored(control, prompt) == []
+    assert control.recurring(prompt) == []
+    control.note_lookup(prompt)
+    # It lies in RAM, where LMCache would not ask about it again: the wrapper asks.
+    assert control.recurring(prompt) == [0, 1, 2, 3, 4]
+    assert control.recurring(prompt) == []
+    assert stored(control, prompt) == [0, 1, 2, 3, 4]
+
+
+def test_a_gate_that_is_off_stores_and_loads_everything(control):
+    control.set_gates(load=False, store=False)
+    control.note_lookup(ids("p", 2))
+    assert stored(control, ids("p", 2)) == [0, 1]
+    assert control.choose([["disk"]]) == ["disk"]
+    control.set_gates(load=True, store=True)
+    assert control.choose([["disk"]]) == []
+
+
+def test_the_cap_holds_with_the_gates_off_too(control, policy_settings):
+    control.set_gates(load=False, store=False)
+    assert len(stored(control, ids("p", 30))) == 10
+    assert control.status()["disk"]["disk"]["bytes"] == policy_settings.tiers[0].cap_bytes
+
+
+def test_an_older_prompt_gives_way_to_a_newer_one(control):
+    for name in ("a", "b"):
+        for _ in range(2):
+            control.note_lookup(ids(name, 8))
+    assert len(stored(control, ids("a", 8))) == 8
+    for chunk in ids("a", 8):
+        control.file_written("disk", chunk.decode(), CHUNK_BYTES)
+    control.files_used("disk", [chunk.decode() for chunk in ids("a", 8)])
+    plan = control.plan_store(items(ids("b", 8)))
+    assert len(plan.targets["disk"]) == 8
+    # From the tail on: what is left of the older prompt is its beginning.
+    assert plan.victims["disk"] == tuple(f"a{index}" for index in (7, 6, 5, 4, 3, 2))
+
+
+def test_the_days_bytes_are_bounded(policy_settings, clock):
+    control = TierControl(replace(policy_settings, write_bytes_per_day=3 * CHUNK_BYTES), clock)
+    control.set_gates(load=False, store=False)
+    assert stored(control, ids("p", 5)) == [0, 1, 2]
+    assert stored(control, ids("q", 5)) == []
+    for chunk in ids("p", 3):
+        (policy_settings.tiers[0].folder / chunk.decode()).write_bytes(b"")
+        control.file_written("disk", chunk.decode(), CHUNK_BYTES)
+    control.tidy()
+    clock.now += 3600
+    again = TierControl(replace(policy_settings, write_bytes_per_day=3 * CHUNK_BYTES), clock)
+    again.set_gates(load=False, store=False)
+    assert stored(again, ids("q", 5)) == []
+    clock.now += 26 * 3600
+    assert stored(again, ids("q", 5)) == [0, 1, 2]
+
+
+def test_a_write_that_never_came_gives_its_bytes_back(policy_settings, clock):
+    control = TierControl(replace(policy_settings, write_bytes_per_day=3 * CHUNK_BYTES), clock)
+    control.set_gates(load=False, store=False)
+    assert stored(control, ids("p", 3)) == [0, 1, 2]
+    control.tidy()
+    assert stored(control, ids("q", 3)) == []
+    control.tidy()
+    assert stored(control, ids("q", 3)) == [0, 1, 2]
+
+
+def test_each_use_case_goes_its_way(control):
+    for case in ("chat", "batch", "code"):
+        control.put_note(ids(case, 5), Note(case, f"session-{case}"))
+        control.note_lookup(ids(case, 5))
+    assert stored(control, ids("batch", 5)) == [0, 1, 2, 3, 4]
+    assert control.take_leaving(ids("batch", 5)) == [0, 1, 2, 3, 4]
+    for case in ("chat", "code"):
+        assert stored(control, ids(case, 5)) == []
+        control.note_lookup(ids(case, 5))
+    assert stored(control, ids("chat", 5)) == []
+    assert stored(control, ids("code", 5)) == [0, 1, 2, 3, 4]
+    assert control.take_leaving(ids("code", 5)) == []
+
+
+def test_a_document_goes_to_the_shared_tier(policy_settings, clock):
+    shared = TierSettings("shared", "shared", 1)
+    control = TierControl(replace(policy_settings, tiers=(*policy_settings.tiers, shared)), clock)
+    control.put_note(ids("d", 3), Note("document"))
+    control.note_lookup(ids("d", 3))
+    assert control.plan_store(items(ids("d", 3))).targets == {"shared": [0, 1, 2]}
+
+
+def test_an_idle_session_is_written_and_then_leaves_ram(control):
+    prompt = ids("k", 2) + ids("own", 6)
+    control.put_note(prompt, Note("chat", "s", "c1", knowledge_chunks=2))
+    control.note_lookup(prompt)
+    assert stored(control, prompt) == []
+    assert control.demote("s") == ids("own", 6)
+    assert stored(control, ids("own", 6)) == [0, 1, 2, 3, 4, 5]
+    assert control.take_leaving(prompt) == [2, 3, 4, 5, 6, 7]
+    assert control.take_leaving(prompt) == []
+
+
+def test_a_session_that_returns_in_time_stays_in_ram(control):
+    prompt = ids("own", 6)
+    control.put_note(prompt, Note("chat", "s"))
+    control.demote("s")
+    control.put_note(prompt, Note("chat", "s"))
+    assert control.take_leaving(prompt) == []
+
+
+def test_an_expected_session_keeps_its_place_and_names_all_its_chunks(control):
+    prompt = ids("k", 1) + ids("own", 6)
+    control.put_note(prompt, Note("chat", "s", "c1", knowledge_chunks=1))
+    control.demote("s")
+    assert control.expect("s") == tuple(prompt)
+    assert control.take_leaving(prompt) == []
+    assert control.status()["sessions"]["active"] == 1
+    assert control.expect("nobody") == ()
+
+
+def test_silence_makes_sessions_idle_and_gone_once_the_tiers_are_full(control, clock):
+    control.set_ram_bytes(10 * CHUNK_BYTES)
+    control.put_note(ids("own", 10), Note("chat", "s"))
+    clock.now += 1e6
+    assert control.due_sessions() == []
+    for _ in range(11):
+        clock.now += 1
+        control.ram_written(CHUNK_BYTES)
+    assert control.due_sessions() == [("s", "idle")]
+    control.demote("s")
+    assert control.due_sessions() == []
+    for number in range(11):
+        control.file_written("disk", f"x{number}", CHUNK_BYTES)
+    assert control.due_sessions() == [("s", "gone")]
+    assert control.drop("s") == ids("own", 10)
+    assert control.due_sessions() == []
+
+
+def test_a_retired_commit_gives_back_what_only_it_used(control):
+    control.put_note(ids("k", 2), Note(None, None, "c1", knowledge_chunks=2))
+    control.put_note(ids("k", 1), Note(None, None, "c2", knowledge_chunks=1))
+    assert control.release_commit("c1") == [b"k1"]
+
+
+def test_a_slow_fetch_closes_the_gate_until_it_is_forgotten(control, clock):
+    run = [["disk"]] * 8
+    assert len(control.choose(run)) == 8
+    control.transfer_begun("t", "fetch", "disk", 8 * CHUNK_BYTES, 0.0)
+    control.transfer_ended("t", 60.0)
+    assert control.choose(run) == []
+    clock.now += 3600
+    assert len(control.choose(run)) == 8
+
+
+def test_fetches_that_overlapped_teach_nothing_but_count_as_a_queue(control):
+    run = [["disk"]] * 8
+    for key in ("a", "b"):
+        control.transfer_begun(key, "fetch", "disk", 60 * CHUNK_BYTES, 0.0)
+    assert control.choose(run) == []
+    for key in ("a", "b"):
+        control.transfer_ended(key, 60.0)
+    assert len(control.choose(run)) == 8
+    assert [transfer.alone for transfer in control.transfers_after(0)] == [False, False]
+    assert control.transfers_after(2) == ()
+
+
+def test_a_profile_of_another_model_is_not_used_and_said(policy_settings, profile, clock):
+    policy_settings.profile.write_text(json.dumps(profile_json(replace(profile, model="/models/other"))))
+    status = TierControl(policy_settings, clock).status()
+    assert status["profile"] is None
+    assert "/models/other" in status["profile_problem"]
+
+
+def test_a_broken_profile_stops_nothing(policy_settings, clock):
+    policy_settings.profile.write_text("{}")
+    control = TierControl(policy_settings, clock)
+    assert "profile" in str(control.profile_problem)
+    assert control.choose([["disk"]]) == ["disk"]

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from backend.tiers.cost import PrefillCost
+from backend.tiers.live_speed import LiveSpeed, LiveTier
+from backend.tiers.load_gate import choose_chunks, load_seconds, quickest
+
+
+def test_a_short_prefix_on_disk_is_recomputed_and_a_long_one_fetched(profile):
+    # 200 tokens break even: there, nothing is gained, and the engine computes.
+    assert [choose_chunks(["disk"] * chunks, profile).chunks for chunks in (0, 1, 2, 3, 9)] == [0, 0, 0, 3, 9]
+
+
+def test_a_decision_says_both_its_times(profile):
+    decision = choose_chunks(["disk"] * 4, profile)
+    assert decision.saved_seconds == pytest.approx(0.4)
+    assert decision.load_seconds == pytest.approx(0.3)
+
+
+def test_a_tail_on_disk_that_does_not_pay_is_left_to_the_engine(profile):
+    assert choose_chunks(["ram"] * 5 + ["disk"], profile).chunks == 5
+    assert choose_chunks(["ram"] * 5 + ["disk"] * 4, profile).chunks == 9
+
+
+def test_ram_behind_a_gap_on_disk_can_pay_for_the_gap(profile):
+    assert choose_chunks(["ram", "disk"], profile).chunks == 1
+    assert choose_chunks(["ram", "disk", "ram", "ram"], profile).chunks == 4
+
+
+def test_ram_too_has_a_length_below_which_it_does_not_pay(profile):
+    slow_start = replace(profile, prefill=PrefillCost(0.0, 0.00015, 0.0))
+    assert [choose_chunks(["ram"] * chunks, slow_start).chunks for chunks in (1, 2, 3)] == [0, 0, 3]
+
+
+def test_without_a_profile_everything_is_fetched_as_lmcache_does():
+    assert choose_chunks(["disk"] * 7, None).chunks == 7
+
+
+def test_a_tier_that_the_profile_does_not_know_costs_nothing(profile):
+    assert choose_chunks(["elsewhere"], profile).chunks == 1
+
+
+def test_a_tier_that_became_slow_is_not_loaded_from(profile):
+    live = {"disk": LiveTier(slowdown=10.0)}
+    assert choose_chunks(["disk"] * 9, profile).chunks == 9
+    assert choose_chunks(["disk"] * 9, profile, live).chunks == 0
+
+
+def test_a_queue_before_a_tier_counts_as_time(profile):
+    # 9 chunks save 0.9 s and cost 0.55 s, so a wait of up to 0.35 s (1,400 tokens) is borne.
+    for queued, chunks in ((1300, 9), (1500, 0)):
+        assert choose_chunks(["disk"] * 9, profile, {"disk": LiveTier(queued_tokens=queued)}).chunks == chunks
+
+
+def test_a_slowdown_multiplies_the_fetch_alone(profile):
+    calm = load_seconds(profile, {"disk": 400}, {})
+    slow = load_seconds(profile, {"disk": 400}, {"disk": LiveTier(slowdown=3.0)})
+    assert slow - calm == pytest.approx(2 * (0.05 + 400 * 0.00025))
+
+
+def test_the_quicker_of_two_tiers_is_taken(profile):
+    assert quickest(["disk", "ram"], profile, {}) == "ram"
+    assert quickest(["disk", "ram"], None, {}) == "disk"
+
+
+def test_what_was_seen_corrects_the_profile_and_fades():
+    speed = LiveSpeed(forget_seconds=60)
+    assert speed.slowdown(0) == 1.0
+    speed.observe(1.0, 16.0, now=0)
+    assert speed.slowdown(0) == pytest.approx(16)
+    assert speed.slowdown(60) == pytest.approx(4)
+    assert speed.slowdown(600) == pytest.approx(1, abs=0.01)
+
+
+def test_a_single_outlier_does_not_stand_for_long():
+    speed = LiveSpeed()
+    for now in range(5):
+        speed.observe(1.0, 1.0, now)
+    speed.observe(1.0, 100.0, 5)
+    speed.observe(1.0, 1.0, 5)
+    speed.observe(1.0, 1.0, 5)
+    assert speed.slowdown(5) < 4
+
+
+def test_observations_without_a_duration_are_none():
+    speed = LiveSpeed()
+    speed.observe(0.0, 1.0, 0)
+    speed.observe(1.0, 0.0, 0)
+    assert speed.slowdown(0) == 1.0

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from backend.tiers.notes import Note, Notes
+from backend.tiers.placement import FillClock, Thresholds, session_state, thresholds
+from backend.tiers.sessions import Sessions
+
+
+def test_thresholds_follow_from_the_costs(profile):
+    # 1,000 tokens: RAM saves 0.89 s, the disk 0.4 s.
+    limits = thresholds(profile, 1000, "disk", ram_fill=60.0, disk_fill=6000.0, reused=0.5)
+    assert limits.idle_seconds == pytest.approx(60 * (0.89 - 0.4) / (0.5 * 0.89))
+    assert limits.gone_seconds == pytest.approx(12000)
+
+
+def test_a_busier_ram_demotes_sooner(profile):
+    slow, fast = (
+        thresholds(profile, 1000, "disk", ram_fill=fill, disk_fill=9e9, reused=0.5).idle_seconds for fill in (600, 6)
+    )
+    assert slow == pytest.approx(100 * fast)
+
+
+def test_a_session_too_short_for_the_disk_is_never_idle(profile):
+    limits = thresholds(profile, 150, "disk", ram_fill=60.0, disk_fill=6000.0, reused=0.5)
+    assert limits.idle_seconds == limits.gone_seconds == 120
+    assert thresholds(profile, 1000, None, ram_fill=60.0, disk_fill=6.0, reused=0.5).gone_seconds == 120
+
+
+def test_ram_that_never_filled_costs_nothing_so_nothing_leaves_it(profile):
+    limits = thresholds(profile, 1000, "disk", ram_fill=math.inf, disk_fill=math.inf, reused=0.5)
+    assert session_state(1e9, limits) == "active"
+
+
+def test_states_follow_silence():
+    limits = Thresholds(10, 100)
+    assert [session_state(silent, limits) for silent in (0, 9, 10, 99, 100)] == ["active"] * 2 + ["idle"] * 2 + ["gone"]
+
+
+def test_the_fill_clock_measures_the_last_capacity():
+    clock = FillClock(100)
+    clock.add(60, 0.0)
+    assert clock.fill_seconds(1.0) == math.inf
+    clock.add(60, 10.0)
+    assert clock.fill_seconds(12.0) == 12.0
+    clock.add(60, 20.0)
+    assert clock.fill_seconds(22.0) == 12.0
+
+
+def test_a_session_that_asks_again_is_active_again():
+    sessions = Sessions()
+    sessions.use("s", (b"a",), 0.0)
+    limits = Thresholds(10, 100)
+    assert [state for _, state in sessions.changed(20.0, lambda _: limits)] == ["idle"]
+    sessions.set_state("s", "idle")
+    assert sessions.changed(20.0, lambda _: limits) == []
+    assert [state for _, state in sessions.changed(100.0, lambda _: limits)] == ["gone"]
+    sessions.use("s", (b"a", b"b"), 101.0)
+    assert sessions.counts() == {"active": 1, "idle": 0, "gone": 0}
+    assert sessions.get("s").chunks == (b"a", b"b")
+
+
+def test_the_oldest_session_gives_way():
+    sessions = Sessions(capacity=1)
+    sessions.use("a", (), 0.0)
+    sessions.use("b", (), 1.0)
+    assert sessions.get("a") is None
+
+
+def test_shared_knowledge_belongs_to_no_session():
+    notes = Notes()
+    notes.put([b"k", b"a1"], Note("chat", "a", "c1", knowledge_chunks=1))
+    notes.put([b"k", b"b1"], Note("chat", "b", "c1", knowledge_chunks=1))
+    notes.put([b"x"], Note("chat", "a"))
+    notes.put([b"x"], Note("chat", "b"))
+    assert notes.only_of_session([b"k", b"a1", b"x", b"unknown"], "a") == [b"a1"]
+    notes.drop_session("b", [b"x"])
+    assert notes.only_of_session([b"x"], "a") == [b"x"]
+
+
+def test_a_retired_commit_frees_what_no_other_commit_uses():
+    notes = Notes()
+    notes.put([b"same", b"old"], Note(None, None, "c1", knowledge_chunks=2))
+    notes.put([b"same", b"new"], Note(None, None, "c2", knowledge_chunks=2))
+    assert notes.release_commit("c1") == [b"old"]
+    assert notes.release_commit("c1") == []
+    assert sorted(notes.release_commit("c2")) == [b"new", b"same"]
+
+
+def test_a_chunk_of_several_use_cases_is_treated_as_of_none():
+    notes = Notes()
+    notes.put([b"k"], Note("batch"))
+    assert notes.use_case(b"k") == "batch"
+    notes.put([b"k"], Note("chat"))
+    assert notes.use_case(b"k") is None
+    assert notes.use_case(b"unknown") is None
+
+
+def test_the_notes_are_bounded():
+    notes = Notes(capacity=2)
+    notes.put([b"a", b"b", b"c"], Note("chat"))
+    assert (len(notes), notes.use_case(b"a")) == (2, None)
