@@ -40,3 +40,17 @@ def cost_of() -> Callable[..., KvCost]:
         return KvCost(read_shape(find_config(name), tp), CacheTypes(kv, "bfloat16", "bfloat16"))
 
     return cost
+
+
+@pytest.fixture
+def larger_heads_at_the_end(shape_of: Callable[..., ModelShape]) -> ModelShape:
+    """Five layers with a window and heads of 64, and a full one with heads of 128."""
+    return shape_of(
+        model_type="gemma4_text",
+        num_hidden_layers=6,
+        head_dim=64,
+        global_head_dim=128,
+        num_kv_shared_layers=0,
+        layer_types=["sliding_attention"] * 5 + ["full_attention"],
+        sliding_window=512,
+    )

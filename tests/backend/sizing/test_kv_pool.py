@@ -116,17 +116,8 @@ def test_a_model_of_states_alone_holds_sequences_of_any_length(shape_of):
     assert pool.blocks_of(1) == pool.blocks_of(10**6) == 1
 
 
-def test_larger_heads_in_a_few_layers_share_a_pool_by_more_tokens_to_a_block(shape_of):
-    shape = shape_of(
-        model_type="gemma4_text",
-        num_hidden_layers=6,
-        head_dim=64,
-        global_head_dim=128,
-        num_kv_shared_layers=0,
-        layer_types=["sliding_attention"] * 5 + ["full_attention"],
-        sliding_window=512,
-    )
-    pool = kv_pool(cost_of_shape(shape), Paging(16, 16, 0))
+def test_larger_heads_in_a_few_layers_share_a_pool_by_more_tokens_to_a_block(larger_heads_at_the_end):
+    pool = kv_pool(cost_of_shape(larger_heads_at_the_end), Paging(16, 16, 0))
     # A layer with heads half as large puts twice the tokens into a page of equal size.
     assert sorted({(page.kind, page.block_tokens) for page in pool.groups}) == [("grows", 16), ("window", 32)]
     assert pool.blocks_of(4096) == 256 + 5 * (-(-511 // 32) + 1)

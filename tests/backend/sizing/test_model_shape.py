@@ -59,17 +59,8 @@ def test_layers_that_read_the_keys_of_others_keep_nothing(shape_of):
     assert [len(layer) for layer in shape.layers] == [1] * 6 + [0] * 4
 
 
-def test_layers_of_different_shape_are_read_one_by_one(shape_of):
-    shape = shape_of(
-        model_type="gemma4_text",
-        num_hidden_layers=6,
-        head_dim=64,
-        global_head_dim=128,
-        num_kv_shared_layers=0,
-        layer_types=["sliding_attention"] * 5 + ["full_attention"],
-        sliding_window=512,
-    )
-    assert [layer[0].head_dim for layer in shape.layers] == [64] * 5 + [128]
+def test_layers_of_different_shape_are_read_one_by_one(larger_heads_at_the_end):
+    assert [layer[0].head_dim for layer in larger_heads_at_the_end.layers] == [64] * 5 + [128]
 
 
 def test_pieces_of_llama_4_are_told_from_windows(shape_of):
