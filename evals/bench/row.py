@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from evals.interval import pass_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +60,13 @@ class Row:
             "interval": list(self.interval) if self.interval else None,
             "baseline": dict(self.baseline) or None,
         }
+
+
+def share_row(
+    name: str, found: Sequence[bool], asked: Asked | None = None, baseline: Mapping[str, float] | None = None
+) -> Row:
+    """The share of `found` that is true, with Wilson's interval."""
+    rate = pass_rate(sum(found), len(found))
+    if rate is None:
+        return Row(name, None, "share", 0, asked=asked)
+    return Row(name, rate.rate, "share", rate.total, (rate.low, rate.high), baseline or {}, asked)

@@ -13,9 +13,8 @@ from evals.bench.learning.changes import harmless_changes, plants
 from evals.bench.learning.engine import EngineChoice
 from evals.bench.learning.jobs import Jobs, Say, slices
 from evals.bench.learning.world import CONFIRMED, World, made_world
-from evals.bench.row import Asked, Row
+from evals.bench.row import Asked, Row, share_row
 from evals.case import Case
-from evals.interval import pass_rate
 from evals.replay import compare
 from gateway.replay import ReplayReport
 from kb.embedding import Embedder
@@ -40,12 +39,12 @@ def error_rows(jobs: Jobs, *, engine: EngineChoice, cases: int, harmless: int, p
     both = zip_longest(slices(harmless, parts), slices(planted, parts), fillvalue=range(0))
     gated = jobs.done([partial(_gated, engine, cases, *share) for share in both], TypeAdapter(_Gated))
     return [
-        _row(
+        share_row(
             "harmless changes called a regression",
             [found for part in gated for found in part.harmless],
             Asked(at_most=0.05),
         ),
-        _row("wrong gotchas caught", [found for part in gated for found in part.planted], Asked(at_least=0.95)),
+        share_row("wrong gotchas caught", [found for part in gated for found in part.planted], Asked(at_least=0.95)),
     ]
 
 
@@ -75,10 +74,3 @@ def _told(report: ReplayReport) -> str:
     changed = [case for case in report.cases if case.prompt_changed]
     flips = [f"{case.id} {case.base.passed}→{case.head.passed}" for case in changed if case.base and case.head]
     return f"{report.verdict}; {len(changed)} changed, {report.engine_calls} calls; {', '.join(flips[:8])}"
-
-
-def _row(name: str, found: Sequence[bool], asked: Asked) -> Row:
-    rate = pass_rate(sum(found), len(found))
-    if rate is None:
-        return Row(name, None, "share", 0, asked=asked)
-    return Row(name, rate.rate, "share", rate.total, (rate.low, rate.high), asked=asked)

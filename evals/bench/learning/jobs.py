@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache, partial
@@ -40,7 +40,8 @@ class Jobs:
         its result travel between processes, so both must be picklable. What is kept of an earlier run is not made
         again. Raises what a piece raises, `KeptUnreadable`, `OSError`.
         """
-        results = {place: result for place, piece in enumerate(pieces) if (result := self._known(piece, form))}
+        known = [self.kept.get(name_of(piece)) if self.kept is not None else None for piece in pieces]
+        results = {place: form.validate_python(found) for place, found in enumerate(known) if found is not None}
         if results:
             self.say(f"{len(results)} of {len(pieces)} pieces are kept from an earlier run")
         missing = [place for place in range(len(pieces)) if place not in results]
@@ -51,15 +52,11 @@ class Jobs:
             results[place] = result
         return [results[place] for place in range(len(pieces))]
 
-    def _known(self, piece: partial[T], form: TypeAdapter[T]) -> T | None:
-        found = self.kept.get(name_of(piece)) if self.kept is not None else None
-        return None if found is None else form.validate_python(found)
-
-    def _made_here(self, pieces: Sequence[tuple[int, partial[T]]]) -> Any:
+    def _made_here(self, pieces: Sequence[tuple[int, partial[T]]]) -> Iterator[tuple[int, T]]:
         for place, piece in pieces:
             yield place, piece(self.embedder, self.say)
 
-    def _made_in_processes(self, pieces: Sequence[tuple[int, partial[T]]]) -> Any:
+    def _made_in_processes(self, pieces: Sequence[tuple[int, partial[T]]]) -> Iterator[tuple[int, T]]:
         if not pieces:
             return
         workers = min(self.count, len(pieces))

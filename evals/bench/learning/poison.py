@@ -25,8 +25,7 @@ from evals.bench.errors import DataUnavailable
 from evals.bench.learning.engine import EngineChoice
 from evals.bench.learning.jobs import Jobs, Say
 from evals.bench.learning.world import AUTHOR, CONFIRMED, TENANT, core_with_base, made_world
-from evals.bench.row import Asked, Row
-from evals.interval import pass_rate
+from evals.bench.row import Asked, Row, share_row
 from evals.replay import SuiteReplay
 from gateway.answering import Ask, answer, prepare
 from gateway.capture import Capture
@@ -133,10 +132,12 @@ def _rows(name: str, core: Core, taught: Sequence[Taught]) -> list[Row]:
     landed = [entry.proposal for entry in taught if entry.proposal.state == "landed"]
     # The latest first, as one would: an earlier one may be what a later one builds on.
     taken_back = [_is_taken_back(core, proposal) for proposal in reversed(landed)]
+    # Where none contradicted, or none landed, there is nothing that could fall short.
+    none_landed, all_back = Asked(at_most=0.01) if against else None, Asked(at_least=1) if taken_back else None
     return [
-        _row(f"{name} that contradict, landed", [e.proposal.state == "landed" for e in against], Asked(at_most=0.01)),
-        _row(f"{name} that contradict nothing, landed", [e.proposal.state == "landed" for e in alone], None),
-        _row(f"{name} that landed, named with their author and taken back by one call", taken_back, Asked(at_least=1)),
+        share_row(f"{name} that contradict, landed", [e.proposal.state == "landed" for e in against], none_landed),
+        share_row(f"{name} that contradict nothing, landed", [e.proposal.state == "landed" for e in alone]),
+        share_row(f"{name} that landed, named with their author and taken back by one call", taken_back, all_back),
     ]
 
 
@@ -150,13 +151,6 @@ def _is_taken_back(core: Core, proposal: Proposal) -> bool:
     revert(core, TENANT, proposal.id, AUTHOR)
     left = base.snapshot().items
     return named and not any(item.id in left and left[item.id].status == "active" for item in mine)
-
-
-def _row(name: str, found: Sequence[bool], asked: Asked | None) -> Row:
-    rate = pass_rate(sum(found), len(found))
-    if rate is None:
-        return Row(name, None, "share", 0)
-    return Row(name, rate.rate, "share", rate.total, (rate.low, rate.high), asked=asked)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from evals.bench.learning.engine import EngineChoice
 from evals.bench.learning.jobs import Jobs, Say
 from evals.bench.learning.reviewer import Reviewed, reviewed
 from evals.bench.learning.world import World, made_world
-from evals.bench.row import Asked, Row
+from evals.bench.row import Asked, Row, share_row
 from evals.interval import pass_rate
 from kb.embedding import Embedder
 
@@ -102,8 +102,8 @@ def _shares(name: str, seeds: Sequence[dict[bool, Outcome]]) -> Iterator[Row]:
     ours, theirs = pass_rate(sum(e.good for e in on), len(on)), pass_rate(sum(e.good for e in off), len(off))
     baseline = {"gate off": theirs.rate} if theirs else {}
     what = f"knowledge right, unique and in force {name}"
-    yield _row(f"{what}, gate on", [entry.good for entry in on], Asked(at_least=GOAL), baseline)
-    yield _row(f"{what}, gate off", [entry.good for entry in off])
+    yield share_row(f"{what}, gate on", [entry.good for entry in on], Asked(at_least=GOAL), baseline)
+    yield share_row(f"{what}, gate off", [entry.good for entry in off])
     if ours and theirs:
         groups = [_by_template(arms) for arms in seeds]
         counts = [pair for group in groups for pair in group]
@@ -130,16 +130,18 @@ def _by_template(arms: dict[bool, Outcome]) -> list[tuple[tuple[int, int], tuple
 def _details(name: str, arms: dict[bool, Outcome]) -> Iterator[Row]:
     for gated, label in ((True, "gate on"), (False, "gate off")):
         outcome = arms[gated]
-        yield _row(f"captured items that are right {name}, {label}", [entry.right for entry in outcome.captured])
-        yield _row(f"that no other one says, {label}", [entry.twin is None for entry in outcome.captured])
-        yield _row(f"that are in force, {label}", [entry.in_force for entry in outcome.captured])
+        yield share_row(f"captured items that are right {name}, {label}", [entry.right for entry in outcome.captured])
+        yield share_row(f"that no other one says, {label}", [entry.twin is None for entry in outcome.captured])
+        yield share_row(f"that are in force, {label}", [entry.in_force for entry in outcome.captured])
         wrong = [entry.landed for entry in outcome.reviewed if entry.wrong]
-        yield _row(f"wrong confirmations that landed, {label}", wrong)
+        yield share_row(f"wrong confirmations that landed, {label}", wrong)
     with_gate = arms[True].reviewed
-    yield _row("confirmations that a curator decided", [entry.by == "a curator" for entry in with_gate])
-    yield _row("right confirmations that a curator decided", [e.by == "a curator" for e in with_gate if not e.wrong])
+    yield share_row("confirmations that a curator decided", [entry.by == "a curator" for entry in with_gate])
+    yield share_row(
+        "right confirmations that a curator decided", [e.by == "a curator" for e in with_gate if not e.wrong]
+    )
     kept_out = [entry.state not in ("landed", "duplicate") for entry in with_gate if not entry.wrong]
-    yield _row("right confirmations that were kept out", kept_out)
+    yield share_row("right confirmations that were kept out", kept_out)
 
 
 def _told(outcome: Outcome, entry: Reviewed) -> dict[str, Any]:
@@ -155,10 +157,3 @@ def _told(outcome: Outcome, entry: Reviewed) -> dict[str, Any]:
         "could_have_told": list(entry.told) or ["nothing"],
         "still_in_use": entry.request in active,
     }
-
-
-def _row(name: str, found: Sequence[bool], asked: Asked | None = None, baseline: dict[str, float] | None = None) -> Row:
-    rate = pass_rate(sum(found), len(found))
-    if rate is None:
-        return Row(name, None, "share", 0, asked=asked)
-    return Row(name, rate.rate, "share", rate.total, (rate.low, rate.high), baseline or {}, asked)
