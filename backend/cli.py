@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from backend.cli_failure import errors_shown
+from backend.cli_options import home_option, json_option
 from backend.errors import LaunchOptionInvalid
 from backend.launch_state import read_state
 from backend.launcher import BackendStatus, PartStatus, down, status, up
@@ -25,24 +26,7 @@ from backend.profile_cli import profile_command
 from backend.simulation.cli import simulate_command
 from backend.sizing.cli import size_command
 
-Command = TypeVar("Command", bound=Callable[..., None])
-
 _DEFAULTS = {field.name: field.default for field in fields(LaunchOptions)}
-
-
-def _home_option(command: Command) -> Command:
-    return click.option(
-        "--home",
-        envvar="KVASIR_HOME",
-        default=".kvasir",
-        show_default=True,
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Where Kvasir keeps its files; the backend's are in its folder 'backend'. Also KVASIR_HOME.",
-    )(command)
-
-
-def _json_option(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
 
 
 @click.group("backend", short_help="Start, show and stop vLLM with LMCache; size a model; simulate a cache.")
@@ -92,8 +76,8 @@ group.add_command(simulate_command)
 @click.option("--engine-arg", "engine_args", multiple=True, help="Passed on to vLLM as it is; may be repeated.")
 @click.option("--only", type=click.Choice(["engine", "cache"]), help="Start this part alone.")
 @click.option("--dry-run", is_flag=True, help="Print the exact commands and start nothing.")
-@_home_option
-@_json_option
+@home_option
+@json_option
 def up_command(home: Path, only: PartName | None, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Start LMCache and vLLM, and wait until they answer."""
     with errors_shown(), _termination_as_exit():
@@ -110,8 +94,8 @@ def up_command(home: Path, only: PartName | None, dry_run: bool, as_json: bool, 
 
 
 @group.command("status")
-@_home_option
-@_json_option
+@home_option
+@json_option
 def status_command(home: Path, as_json: bool) -> None:
     """Show the parts. Exit code 0 when all are healthy, else 1."""
     with errors_shown():
@@ -125,8 +109,8 @@ def status_command(home: Path, as_json: bool) -> None:
 
 @group.command("down")
 @click.option("--only", type=click.Choice(["engine"]), help="Stop vLLM alone; the cache stays warm.")
-@_home_option
-@_json_option
+@home_option
+@json_option
 def down_command(home: Path, only: PartName | None, as_json: bool) -> None:
     """Stop what 'up' started. Nothing else is touched; stopping twice is fine."""
     with errors_shown():

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.errors import BackendError
+from backend.cli_failure import errors_shown
+from backend.cli_options import home_option, json_option
 from backend.tiers.profile import Profile, profile_json
 
 if TYPE_CHECKING:
@@ -23,15 +24,8 @@ if TYPE_CHECKING:
     "--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Measurements of each length."
 )
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write both curves, as .svg or .png.")
-@click.option(
-    "--home",
-    envvar="KVASIR_HOME",
-    default=".kvasir",
-    show_default=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The home of the running pair. Also KVASIR_HOME.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@home_option
+@json_option
 def profile_command(lengths: str | None, repeats: int, plot: Path | None, home: Path, as_json: bool) -> None:
     """Measure prefill and every tier of the running pair, and use the result in its gates.
 
@@ -41,17 +35,15 @@ def profile_command(lengths: str | None, repeats: int, plot: Path | None, home: 
     from backend.profiling.plot import plot_profile
     from backend.profiling.run import profile_backend
 
-    try:
+    with errors_shown():
         run = profile_backend(
             home / "backend",
             lengths=_lengths(lengths),
             repeats=repeats,
-            on_progress=lambda text: click.echo(text, err=True),
+            on_progress=_progress,
         )
         if plot is not None:
             plot_profile(run.profile, plot)
-    except BackendError as exc:
-        raise click.ClickException(str(exc)) from exc
     click.echo(json.dumps(_data(run), indent=2) if as_json else _text(run))
 
 

@@ -6,11 +6,11 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
 
 import click
 
-from backend.errors import BackendError
+from backend.cli_failure import errors_shown
+from backend.cli_options import json_option
 from backend.simulation.errors import SimulationOptionInvalid
 from backend.simulation.simulate import POLICIES, Machine, check_policy
 from backend.simulation.store_gate import MARGIN, GateName, StoreGate
@@ -61,7 +61,7 @@ from backend.simulation.tiers import TierSpec, parse_tier
 @click.option(
     "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw hit rates and savings into this file."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def simulate_command(
     trace_file: Path,
     tiers: tuple[str, ...],
@@ -85,7 +85,7 @@ def simulate_command(
     from backend.simulation.report import print_table, to_data
     from backend.simulation.trace import read_trace
 
-    try:
+    with errors_shown():
         machine = Machine(prefill_tokens_per_second, kv_bytes_per_token * block_tokens)
         gate = StoreGate(store_gate, write_margin)
         for policy in policies:
@@ -99,19 +99,10 @@ def simulate_command(
         results = run_cases(trace, cases, jobs or len(os.sched_getaffinity(0)), _progress)
         if plot:
             draw(results, plot)
-    except BackendError as exc:
-        raise SimulationFailed(str(exc)) from exc
     if as_json:
         click.echo(json.dumps(to_data(trace, results), indent=2))
     else:
         print_table(trace, results, Console())
-
-
-class SimulationFailed(click.ClickException):
-    """`error: …` on stderr, exit code 1."""
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"error: {self.format_message()}", err=file is None, file=file)
 
 
 def _sizes(tiers: tuple[TierSpec, ...], sweep: str | None) -> list[tuple[TierSpec, ...]]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.cli_failure import errors_shown
+from backend.cli_options import json_option
 from backend.errors import SizeOptionInvalid
 from backend.sizing.config_source import known_models
 from backend.sizing.dtypes import BYTES, WEIGHT_BYTES
@@ -60,7 +61,7 @@ def _contexts(_: object, __: object, value: str | None) -> tuple[int, ...]:
 )
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw memory by context into this SVG.")
 @click.option("--list", "listed", is_flag=True, help="Show the known models and GPUs.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def size_command(model: str | None, device: str, plot: Path | None, listed: bool, as_json: bool, **given: Any) -> None:
     """Size MODEL: a config.json, a model's folder, or a known name such as Qwen/Qwen2.5-32B.
 
