@@ -92,4 +92,4 @@ def _embedder() -> Embedder:
 def _share_cores(workers: int) -> None:
     import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
