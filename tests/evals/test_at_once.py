@@ -52,3 +52,22 @@ def test_what_one_raises_ends_the_others() -> None:
     with pytest.raises(RuntimeError, match="this one fails"):
         asyncio.run(all_of_it())
     assert sorted(ended) == list(range(5))
+
+
+def test_what_waits_to_be_told_takes_no_place() -> None:
+    engine = asyncio.Event()
+    asking = 0
+
+    async def work(number: int) -> int:
+        nonlocal asking
+        if number % 10 == 0:
+            asking += 1
+            if asking == 4:
+                engine.set()
+            await asyncio.wait_for(engine.wait(), 10)
+        return number
+
+    async def all_of_it() -> list[int]:
+        return [done async for done in in_order([partial(work, number) for number in range(40)], at_once=4)]
+
+    assert asyncio.run(all_of_it()) == list(range(40))
