@@ -18,6 +18,7 @@ from backend.errors import BackendError
 from gateway.conversation import Conversation
 from gateway.core import Assistant, Core
 from gateway.errors import EngineNotConfigured, GatewayError, PromptTooLong
+from gateway.other_values import with_question_values
 from gateway.prompt import Placed, Placements, Prompt, assemble, newly_needed
 from gateway.sessions import Session
 from gateway.sql_grammar import grammar_of
@@ -48,7 +49,8 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that is known before an engine is asked. `verified` is a confirmed answer of the same question.
+    """All that is known before an engine is asked. `verified` is a confirmed answer of the same question, or one of its
+    template with the question's values in it.
 
     The sampling of `ask` has the grammar that the assistant's `decoding` asks for.
     """
@@ -303,15 +305,20 @@ def _grammar(assistant: Assistant, placements: Placements) -> str | None:
 
 
 def _verified_answer(core: Core, assistant: Assistant, conversation: Conversation, retrieval: Retrieval) -> Item | None:
-    """A confirmed success of the same question. A follow-up is never one: its words lean on earlier turns."""
-    if not assistant.settings.verified_answers or len(conversation.messages) > 1 or conversation.system:
+    """A confirmed success that answers the question. A follow-up has none: its words lean on earlier turns."""
+    settings, asked, commit = assistant.settings, retrieval.question, retrieval.commit.id
+    if not settings.verified_answers or len(conversation.messages) > 1 or conversation.system:
         return None
-    patterns = core.retriever.patterns(assistant.base, revision=retrieval.commit.id)
-    for hit in retrieval.of_kind("success"):
-        confirmed = patterns.get(hit.item.id)
-        if confirmed is not None and same_question(retrieval.question, confirmed):
-            return hit.item
-    return None
+    patterns = core.retriever.patterns(assistant.base, revision=commit)
+    retrieved = (hit.item for hit in retrieval.of_kind("success"))
+    confirmed = [(item, patterns[item.id]) for item in retrieved if item.id in patterns]
+    for item, known in confirmed:
+        if same_question(asked, known):
+            return item
+    if not settings.template_answers or assistant.datasource is None:
+        return None
+    values = core.retriever.values(assistant.base, revision=commit)
+    return with_question_values(asked, confirmed, dialect=assistant.datasource.dialect, values=values)
 
 
 async def _fitted(engine: Engine, prompt: Prompt, sampling: Sampling) -> tuple[Sampling, int]:

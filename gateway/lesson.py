@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gateway.core import Assistant, Core
 from gateway.gotchas import Candidates, candidates
 from gateway.proposals import Confirmation
-from gateway.same_template import contradicts, same_template, sampled_values
+from gateway.same_template import contradicts, same_template
 from gateway.traces import Trace
 from gateway.unused_values import unused_values
 from gateway.verification import sql_of
@@ -87,7 +87,7 @@ def learn(
     tables = core.retriever.tables(assistant.base, revision=head.commit.id)
     reads = columns_read(answer, dialect, tables)
     asked = core.retriever.mask(assistant.base, trace.question, revision=head.commit.id)
-    values = sampled_values(head.items.values())
+    values = core.retriever.values(assistant.base, revision=head.commit.id)
     duplicate: str | None = None
     conflicts: list[Item] = []
     otherwise: list[Item] = []

@@ -8,31 +8,17 @@ two must be one statement but for literals.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import sqlglot
 from sqlglot import exp
 
-from kb.items import Item, Schema
+from kb.known_values import Values
 from kb.masking import MaskedQuestion, Span
 from kb.sql_columns import columns_read, sql_pattern
 from kb.sql_failures import SQL_FAILURES
-from kb.words import spoken
-
-Values = Mapping[str, Collection[tuple[str, str]]]
-"""A sampled value as it is spoken → each `table.column` that has it, with the value as it is written there."""
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-
-
-def sampled_values(items: Iterable[Item]) -> Values:
-    found: dict[str, set[tuple[str, str]]] = {}
-    for item in items:
-        if isinstance(item.body, Schema):
-            for column in item.body.columns:
-                for sample in column.samples:
-                    found.setdefault(spoken(sample), set()).add((f"{item.body.table}.{column.name}", sample))
-    return found
 
 
 def same_template(asked: MaskedQuestion, known: MaskedQuestion, values: Values) -> bool:

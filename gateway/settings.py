@@ -91,7 +91,8 @@ class DatasourceSettings(_Table):
 class AssistantSettings(_Table):
     """What the API's `model` selects.
 
-    `verified_answers`: a confirmed answer of the same question may answer without the engine. `approval`: whether a
+    `verified_answers`: a confirmed answer of the same question may answer without the engine; `template_answers`: one
+    about other values, too, with the question's values in its statement. `approval`: whether a
     proposal with a clean verdict lands by itself, waits for a curator, or for one who is not who confirmed it.
     `suite`: cases replayed before it lands.
     `decoding`: with `sql`, an answer is one SELECT over the tables that its prompt shows, as far as it goes.
@@ -107,6 +108,7 @@ class AssistantSettings(_Table):
     instructions: str = DEFAULT_INSTRUCTIONS
     decoding: Decoding = "free"
     verified_answers: bool = False
+    template_answers: bool = False
     approval: Approval = "automatic"
     suite: str | None = None
     repeats: int = Field(1, ge=1, le=20)

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from kb.errors import InvalidItem
-from kb.items import BODY_TYPES, KINDS, Body, Column, Entity, Item, Kind, LostColumn, Provenance, Status, Usage
+from kb.items import BODY_TYPES, KINDS, Body, Column, Entity, Item, Kind, LostColumn, Provenance, Schema, Status, Usage
 
 for _type in (*BODY_TYPES.values(), Column, Entity, LostColumn, Provenance):
     with_config(ConfigDict(extra="forbid"))(_type)
@@ -73,12 +73,18 @@ def encode_item(item: Item) -> bytes:
     try:
         fields = item_to_dict(item)
         if not item.lost:
-            # Items of before there was this field keep their bytes, and so their hash.
+            # Items of before there were this field and `values` keep their bytes, and so their hash.
             del fields["lost"]
+        if isinstance(item.body, Schema):
+            fields["body"]["columns"] = [_without_empty_values(column) for column in fields["body"]["columns"]]
         return canonical_json(fields)
     except UnicodeEncodeError as exc:
         character = exc.object[exc.start]
         raise InvalidItem(item.id, "body", f"it holds {character!r}, which is no character of its own") from exc
+
+
+def _without_empty_values(column: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: found for name, found in column.items() if name != "values" or found}
 
 
 def decode_item(data: bytes) -> Item:

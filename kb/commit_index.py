@@ -16,6 +16,7 @@ from kb.hit import Hit
 from kb.item_versions import NONE
 from kb.items import Item, Schema
 from kb.join_paths import JoinPath
+from kb.known_values import Values, known_values
 from kb.masking import MaskedQuestion, mask
 from kb.name_words import Scores, WordsOfCommit, rarity
 from kb.search_text import identifiers, search_text
@@ -107,12 +108,19 @@ class CommitIndex:
     @cached_property
     def tables(self) -> Mapping[str, tuple[str, ...]]:
         """Table → columns; those of all databases where several have the table."""
-        schemas = [self.item(int(slot)) for slot in np.flatnonzero(self.members & (self._column("database") != NONE))]
         columns: dict[str, dict[str, None]] = {}
-        for item in sorted(schemas, key=lambda item: item.id):
+        for item in sorted(self._schemas(), key=lambda item: item.id):
             assert isinstance(item.body, Schema), "only tables have a database"
             columns.setdefault(item.body.table, {}).update(dict.fromkeys(column.name for column in item.body.columns))
         return {table: tuple(names) for table, names in sorted(columns.items())}
+
+    @cached_property
+    def values(self) -> Values:
+        """What the columns' values are called, and where they stand."""
+        return known_values(self._schemas())
+
+    def _schemas(self) -> list[Item]:
+        return [self.item(int(slot)) for slot in np.flatnonzero(self.members & (self._column("database") != NONE))]
 
     @cached_property
     def masked(self) -> Mapping[str, MaskedQuestion]:

@@ -96,7 +96,7 @@ def names_of(item: Item) -> list[Name]:
         found.append(Name(item.body.table, item.body.table, "table"))
         for column in item.body.columns:
             found.append(Name(column.name, column.name, "column"))
-            found.extend(Name(value, value, "value") for value in column.samples if _is_name(value))
+            found.extend(Name(value, value, "value") for value in (*column.samples, *column.values) if is_name(value))
     return found
 
 
@@ -286,6 +286,6 @@ def name_key(name: str) -> str:
     return " ".join(stems(name))
 
 
-def _is_name(value: str) -> bool:
+def is_name(value: str) -> bool:
     """Numbers, dates and long texts are values, but nobody calls anything by them."""
     return len(value) <= 60 and not any(character.isdigit() for character in value)

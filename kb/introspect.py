@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.types import Enum, LargeBinary, NullType
 
 from kb.codec import canonical_json
+from kb.entities import is_name
 from kb.errors import IntrospectionFailed
 from kb.items import Column, Entity, Item, Provenance, Relationship, Schema, item_id
 from kb.words import spoken
@@ -31,7 +32,9 @@ SOURCE = "introspection"
 
 MAX_SAMPLES = 12
 MAX_DISTINCT = 50
-"""A column with more distinct values is no list of categories, so none of its values is taken."""
+"""A column with more distinct values is no list of categories, so none of its values is a sample."""
+MAX_VALUES = 1_000
+"""A column with more distinct values names things that come and go, so none of its values is taken."""
 MAX_SAMPLE_LETTERS = 60
 ROWS_READ = 100_000
 """Values are sought among this many rows, and larger PostgreSQL tables are not counted but estimated."""
@@ -44,7 +47,9 @@ def introspect(
 
     `database` goes into the ids, for bases over several databases. `sample` allows `table.column` patterns (as in
     `fnmatch`, case matters) whose values may be read: of a column with at most `MAX_DISTINCT` values, the
-    `MAX_SAMPLES` most frequent, in alphabetical order; longer values than `MAX_SAMPLE_LETTERS` are left out.
+    `MAX_SAMPLES` most frequent are its `samples`; the others, and all of a column with at most `MAX_VALUES`, are its
+    `values`. Both are in alphabetical order, without texts longer than `MAX_SAMPLE_LETTERS`; a number is never one of
+    the `values`, since no question is understood by it.
     `tables` limits the tables by patterns. Raises `IntrospectionFailed`, whose URL shows no password.
     """
     parsed = _parsed(url)
@@ -120,10 +125,10 @@ class _Reader:
             Column(
                 column["name"],
                 self._type(table, column),
-                nullable=column["nullable"] and column["name"] not in primary,
-                primary_key=column["name"] in primary,
-                comment=column.get("comment") or "",
-                samples=self._samples(table, column),
+                column["nullable"] and column["name"] not in primary,
+                column["name"] in primary,
+                column.get("comment") or "",
+                *self._samples_and_values(table, column),
             )
             for column in inspector.get_columns(table)
         )
@@ -160,10 +165,10 @@ class _Reader:
         count: int = self.connection.scalars(sa.select(sa.func.count()).select_from(sa.table(table))).one()
         return count
 
-    def _samples(self, table: str, column: ReflectedColumn) -> tuple[str, ...]:
+    def _samples_and_values(self, table: str, column: ReflectedColumn) -> tuple[tuple[str, ...], tuple[str, ...]]:
         name = column["name"]
         if not allowed(f"{table}.{name}", self.sample) or isinstance(column["type"], LargeBinary):
-            return ()
+            return (), ()
         source = sa.select(sa.column(name)).select_from(sa.table(table)).limit(ROWS_READ).subquery()
         # As text in the database's own spelling; also, some types (JSON) cannot be grouped by.
         value = sa.cast(source.c[name], sa.Text).label("value")
@@ -171,12 +176,14 @@ class _Reader:
             sa.select(value, sa.func.count().label("rows"))
             .where(source.c[name].is_not(None))
             .group_by(value)
-            .limit(MAX_DISTINCT + 1)
+            .limit(MAX_VALUES + 1)
         ).all()
-        if len(rows) > MAX_DISTINCT:
-            return ()
-        frequent = sorted(rows, key=lambda row: (-row.rows, row.value))[:MAX_SAMPLES]
-        return tuple(sorted(row.value for row in frequent if len(row.value) <= MAX_SAMPLE_LETTERS))
+        if len(rows) > MAX_VALUES:
+            return (), ()
+        by_frequency = [row.value for row in sorted(rows, key=lambda row: (-row.rows, row.value))]
+        shown = by_frequency[:MAX_SAMPLES] if len(rows) <= MAX_DISTINCT else []
+        others = (value for value in by_frequency[len(shown) :] if is_name(value))
+        return _stored(shown), _stored(others)
 
     def _refuse_vain_samples(self, schemas: dict[str, Schema]) -> None:
         known = [f"{table}.{column.name}" for table, body in schemas.items() for column in body.columns]
@@ -230,6 +237,10 @@ def _spoken_forms(table: str) -> tuple[str, ...]:
             singular = plural.removesuffix(ending) + instead
             break
     return tuple(form for form in dict.fromkeys((plural, singular)) if form and form != table)
+
+
+def _stored(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(value for value in values if len(value) <= MAX_SAMPLE_LETTERS))
 
 
 def _parsed(url: str) -> URL:

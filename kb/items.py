@@ -26,7 +26,9 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._+=-]+")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as the database declares it. `samples` are values as text, from an allow-list."""
+    """A column as the database declares it. `samples` are values as text, from an allow-list; `values` are others that
+    a question may name, by which it is understood and which are never put into a prompt.
+    """
 
     name: str
     type: str
@@ -34,6 +36,7 @@ class Column:
     primary_key: bool = False
     comment: str = ""
     samples: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

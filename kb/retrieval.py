@@ -24,6 +24,7 @@ from kb.fusion import PatternEvidence, Weights, fuse, like_patterns
 from kb.hit import Hit, Limits, within
 from kb.items import Item, Kind
 from kb.knowledge_base import KnowledgeBase
+from kb.known_values import Values
 from kb.masking import MaskedQuestion, mask
 from kb.objects import Commit
 from kb.store import BaseId, Store, Vector
@@ -113,6 +114,10 @@ class Retriever:
     def tables(self, base: KnowledgeBase, *, revision: str = "main") -> Mapping[str, tuple[str, ...]]:
         """Table → columns, from the schema items of a commit; those of all databases where several have the table."""
         return self._at(base, revision)[1].tables
+
+    def values(self, base: KnowledgeBase, *, revision: str = "main") -> Values:
+        """What the schema items of a commit know of the values in their columns."""
+        return self._at(base, revision)[1].values
 
     def items(self, base: KnowledgeBase, hashes: Iterable[str]) -> dict[str, Item]:
         """Items by the hash under which they were retrieved, whatever the commit; most of them are not read."""

@@ -216,6 +216,12 @@ def kb(data: Path, as_json: bool, only: tuple[KbSection, ...], items: int, commi
     help="Whether a lesson of a stream is replayed on what is confirmed before it lands.",
 )
 @click.option(
+    "--verified/--not-verified",
+    default=False,
+    show_default=True,
+    help="Whether a stream's assistant gives confirmed answers without the engine, also about other values.",
+)
+@click.option(
     "--engine",
     default=SHIPPED,
     show_default=True,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.same_template import contradicts, same_template, sampled_values, with_values_of
+from gateway.same_template import contradicts, same_template, with_values_of
 from kb.items import Column, Item, Schema
+from kb.known_values import known_values
 from kb.masking import MaskedQuestion, Span
 
 TABLES = {"orders": ("id", "state", "status", "total", "color")}
@@ -14,7 +15,7 @@ COLUMNS = (
     Column("color", "TEXT", samples=("red", "open")),
     Column("total", "REAL"),
 )
-VALUES = sampled_values([Item("schema:orders", "Table orders", Schema("orders", COLUMNS))])
+VALUES = known_values([Item("schema:orders", "Table orders", Schema("orders", COLUMNS))])
 
 
 def masked(frame: str, kind: str, *values: str, names: tuple[str, ...] = ("order",)) -> MaskedQuestion:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kb.codec import canonical_json, decode_item, encode_item, item_from_dict, item_to_dict
 from kb.errors import InvalidItem
-from kb.items import Item, Rule, Schema
+from kb.items import Column, Item, Rule, Schema
 
 RULE = {"id": "rule:utc", "title": "UTC", "body": {"text": "Times are UTC."}}
 SCHEMA = {"id": "schema:t", "title": "T", "body": {"table": "t", "columns": [{"name": "a", "type": "TEXT"}]}}
@@ -31,6 +31,14 @@ def test_canonical_json_does_not_depend_on_the_order_of_keys() -> None:
 
 def test_fields_with_a_default_may_be_absent_and_the_kind_comes_from_the_id() -> None:
     assert item_from_dict(RULE) == Item("rule:utc", "UTC", Rule("Times are UTC."))
+
+
+def test_a_column_without_values_has_the_bytes_of_before_there_were_any() -> None:
+    column = {"name": "id", "type": "INTEGER", "nullable": True, "primary_key": False, "comment": "", "samples": []}
+    item = Item("schema:t", "Table t", Schema("t", (Column("id", "INTEGER"),)))
+    assert json.loads(encode_item(item))["body"]["columns"] == [column]
+    named = Item("schema:t", "Table t", Schema("t", (Column("id", "INTEGER", values=("one",)),)))
+    assert json.loads(encode_item(named))["body"]["columns"] == [{**column, "values": ["one"]}]
 
 
 def test_lists_become_tuples() -> None:

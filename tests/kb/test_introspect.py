@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from kb.errors import IntrospectionFailed
-from kb.introspect import MAX_DISTINCT, MAX_SAMPLES, introspect, schema_fingerprint
+from kb.introspect import MAX_DISTINCT, MAX_SAMPLES, MAX_VALUES, introspect, schema_fingerprint
 from kb.items import Column, Entity, Item, Relationship, Schema
 
 IDS = [
@@ -235,6 +235,23 @@ def test_a_column_of_too_many_values_is_not_sampled(url: str, run: Run) -> None:
     assert len(samples(url, "customers.name")["customers.name"]) == MAX_SAMPLES
     run("INSERT INTO customers VALUES (999, 'one more', 'x')")
     assert samples(url, "customers.name") == {}
+
+
+def test_further_values_are_kept_apart_from_samples(url: str, run: Run) -> None:
+    def values() -> tuple[str, ...]:
+        (customers,) = introspect(url, sample=["customers.name"], tables=["customers"])
+        assert isinstance(customers.body, Schema)
+        return next(column.values for column in customers.body.columns if column.name == "name")
+
+    names = [f"{first}{second}" for first in "abcdefghij" for second in "klmnopqrst"]
+    run("DELETE FROM customers")
+    run("INSERT INTO customers VALUES " + ", ".join(f"({i}, '{name}', 'x')" for i, name in enumerate(names[:20])))
+    assert values() == tuple(names[MAX_SAMPLES:20])
+    run("INSERT INTO customers VALUES " + ", ".join(f"({i}, '{n}', 'x')" for i, n in enumerate(names[20:], 20)))
+    run("INSERT INTO customers VALUES (999, 'room 7', 'x')")
+    assert values() == tuple(names), "no number is among them"
+    run("INSERT INTO customers VALUES " + ", ".join(f"({i}, 'n{i}', 'x')" for i in range(1_000, 1_000 + MAX_VALUES)))
+    assert values() == ()
 
 
 def test_long_values_are_left_out_not_cut(url: str, run: Run) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,9 +23,9 @@ class Plan:
     """`cases` is the size of the large suite, `changes` how many changes it is gated for; `sampled_cases` of a suite
     that is drawn three times at temperature 0.7, for `harmless` changes and `plants`; `poisoned` takes the first
     questions of 'poison'; `confirmations` are those of a stream of 'reviewer', of which there are `seeds`; `streamed`
-    takes the first questions of each of the `sets` of 'stream', which asks them in `orders` orders; `corrected` and
-    `gate` are as in `Stream`. `engine` answers; `jobs` processes share the work of a section, and the file `keep` keeps
-    what its pieces gave."""
+    takes the first questions of each of the `sets` of 'stream', which asks them in `orders` orders; `corrected`,
+    `gate` and `verified` are as in `Stream`. `engine` answers; `jobs` processes share the work of a section, and the
+    file `keep` keeps what its pieces gave."""
 
     sections: Sequence[Section]
     data: Path
@@ -42,6 +42,7 @@ class Plan:
     streamed: int | None = None
     corrected: float = 0.5
     gate: bool = True
+    verified: bool = False
     engine: EngineChoice = SHIPPED_ENGINE
     jobs: int = 1
     keep: Path | None = None
@@ -87,6 +88,7 @@ def measured(plan: Plan, embedder: Embedder, say: Say) -> Measured:
                 from evals.bench.learning.stream_rows import stream_rows
 
                 first = Stream(plan.sets[0], 0, "on", plan.data, plan.engine, plan.streamed, plan.corrected, plan.gate)
+                first = replace(first, verified=plan.verified)
                 rows += stream_rows(jobs, sets=plan.sets, orders=plan.orders, like=first)
     if kept is not None:
         facts["pieces_made_on"] = kept.machines

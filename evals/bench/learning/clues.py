@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from gateway.core import Assistant, Core
-from gateway.same_template import Values, same_template, sampled_values
+from gateway.same_template import same_template
 from gateway.unused_values import unused_values
 from kb.items import Success
 from kb.knowledge_base import Snapshot
+from kb.known_values import Values, known_values
 from kb.masking import MaskedQuestion
 from kb.same_question import same_question
 from kb.sql_columns import columns_read, normal_sql, sql_pattern
@@ -21,7 +22,7 @@ def clues(core: Core, assistant: Assistant, question: str, sql: str) -> tuple[st
     """In words; empty where nothing in the base and the question speaks against the statement."""
     head = assistant.base.snapshot()
     asked = core.retriever.mask(assistant.base, question, revision=head.commit.id)
-    tables, values = core.retriever.tables(assistant.base), sampled_values(head.items.values())
+    tables, values = core.retriever.tables(assistant.base), known_values(head.items.values())
     reads = columns_read(sql, DIALECT, tables)
     unused = unused_values(asked, sql)
     found = [*_other_answers(core, assistant, head, asked, sql, values)]

@@ -65,6 +65,8 @@ kb = "stream"
 datasource = "database"
 engine = "main"
 approval = "automatic"
+verified_answers = {verified}
+template_answers = {verified}
 instructions = {instructions}
 """
 
@@ -75,7 +77,8 @@ class Stream:
 
     `limit` takes the first questions of the set. A wrong answer is corrected with the chance `corrected`, decided by
     question and order alone. `gate`: a lesson is replayed on all confirmed answers before it lands. `examples` counts
-    the confirmed answers that `static` begins with.
+    the confirmed answers that `static` begins with. `verified`: a confirmed answer that answers a question is given
+    without the engine, also one about other values.
     """
 
     set: SetName
@@ -87,6 +90,7 @@ class Stream:
     corrected: float = 0.5
     gate: bool = True
     examples: int = 0
+    verified: bool = False
 
     @property
     def name(self) -> str:
@@ -148,6 +152,7 @@ def stream_core(
         url=json.dumps(f"sqlite:///{questions.database}"),
         engine=stream.engine.toml(),
         instructions=json.dumps(questions.instructions),
+        verified=json.dumps(stream.verified),
     )
     with core_with_base(folder, config, ASSISTANT, embedder, engines=engines) as core:
         items = [*questions.items, *_examples(stream, questions)]

@@ -61,7 +61,8 @@ def rows_of_set(runs: Sequence[Streamed]) -> list[Row]:
     }
     on, off, static = (by_mode[mode] for mode in MODES)
     stream = on[0].stream
-    name = f"{stream.set} stream, {'gated' if stream.gate else 'not gated'}"
+    given = ", confirmed answers given" if stream.verified else ""
+    name = f"{stream.set} stream, {'gated' if stream.gate else 'not gated'}{given}"
     rows = [
         _accuracy(f"{name}, learning on", _rights(on), {"off": _rights(off), "static": _rights(static)}),
         _accuracy(f"{name}, learning off", _rights(off)),

@@ -1,0 +1,67 @@
+"""A confirmed answer about other values than the question's, with the question's values in its statement.
+
+It is built to err on one side, as `kb.same_question` is: where it is not sure which literals of the statement come
+from the question, or where what is confirmed disagrees, there is no answer, and the engine is asked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+import sqlglot
+from sqlglot import exp
+
+from gateway.same_template import same_template, with_values_of
+from kb.items import Item, Success
+from kb.known_values import Values
+from kb.masking import MaskedQuestion
+from kb.sql_columns import normal_sql
+from kb.sql_failures import SQL_FAILURES
+
+Confirmed = tuple[Item, MaskedQuestion]
+"""A success and its question, masked."""
+
+
+def with_question_values(
+    asked: MaskedQuestion, confirmed: Iterable[Confirmed], *, dialect: str, values: Values
+) -> Item | None:
+    """The first success of the template of `asked`, with the question and its values in place of its own.
+
+    `None` where no success is of that template, where the values cannot be exchanged in one of them, and where two of
+    them give different statements.
+    """
+    found = [
+        _moved(asked, item, known, dialect, values)
+        for item, known in confirmed
+        if isinstance(item.body, Success) and same_template(asked, known, values)
+    ]
+    moved = [item for item in found if item is not None]
+    if len(moved) < len(found) or len({normal_sql(_answer(item), dialect) for item in moved}) != 1:
+        return None
+    return moved[0]
+
+
+def _moved(asked: MaskedQuestion, item: Item, known: MaskedQuestion, dialect: str, values: Values) -> Item | None:
+    old = _answer(item)
+    if not _each_number_once(known, old, dialect):
+        return None
+    statement = with_values_of(asked, known, old, dialect=dialect, values=values)
+    return None if statement is None else replace(item, body=Success(asked.question, statement))
+
+
+def _each_number_once(known: MaskedQuestion, statement: str, dialect: str) -> bool:
+    """A number may stand in a statement for another reason than that the question has it: LIMIT 1, a factor of 100."""
+    try:
+        tree = sqlglot.parse_one(statement, dialect=dialect)
+    except SQL_FAILURES:
+        return False
+    written = Counter(literal.name for literal in tree.find_all(exp.Literal))
+    asked = Counter(span.value for span in known.literals if span.kind == "number")
+    return all(written[number] == times for number, times in asked.items())
+
+
+def _answer(item: Item) -> str:
+    assert isinstance(item.body, Success), "only successes have an answer"
+    return item.body.answer
