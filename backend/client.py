@@ -129,6 +129,9 @@ class LiteLLMEngine:
         )
         return counted
 
+    async def token_ids(self, messages: Sequence[Message]) -> Sequence[int] | None:
+        return await self._mapped(self._vllm.token_ids(messages)) if self._vllm is not None else None
+
     async def window_tokens(self) -> int | None:
         if self._config.window_tokens is not None:
             return self._config.window_tokens

@@ -142,6 +142,10 @@ class Engine(Protocol):
         engines; an estimate with others."""
         ...
 
+    async def token_ids(self, messages: Sequence[Message]) -> Sequence[int] | None:
+        """Tokens of that prompt, as the engine's caches know it; `None` where the engine does not tell them."""
+        ...
+
     async def window_tokens(self) -> int | None:
         """Tokens of prompt and answer together that fit, or `None` where the engine does not say."""
         ...

@@ -14,6 +14,7 @@ BackendError
 │   ├── ModelConfigInvalid       a config cannot be sized; carries `source` and `field`
 │   ├── GpuNotKnown              no such GPU in the list; carries `near`
 │   └── SizeOptionInvalid        an option cannot work; carries `option`
+├── CacheFailed                  a cache server did not do what it was told; carries `url`
 ├── ProfileInvalid               a `profile.json` cannot be used; carries `path`
 ├── ProfileFailed                `kvasir backend profile` could not measure; carries `step`
 └── LaunchError                  `kvasir backend up` or `down`
@@ -108,6 +109,17 @@ class ModelFolderInvalid(BackendError):
         super().__init__(
             f"model folder '{path}': {missing}; give the folder of a Hugging Face causal language model "
             "(config.json, *.safetensors, tokenizer files with a chat template)"
+        )
+
+
+class CacheFailed(BackendError):
+    """The cache server at `url` did not do what it was told. Nobody waits for it, so nothing else fails."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url = url
+        super().__init__(
+            f"cache at {url}: {problem}; see what runs with 'kvasir backend status', correct cache_url in kvasir.toml, "
+            "or leave it out where LMCache runs without Kvasir's policies"
         )
 
 

@@ -101,13 +101,16 @@ class LaunchPlan:
         return f"http://127.0.0.1:{self.options.cache_http_port}"
 
     def config_lines(self) -> str:
-        """The part of kvasir.toml that uses this pair."""
-        return (
-            "[engines.main]\n"
-            f"model = {json.dumps(f'hosted_vllm/{self.served_name}')}\n"
-            f"api_base = {json.dumps(self.api_base)}\n"
-            "lmcache = true\n"
-        )
+        """The part of kvasir.toml that uses this pair. A plain LMCache takes no notes, so it is not named."""
+        lines = [
+            "[engines.main]",
+            f"model = {json.dumps(f'hosted_vllm/{self.served_name}')}",
+            f"api_base = {json.dumps(self.api_base)}",
+            "lmcache = true",
+        ]
+        if self.options.policy:
+            lines.append(f"cache_url = {json.dumps(self.cache_url)}")
+        return "".join(f"{line}\n" for line in lines)
 
 
 def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None) -> LaunchPlan:

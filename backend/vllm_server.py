@@ -1,4 +1,4 @@
-"""What vLLM's server answers beyond OpenAI's API: exact token counts and the window.
+"""What vLLM's server answers beyond OpenAI's API: the exact tokens of a prompt and the window.
 
 Source: vLLM 0.32, `/tokenize` and `max_model_len` in `/v1/models`.
 """
@@ -29,18 +29,17 @@ class VLLMServer:
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the prompt, the chat template's included."""
-        # `/tokenize` lies beside `/v1`, not below it.
-        url = f"{self._api_base.removesuffix('/v1')}/tokenize"
-        body = {
-            "model": self._config.served_name,
-            "messages": list(messages),
-            "add_generation_prompt": True,
-        }
-        answer = await self._ask("POST", url, body)
-        count = answer.get("count")
+        count = (await self._tokenize(messages)).get("count")
         if not isinstance(count, int):
-            raise EngineRefused(self._config.name, 502, f"{url} answered without a count; is this a vLLM server?")
+            raise EngineRefused(
+                self._config.name, 502, f"{self._tokenize_url} answered without a count; is this a vLLM server?"
+            )
         return count
+
+    async def token_ids(self, messages: Sequence[Message]) -> list[int] | None:
+        """The prompt's tokens, the chat template's included; `None` where the server does not list them."""
+        tokens = (await self._tokenize(messages)).get("tokens")
+        return tokens if isinstance(tokens, list) else None
 
     async def window_tokens(self) -> int | None:
         """`max_model_len` of the served model, or `None` where the list does not have it."""
@@ -50,6 +49,15 @@ class VLLMServer:
                 window = entry.get("max_model_len")
                 return window if isinstance(window, int) else None
         return None
+
+    @property
+    def _tokenize_url(self) -> str:
+        # It lies beside `/v1`, not below it.
+        return f"{self._api_base.removesuffix('/v1')}/tokenize"
+
+    async def _tokenize(self, messages: Sequence[Message]) -> dict[str, Any]:
+        body = {"model": self._config.served_name, "messages": list(messages), "add_generation_prompt": True}
+        return await self._ask("POST", self._tokenize_url, body)
 
     async def _ask(self, method: str, url: str, body: dict[str, Any] | None) -> dict[str, Any]:
         key = self._config.api_key

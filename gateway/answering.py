@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from backend.client import Chunk, Completion, Engine, Sampling, Usage
 from backend.errors import BackendError
+from backend.tiers.use_case import UseCase
 from gateway.conversation import Conversation
 from gateway.core import Assistant, Core
+from gateway.engine_cache import Knowledge
 from gateway.errors import EngineNotConfigured, GatewayError, PromptTooLong
 from gateway.other_values import with_question_values
 from gateway.prompt import Placed, Placements, Prompt, assemble, newly_needed
@@ -36,7 +38,10 @@ LEAST_ANSWER_TOKENS = 64
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One question to an assistant. `user` is who asks, in the client's words; `id` will be the request's."""
+    """One question to an assistant. `user` is who asks, in the client's words; `id` will be the request's.
+
+    `use_case` goes before the assistant's.
+    """
 
     tenant: str
     assistant: str
@@ -44,6 +49,7 @@ class Ask:
     user: str = ""
     session_id: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
+    use_case: UseCase | None = None
     id: str = field(default_factory=lambda: f"req_{secrets.token_hex(12)}")
 
 
@@ -90,7 +96,7 @@ class _Generated:
 def prepare(core: Core, ask: Ask, *, revision: str | None = None, session: Session | None = None) -> Prepared:
     """Retrieve and assemble at the assistant's commit, or at `revision`. A given session is taken as it is."""
     assistant = core.assistant(ask.tenant, ask.assistant)
-    session = session or core.sessions.find(ask.tenant, ask.assistant, ask.user, ask.conversation, ask.session_id)
+    session = session or _session(core, assistant, ask)
     started = time.perf_counter()
     retrieval = core.retriever.retrieve(
         assistant.base,
@@ -116,7 +122,11 @@ async def answer(core: Core, prepared: Prepared) -> Answer:
     run = _Run(core, prepared)
     try:
         confirmed = await run.confirmed_answer()
-        return confirmed or await run.ended(await run.generate())
+        if confirmed:
+            return confirmed
+        engine, sampling = await run.ready_engine()
+        run.tell_cache()
+        return await run.ended(await run.generate(engine, sampling))
     except (GatewayError, BackendError, KnowledgeError) as exc:
         await asyncio.to_thread(run.keep_failure, str(exc))
         raise
@@ -133,7 +143,8 @@ async def stream(core: Core, prepared: Prepared) -> AsyncGenerator[str | Answer]
             return
         chunks: list[Chunk] = []
         engine, sampling = await run.ready_engine()
-        async for chunk in engine.stream(prepared.prompt.messages, sampling, cache_salt=prepared.ask.tenant):
+        run.tell_cache()
+        async for chunk in engine.stream(prepared.prompt.messages, sampling, cache_salt=prepared.assistant.cache_salt):
             run.first_token_came()
             chunks.append(chunk)
             if chunk.text:
@@ -155,7 +166,8 @@ async def confirmed_text(core: Core, prepared: Prepared) -> str | None:
 
 async def generated_text(core: Core, prepared: Prepared) -> str:
     """What the engine answers, whether or not an answer is confirmed. Stores nothing."""
-    return (await _Run(core, prepared).generate()).text
+    run = _Run(core, prepared)
+    return (await run.generate(*await run.ready_engine())).text
 
 
 class _Run:
@@ -166,6 +178,7 @@ class _Run:
         self._started = time.perf_counter()
         self._timings = dict(prepared.timings)
         self._prompt_tokens: int | None = None
+        self._token_ids: Sequence[int] | None = None
         self._kept = False
 
     async def confirmed_answer(self) -> Answer | None:
@@ -192,13 +205,34 @@ class _Run:
         assistant, ask = self._prepared.assistant, self._prepared.ask
         if assistant.engine is None:
             raise EngineNotConfigured(assistant.name, assistant.settings.engine)
-        sampling, self._prompt_tokens = await _fitted(assistant.engine, self._prepared.prompt, ask.sampling)
-        return assistant.engine, sampling
+        engine, messages = assistant.engine, self._prepared.prompt.messages
+        if assistant.cache is not None:
+            # The same question to the engine as counting them, so what the cache is told costs none of its own.
+            self._token_ids = await engine.token_ids(messages)
+        if self._token_ids is not None:
+            self._prompt_tokens = len(self._token_ids)
+        else:
+            self._prompt_tokens = await engine.count_tokens(messages)
+        return engine, await _fitted(engine, self._prompt_tokens, ask.sampling)
 
-    async def generate(self) -> _Generated:
-        engine, sampling = await self.ready_engine()
+    def tell_cache(self) -> None:
+        """Tell the engine's cache whose prompt comes. Returns at once."""
+        prepared = self._prepared
+        if prepared.assistant.cache is None or self._token_ids is None:
+            return
+        prepared.assistant.cache.note(
+            self._token_ids,
+            Knowledge(prepared.assistant.base.id, prepared.commit, prepared.prompt.knowledge),
+            cache_salt=prepared.assistant.cache_salt,
+            use_case=prepared.ask.use_case or prepared.assistant.settings.use_case,
+            session_id=prepared.session.id,
+        )
+
+    async def generate(self, engine: Engine, sampling: Sampling) -> _Generated:
         messages = self._prepared.prompt.messages
-        completion: Completion = await engine.complete(messages, sampling, cache_salt=self._prepared.ask.tenant)
+        completion: Completion = await engine.complete(
+            messages, sampling, cache_salt=self._prepared.assistant.cache_salt
+        )
         if completion.ttft_seconds is not None:
             self._timings["ttft_seconds"] = completion.ttft_seconds
         return _Generated(_storable(completion.text), completion.finish_reason, completion.usage, engine.config.model)
@@ -285,6 +319,14 @@ class _Run:
         return replace(trace, **ending)  # type: ignore[arg-type]
 
 
+def _session(core: Core, assistant: Assistant, ask: Ask) -> Session:
+    """The session that asks. Where it has asked before, its KV can come nearer while knowledge is retrieved."""
+    session = core.sessions.find(ask.tenant, ask.assistant, ask.user, ask.conversation, ask.session_id)
+    if session.placements and assistant.cache is not None:
+        assistant.cache.expect(ask.tenant, session.id)
+    return session
+
+
 def _placements(
     core: Core, assistant: Assistant, conversation: Conversation, session: Session, retrieval: Retrieval
 ) -> Placements:
@@ -321,9 +363,8 @@ def _verified_answer(core: Core, assistant: Assistant, conversation: Conversatio
     return with_question_values(asked, confirmed, dialect=assistant.datasource.dialect, values=values)
 
 
-async def _fitted(engine: Engine, prompt: Prompt, sampling: Sampling) -> tuple[Sampling, int]:
-    """Sampling with `max_tokens` set, and the prompt's tokens. Raises `PromptTooLong`; nothing is ever cut."""
-    prompt_tokens = await engine.count_tokens(prompt.messages)
+async def _fitted(engine: Engine, prompt_tokens: int, sampling: Sampling) -> Sampling:
+    """Sampling with `max_tokens` set. Raises `PromptTooLong` where the prompt cannot fit; nothing is ever cut."""
     window_tokens = await engine.window_tokens()
     wanted = sampling.max_tokens or engine.config.max_output_tokens
     if window_tokens is not None:
@@ -331,7 +372,7 @@ async def _fitted(engine: Engine, prompt: Prompt, sampling: Sampling) -> tuple[S
         if prompt_tokens + least > window_tokens:
             raise PromptTooLong(prompt_tokens, window_tokens, least)
         wanted = min(wanted, window_tokens - prompt_tokens)
-    return replace(sampling, max_tokens=wanted), prompt_tokens
+    return replace(sampling, max_tokens=wanted)
 
 
 def _storable(text: str) -> str:

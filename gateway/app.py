@@ -13,9 +13,10 @@ from gateway import http_errors
 from gateway.capture import Capture
 from gateway.capture_worker import CaptureWorker
 from gateway.core import Core, open_core
+from gateway.landings import Landings
 from gateway.metrics import Metrics
 from gateway.replay import Replay
-from gateway.routes import chat, kb, kb_reading, kb_refs, operations, proposals, requests
+from gateway.routes import chat, kb, kb_reading, kb_refs, operations, proposals, requests, sessions
 from gateway.routes.dependencies import Gateway
 from gateway.settings import Settings
 from kb.embedding import Embedder
@@ -34,30 +35,34 @@ def create_app(
     """The application. Raises what `open_core` raises; closes what it opened when the server stops."""
     core = open_core(settings, engines=engines, embedder=embedder)
     capture = Capture(core, replay)
-    gateway = Gateway(core, capture, CaptureWorker(core, capture), Metrics(core.proposals))
+    gateway = Gateway(core, capture, CaptureWorker(core, capture), Metrics(core))
+    landings = Landings(core, gateway.metrics.warmed)
+    follower = Follower(core.database, core.retriever, core.followed, ready=landings.moved)
     app = FastAPI(
         title="Kvasir",
         description="A gateway that learns context instead of weights.",
-        lifespan=_lifespan(core, gateway.worker, Follower(core.database, core.retriever, core.followed)),
+        lifespan=_lifespan(core, gateway.worker, follower, landings),
     )
     app.state.gateway = gateway
-    for module in (chat, requests, proposals, kb, kb_refs, kb_reading, operations):
+    for module in (chat, requests, sessions, proposals, kb, kb_refs, kb_reading, operations):
         app.include_router(module.router)
     http_errors.install(app)
     return app
 
 
-def _lifespan(core: Core, worker: CaptureWorker, follower: Follower) -> Lifespan:
+def _lifespan(core: Core, worker: CaptureWorker, follower: Follower, landings: Landings) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # The embedding model takes seconds to load: before the first request rather than during it.
         await asyncio.to_thread(core.retriever.warm_up)
+        landings.start()
         follower.start()
         worker.start()
         try:
             yield
         finally:
             await asyncio.to_thread(follower.stop)
+            await asyncio.to_thread(landings.stop)
             await asyncio.to_thread(worker.stop)
             core.close()
 

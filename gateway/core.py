@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Engine as Database
 
+from backend.cache_server import CacheServer
 from backend.client import Engine, EngineConfig, connect
 from gateway.api_keys import ApiKeys
 from gateway.datasource import Datasource, DatasourceConfig
+from gateway.engine_cache import EngineCache
 from gateway.errors import AssistantNotFound
 from gateway.proposals import Proposals
 from gateway.sessions import Sessions
@@ -25,13 +27,19 @@ from kb.store import BaseId, Store
 
 @dataclass(frozen=True)
 class Assistant:
-    """An assistant with what its settings name. `engine` and `datasource` may be absent."""
+    """An assistant with what its settings name. `engine`, its `cache` and `datasource` may be absent."""
 
     name: str
     settings: AssistantSettings
     base: KnowledgeBase
     engine: Engine | None
     datasource: Datasource | None
+    cache: EngineCache | None
+
+    @property
+    def cache_salt(self) -> str:
+        """What keeps the tenant's KV apart, in the engine and in its cache: both are told this one."""
+        return self.settings.tenant
 
     @property
     def revision(self) -> str:
@@ -47,6 +55,7 @@ class Core:
     retriever: Retriever
     engines: Mapping[str, Engine]
     datasources: Mapping[str, Datasource]
+    caches: Mapping[str, EngineCache]
     traces: Traces
     sessions: Sessions
     proposals: Proposals
@@ -64,10 +73,18 @@ class Core:
             self.base(tenant, settings.kb),
             self.engines.get(settings.engine) if settings.engine else None,
             self.datasources.get(settings.datasource) if settings.datasource else None,
+            self.caches.get(settings.engine) if settings.engine else None,
         )
 
     def assistant_names(self, tenant: str) -> tuple[str, ...]:
         return tuple(sorted(n for n, entry in self.settings.assistants.items() if entry.tenant == tenant))
+
+    def caches_of(self, tenant: str, base: str | None = None) -> tuple[EngineCache, ...]:
+        """Where KV of the tenant's prompts may lie, of those over one base or of all."""
+        entries = self.settings.assistants.values()
+        names = {entry.engine for entry in entries if entry.tenant == tenant and base in (None, entry.kb)}
+        found = {cache.url: cache for name, cache in self.caches.items() if name in names}
+        return tuple(found.values())
 
     def base(self, tenant: str, name: str) -> KnowledgeBase:
         """Raises `BaseNotFound`. One that was found once is kept: bases are never removed."""
@@ -85,6 +102,8 @@ class Core:
                 yield self.base(tenant, name), revision
 
     def close(self) -> None:
+        for cache in self.caches.values():
+            cache.close()
         for datasource in self.datasources.values():
             datasource.close()
         self.database.dispose()
@@ -100,13 +119,15 @@ def open_core(
     database = open_database(settings.state_url)
     check_version(database, settings.upgrade_command)
     store = SqlStore(database)
+    engines = engines if engines is not None else _engines(settings)
     return Core(
         settings=settings,
         database=database,
         store=store,
         retriever=Retriever(store, embedder or SentenceEmbedder(settings.embedding_model)),
-        engines=engines if engines is not None else _engines(settings),
+        engines=engines,
         datasources={name: open_datasource(name, entry) for name, entry in settings.datasources.items()},
+        caches=_caches(settings, engines),
         traces=Traces(database),
         sessions=Sessions(database),
         proposals=Proposals(database),
@@ -129,7 +150,15 @@ def _engines(settings: Settings) -> dict[str, Engine]:
     return {name: connect(engine_config(name, entry)) for name, entry in settings.engines.items()}
 
 
+def _caches(settings: Settings, engines: Mapping[str, Engine]) -> dict[str, EngineCache]:
+    return {
+        name: EngineCache(name, engines[name], CacheServer(entry.cache_url), warm_seconds=entry.warm_seconds)
+        for name, entry in settings.engines.items()
+        if entry.cache_url is not None and name in engines
+    }
+
+
 def engine_config(name: str, settings: EngineSettings) -> EngineConfig:
-    fields = settings.model_dump(exclude={"api_key"})
+    fields = settings.model_dump(exclude={"api_key", "cache_url", "warm_seconds"})
     key = settings.api_key.get_secret_value() if settings.api_key else None
     return EngineConfig(name=name, api_key=key, **fields)

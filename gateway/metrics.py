@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from gateway.proposals import Proposals
+from gateway.cache_metrics import CacheCollector
+from gateway.core import Assistant, Core
 from gateway.traces import Trace
+from gateway.warming import Warmed
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
 class Metrics:
-    def __init__(self, proposals: Proposals) -> None:
-        self._proposals = proposals
+    def __init__(self, core: Core) -> None:
+        self._proposals = core.proposals
         self.registry = CollectorRegistry()
+        self.registry.register(CacheCollector(core.caches))
         labels = ["tenant", "assistant"]
         self._requests = Counter(
             "kvasir_requests", "Questions, by how they ended", [*labels, "outcome"], registry=self.registry
@@ -38,6 +41,15 @@ class Metrics:
         self._confirmations = Counter(
             "kvasir_confirmations", "Verdicts of people", ["tenant", "verdict"], registry=self.registry
         )
+        self._warmed = Counter(
+            "kvasir_warmed_prefixes",
+            "Knowledge prefixes of landed commits, by what they needed",
+            [*labels, "outcome"],
+            registry=self.registry,
+        )
+        self._warming_seconds = Counter(
+            "kvasir_warming_seconds", "Seconds spent on warming landed commits", labels, registry=self.registry
+        )
         self._by_state = Gauge("kvasir_proposals", "Proposals, by state", ["state"], registry=self.registry)
 
     def answered(self, trace: Trace) -> None:
@@ -57,6 +69,12 @@ class Metrics:
 
     def confirmed(self, tenant: str, verdict: str) -> None:
         self._confirmations.labels(tenant, verdict).inc()
+
+    def warmed(self, assistant: Assistant, warmed: Warmed) -> None:
+        labels = (assistant.settings.tenant, assistant.name)
+        for outcome in ("kept", "computed", "left_out"):
+            self._warmed.labels(*labels, outcome).inc(getattr(warmed, outcome))
+        self._warming_seconds.labels(*labels).inc(warmed.seconds)
 
     def render(self) -> bytes:
         """The text format that Prometheus scrapes."""

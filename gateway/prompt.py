@@ -50,16 +50,21 @@ Placements = tuple[tuple[Placed, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What goes to the engine. `hash` is over the messages alone: equal hashes are equal prompts."""
+    """What goes to the engine. `hash` is over the messages alone: equal hashes are equal prompts.
+
+    `knowledge` is what the system message begins with, up to the client's own system text.
+    """
 
     messages: tuple[Message, ...]
     hash: str
+    knowledge: str
 
 
 def assemble(instructions: str, conversation: Conversation, placements: Placements) -> Prompt:
     """`placements` has one entry per user message of the conversation."""
     assert len(placements) == len(conversation.user_turns), "every user turn has its placement"
-    system = "\n\n".join([instructions.strip(), PREAMBLE, *blocks(placements[0]), *conversation.system])
+    knowledge = "\n\n".join([instructions.strip(), PREAMBLE, *blocks(placements[0])])
+    system = "\n\n".join([knowledge, *conversation.system])
     messages: list[Message] = [{"role": "system", "content": system}]
     turn = 0
     for message in conversation.messages:
@@ -70,7 +75,7 @@ def assemble(instructions: str, conversation: Conversation, placements: Placemen
             turn += 1
         messages.append({"role": message["role"], "content": content})
     digest = hashlib.sha256(b"kvasir prompt 1\n" + canonical_json(messages)).hexdigest()
-    return Prompt(tuple(messages), digest)
+    return Prompt(tuple(messages), digest, knowledge)
 
 
 def blocks(placed: Iterable[Placed]) -> list[str]:

@@ -11,6 +11,7 @@ import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -27,6 +28,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from backend.engine import EngineConfig
+from backend.tiers.use_case import UseCase
 from gateway.errors import ConfigError
 from gateway.prompt import DEFAULT_INSTRUCTIONS
 
@@ -35,7 +37,6 @@ HOME = Path(".kvasir")
 TENANT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A tenant's name is the cache salt of its requests, and vLLM refuses a salt with other characters."""
 STATE_DRIVERS = ("sqlite", "postgresql", "postgresql+psycopg")
-UseCase = Literal["chat", "document", "code", "batch"]
 Approval = Literal["automatic", "curator", "second"]
 Decoding = Literal["free", "sql"]
 
@@ -54,7 +55,11 @@ class _Table(BaseModel):
 
 
 class EngineSettings(_Table):
-    """Where tokens come from. `model` is LiteLLM's `provider/name`; docs/engines.md lists the kinds."""
+    """Where tokens come from. `model` is LiteLLM's `provider/name`; docs/engines.md lists the kinds.
+
+    `cache_url` is where LMCache with Kvasir's policies answers, for a vLLM that uses it. `warm_seconds` is how long
+    the prefixes of a commit that landed may be warmed there.
+    """
 
     model: str = Field(min_length=1)
     path: str | None = None
@@ -66,6 +71,8 @@ class EngineSettings(_Table):
     timeout_seconds: float = Field(120.0, gt=0)
     retries: int = Field(1, ge=0)
     lmcache: bool = False
+    cache_url: str | None = None
+    warm_seconds: float = Field(10.0, ge=0)
     prefix_cache_mb: int = Field(256, ge=0)
 
     @field_validator("model")
@@ -77,6 +84,14 @@ class EngineSettings(_Table):
                 "it must be provider/name, such as hosted_vllm/my-model; docs/engines.md lists the providers"
             )
         return model
+
+    @field_validator("cache_url")
+    @classmethod
+    def _cache_is_an_address(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "http://none")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+            raise ValueError("it must be an address without a path, such as http://127.0.0.1:8190")
+        return url
 
 
 class DatasourceSettings(_Table):
@@ -334,6 +349,13 @@ def _fields_at(place: tuple[str, ...]) -> list[str]:
 
 
 def _check_references(path: Path, settings: Settings) -> None:
+    for name, engine in settings.engines.items():
+        if engine.cache_url is not None and EngineConfig(name, engine.model).provider != "hosted_vllm":
+            raise ConfigError(
+                f"{path}, engines.{name}.cache_url",
+                engine.cache_url,
+                f"'{engine.model}' has no LMCache; leave it out, or use a vLLM's server, hosted_vllm/…",
+            )
     for name, assistant in settings.assistants.items():
         for key, wanted, known in (
             ("engine", assistant.engine, settings.engines),

@@ -1,10 +1,14 @@
-"""A scripted engine, for tests of what stands around an engine. It is never configured by settings."""
+"""A scripted engine and a scripted cache, for tests of what stands around them. Settings never configure the engine."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+from fastapi import FastAPI, Request, Response
 
 from backend.client import Chunk, Completion, EngineConfig, Message, Sampling, Usage
 
@@ -57,7 +61,10 @@ class ScriptedEngine:
         yield Chunk("", finish_reason="stop", usage=await self._usage(messages, text))
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
-        return sum(len(message["content"].split()) for message in messages)
+        return len(await self.token_ids(messages))
+
+    async def token_ids(self, messages: Sequence[Message]) -> list[int]:
+        return [crc32(word.encode()) for message in messages for word in message["content"].split()]
 
     async def window_tokens(self) -> int | None:
         return self.config.window_tokens
@@ -75,3 +82,31 @@ class ScriptedEngine:
 
     async def _usage(self, messages: Sequence[Message], text: str) -> Usage:
         return Usage(await self.count_tokens(messages), len(text.split()), cached_tokens=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One call that the cache got: what stood behind `/kvasir/`, and its body."""
+
+    method: str
+    path: str
+    body: dict[str, Any]
+
+
+class ScriptedCache:
+    """Takes what a cache is told and does nothing with it. `app` is to be served; it answers with `status`."""
+
+    def __init__(self) -> None:
+        self.told: list[Told] = []
+        self.status = 202
+        self.app = FastAPI()
+        self.app.add_api_route("/kvasir/{path:path}", self._take, methods=["POST", "DELETE"])
+
+    def of(self, path: str) -> list[Told]:
+        """What was told under a path that begins so, in order."""
+        return [one for one in self.told if one.path.startswith(path)]
+
+    async def _take(self, path: str, request: Request) -> Response:
+        body = await request.json() if await request.body() else {}
+        self.told.append(Told(request.method, path, body))
+        return Response("{}", self.status, media_type="application/json")

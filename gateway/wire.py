@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from backend.client import Message, Sampling
+from backend.tiers.use_case import UseCase
 from gateway.answering import Answer
 from gateway.conversation import require_storable
 from gateway.errors import BadRequest
@@ -49,11 +50,13 @@ class ChatMessage(BaseModel):
 
 
 class KvasirOptions(BaseModel):
-    """`session_id` names the conversation; without it, it is found by its messages."""
+    """`session_id` names the conversation; without it, it is found by its messages. `use_case` is the assistant's
+    unless it is given."""
 
     model_config = ConfigDict(extra="forbid")
 
     session_id: StorableText | None = Field(None, min_length=1, max_length=64)
+    use_case: UseCase | None = None
 
 
 class StreamOptions(BaseModel):

@@ -28,12 +28,15 @@ LOOK_SECONDS = 30.0
 Heads = Callable[[], Iterable[tuple[KnowledgeBase, str]]]
 """The bases and revisions to follow, asked for each time. It may raise what `KnowledgeBase` raises."""
 
+TellReady = Callable[[KnowledgeBase, str, str], None]
+"""Told each base, revision and commit once its index is made. It must be quick: other bases wait."""
+
 
 class Follower:
     """`start` and `stop` it. Its first round makes what is there now ready."""
 
-    def __init__(self, database: Engine, retriever: Retriever, heads: Heads) -> None:
-        self._database, self._retriever, self._heads = database, retriever, heads
+    def __init__(self, database: Engine, retriever: Retriever, heads: Heads, *, ready: TellReady | None = None) -> None:
+        self._database, self._retriever, self._heads, self._tell_ready = database, retriever, heads, ready
         self._ready: dict[tuple[str, str], str] = {}
         """(base, revision) → the commit whose index was made: those that have not moved are not made again, however
         many bases there are."""
@@ -89,3 +92,5 @@ class Follower:
         if self._ready.get((str(base.id), revision)) != commit.id:
             self._retriever.prepare(base, revision=commit.id)
             self._ready[str(base.id), revision] = commit.id
+            if self._tell_ready is not None:
+                self._tell_ready(base, revision, commit.id)

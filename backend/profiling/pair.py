@@ -1,4 +1,4 @@
-"""The running pair, as the measurements use it. The one client of vLLM's development endpoints and of `/kvasir/…`."""
+"""The running pair, as the measurements use it. The one client of vLLM's development endpoints."""
 
 from __future__ import annotations
 

@@ -59,9 +59,13 @@ class Notes:
             self._notes.popitem(last=False)
 
     def use_case(self, chunk: ChunkId) -> UseCase | None:
-        """`None` for a chunk of several use cases: it is kept as if nothing were known, in RAM and on disk."""
-        cases = self._notes.get(chunk, _NOTHING).use_cases
-        return next(iter(cases)) if len(cases) == 1 else None
+        """`None` for a chunk of several use cases: it is kept as if nothing were known, in RAM and on disk.
+
+        So is the knowledge of chats. A chat goes to disk once its session is idle, and knowledge is of no session.
+        """
+        note = self._notes.get(chunk, _NOTHING)
+        case = next(iter(note.use_cases)) if len(note.use_cases) == 1 else None
+        return None if case == "chat" and note.commits else case
 
     def only_of_session(self, ids: Iterable[ChunkId], session: str) -> list[ChunkId]:
         """Those of `ids` that no other session uses and that hold no knowledge."""

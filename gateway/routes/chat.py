@@ -62,6 +62,7 @@ def _ask(body: wire.ChatRequest, caller: Caller) -> Ask:
         user=body.user,
         session_id=body.kvasir.session_id if body.kvasir else None,
         sampling=body.to_sampling(),
+        use_case=body.kvasir.use_case if body.kvasir else None,
     )
 
 

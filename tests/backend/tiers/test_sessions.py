@@ -98,6 +98,14 @@ def test_a_chunk_of_several_use_cases_is_treated_as_of_none():
     assert notes.use_case(b"unknown") is None
 
 
+def test_the_knowledge_of_chats_waits_for_no_session_to_be_idle():
+    notes = Notes()
+    notes.put([b"k", b"own"], Note("chat", "s", "c1", knowledge_chunks=1))
+    assert (notes.use_case(b"k"), notes.use_case(b"own")) == (None, "chat")
+    notes.put([b"d"], Note("document", "s", "c1", knowledge_chunks=1))
+    assert notes.use_case(b"d") == "document"
+
+
 def test_the_notes_are_bounded():
     notes = Notes(capacity=2)
     notes.put([b"a", b"b", b"c"], Note("chat"))

@@ -1,0 +1,184 @@
+"""Warming: the knowledge prefixes of a commit get their KV before questions need it.
+
+What will be asked is guessed from what was asked last: each recent question is assembled at the commit, and what its
+system message holds of knowledge is a prefix to have. One that an answer was given from before needs no engine; it is
+noted as the commit's, so that it outlives the commit before. Any other is asked of the engine once, for one token.
+
+It moves nothing and asks no branch: it may run before a commit lands, or after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+
+from backend.client import Engine, Sampling
+from backend.errors import BackendError
+from gateway.answering import Ask, prepare
+from gateway.conversation import Conversation
+from gateway.core import Assistant, Core
+from gateway.engine_cache import EngineCache, Knowledge
+from gateway.errors import GatewayError
+from gateway.knowledge_prefix import knowledge_prompt
+from gateway.sessions import Session
+from kb.errors import KnowledgeError
+
+logger = logging.getLogger("kvasir.warming")
+
+RECENT_REQUESTS = 200
+_ONE_TOKEN = Sampling(max_tokens=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Warmed:
+    """Knowledge prefixes: `kept` are as they were, `computed` went through the engine.
+
+    `left_out` counts questions for which there was no time, or no engine. Of the tokens of the computed prefixes,
+    `cached_tokens` were in a cache already.
+    """
+
+    kept: int = 0
+    computed: int = 0
+    left_out: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class _Budget:
+    """Seconds that may be spent; none once `stop` is set."""
+
+    seconds: float
+    stop: threading.Event
+    _begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        return time.monotonic() - self._begun
+
+    @property
+    def left(self) -> float:
+        return 0.0 if self.stop.is_set() else max(0.0, self.seconds - self.spent)
+
+
+class Warming:
+    """For one core, in any thread without an event loop."""
+
+    def __init__(self, core: Core, *, recent: int = RECENT_REQUESTS) -> None:
+        self._core, self._recent = core, recent
+
+    def warm(self, assistant: Assistant, commit: str, *, seconds: float, stop: threading.Event | None = None) -> Warmed:
+        """Warm `commit` for what the assistant was last asked, the most recent first, for at most so many seconds.
+
+        Needs an engine that has a cache; without one, nothing is done. Where the engine fails, the rest is left out.
+        Raises what the state database raises.
+        """
+        engine, cache = assistant.engine, assistant.cache
+        if engine is None or cache is None or seconds <= 0:
+            return Warmed()
+        budget = _Budget(seconds, stop or threading.Event())
+        work = _Work(assistant, engine, cache)
+        served = self._served(assistant)
+        seen: set[str] = set()
+        for user, question in served:
+            if budget.left <= 0 or work.broken:
+                work.left_out += 1
+                continue
+            text = self._knowledge(assistant, commit, user, question)
+            if text is None or text in seen:
+                continue
+            seen.add(text)
+            knowledge = Knowledge(assistant.base.id, commit, text)
+            if any(system.startswith(text) for system in served.values()):
+                work.keep(knowledge)
+            else:
+                work.compute(knowledge, budget)
+        return work.done(budget.spent)
+
+    def _served(self, assistant: Assistant) -> dict[tuple[str, str], str]:
+        """(user, question) → the system message that the engine was given, the most recent first.
+
+        First turns alone: what stands in front of a later one was placed by the first, and no commit changes it.
+        """
+        found: dict[tuple[str, str], str] = {}
+        for trace in self._core.traces.recent(assistant.settings.tenant, assistant.name, self._recent):
+            if trace.answered_by == "engine" and len(trace.messages) == 1:
+                found.setdefault((trace.user, trace.question), trace.prompt[0]["content"])
+        return found
+
+    def _knowledge(self, assistant: Assistant, commit: str, user: str, question: str) -> str | None:
+        """What the question's prompt begins with at the commit; `None` where it would not get to the engine."""
+        conversation = Conversation((), ({"role": "user", "content": question},))
+        ask = Ask(assistant.settings.tenant, assistant.name, conversation, user=user)
+        try:
+            prepared = prepare(self._core, ask, revision=commit, session=Session("warming"))
+        except (GatewayError, KnowledgeError) as exc:
+            logger.warning("a question of '%s' cannot be warmed at %s: %s", assistant.name, commit[:12], exc)
+            return None
+        return None if prepared.verified is not None else prepared.prompt.knowledge
+
+
+class _Work:
+    """What was done so far, for one assistant."""
+
+    def __init__(self, assistant: Assistant, engine: Engine, cache: EngineCache) -> None:
+        self._assistant, self._engine, self._cache = assistant, engine, cache
+        self.broken = False
+        self.kept = self.computed = self.left_out = 0
+        self._prompt_tokens = self._cached_tokens = 0
+
+    def keep(self, knowledge: Knowledge) -> None:
+        if self._tell(knowledge):
+            self.kept += 1
+        else:
+            self.left_out += 1
+
+    def compute(self, knowledge: Knowledge, budget: _Budget) -> None:
+        if self._tell(knowledge) and self._ask(knowledge, budget):
+            self.computed += 1
+        else:
+            self.left_out += 1
+
+    def done(self, seconds: float) -> Warmed:
+        return Warmed(
+            self.kept, self.computed, self.left_out, self._prompt_tokens, self._cached_tokens, round(seconds, 3)
+        )
+
+    def _tell(self, knowledge: Knowledge) -> bool:
+        """Note the prefix as the commit's, and have what a slower tier has of it fetched."""
+        try:
+            tokens = self._cache.knowledge_tokens(knowledge.text)
+        except (BackendError, TimeoutError) as exc:
+            return self._failed(exc)
+        if tokens is None:
+            return False
+        ids, salt = tokens.tolist(), self._assistant.cache_salt
+        self._cache.note(ids, knowledge, cache_salt=salt, use_case=self._assistant.settings.use_case)
+        self._cache.promote(ids, salt)
+        return True
+
+    def _ask(self, knowledge: Knowledge, budget: _Budget) -> bool:
+        try:
+            asyncio.run(self._one_token(knowledge, budget.left))
+        except TimeoutError:
+            return False
+        except BackendError as exc:
+            return self._failed(exc)
+        return True
+
+    async def _one_token(self, knowledge: Knowledge, seconds: float) -> None:
+        messages = knowledge_prompt(knowledge.text)
+        async with asyncio.timeout(seconds):
+            answer = await self._engine.complete(messages, _ONE_TOKEN, cache_salt=self._assistant.cache_salt)
+        if answer.usage is not None:
+            self._prompt_tokens += answer.usage.prompt_tokens
+            self._cached_tokens += answer.usage.cached_tokens or 0
+
+    def _failed(self, exc: Exception) -> bool:
+        logger.warning("'%s' is not warmed any further: %s", self._assistant.name, exc or "no answer in time")
+        self.broken = True
+        return False

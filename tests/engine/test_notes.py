@@ -1,0 +1,143 @@
+"""What the gateway tells the cache, on the real pair: the policy hears it, a hint promotes, a landed commit is warm."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from evals.replay import SuiteReplay
+from gateway.app import create_app
+from gateway.core import Core
+from gateway.settings import AssistantSettings, EngineSettings, Settings
+from kb.database import open_database, upgrade
+from kb.items import Document, Item
+from kb.knowledge_base import Changes, KnowledgeBase
+from kb.sql_store import SqlStore
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+CHUNK_TOKENS = 256
+WARM_SECONDS = 120.0
+
+
+def handbook(title: str) -> Item:
+    """It stands first in every prompt, and differs from its first word on."""
+    text = " ".join(f"{title}, article {number}: the shop keeps {number} aisles." for number in range(80))
+    return Item("document:handbook", title, Document(text), usage="always")
+
+
+@dataclass
+class Served:
+    client: httpx.Client
+    core: Core
+    cache_url: str
+
+    def ask(self, question: str, **kvasir: Any) -> dict[str, Any]:
+        body = {"model": "shop", "messages": [{"role": "user", "content": question}], "kvasir": kvasir}
+        answer = self.client.post("/v1/chat/completions", json=body)
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.json()["kvasir"]
+        return told
+
+    def land(self, title: str) -> None:
+        base = self.core.base("default", "shop")
+        base.commit(Changes(put=(handbook(title),)), author="test", message=title)
+
+    def cache(self, path: str) -> Any:
+        return httpx.get(f"{self.cache_url}/kvasir/{path}", trust_env=False).raise_for_status().json()
+
+    def fetches(self) -> int:
+        return sum(one["kind"] == "fetch" for one in self.cache("transfers"))
+
+
+@pytest.fixture(scope="module")
+def served(pair: Any, running: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    settings = Settings(
+        home=tmp_path_factory.mktemp("notes"),
+        engines={
+            "main": EngineSettings(
+                model=f"hosted_vllm/{pair.model_name}",
+                api_base=pair.api_base,
+                lmcache=True,
+                cache_url=pair.cache_url,
+                warm_seconds=WARM_SECONDS,
+                max_output_tokens=8,
+            )
+        },
+        assistants={"shop": AssistantSettings(kb="shop", engine="main")},
+    )
+    database = open_database(settings.state_url)
+    upgrade(database)
+    base = KnowledgeBase.create(SqlStore(database), "default", "shop", author="test")
+    base.commit(Changes(put=(handbook("The first edition"),)), author="test", message="Fill")
+    database.dispose()
+    app = create_app(settings, replay=SuiteReplay())
+    with running(app) as url, httpx.Client(base_url=url, timeout=120) as client:
+        yield Served(client, app.state.gateway.core, pair.cache_url)
+
+
+def eventually(read: Callable[[], Any], wanted: Any) -> Any:
+    for _ in range(300):
+        if (value := read()) == wanted:
+            return value
+        time.sleep(0.1)
+    return value
+
+
+def test_the_policy_hears_whose_prompt_it_is(served: Served) -> None:
+    before = served.cache("status")
+    told = served.ask("Who sweeps the aisles?", session_id="sweeping")
+    chunks = told["prompt_tokens"] // CHUNK_TOKENS
+    assert chunks >= 3
+    sessions = before["sessions"]["active"] + 1
+    assert eventually(lambda: served.cache("status")["sessions"]["active"], sessions) == sessions
+    assert served.cache("status")["noted_chunks"] == before["noted_chunks"] + chunks
+    # The hash of a chunk is of its tokens: those that the note named are those that the engine looks up.
+    assert served.cache("status")["seen_chunks"] == before["seen_chunks"] + chunks
+    # The same session again.
+    served.ask("Who sweeps the aisles?", session_id="sweeping")
+    assert served.cache("status")["sessions"]["active"] == sessions
+
+
+def test_knowledge_that_recurs_goes_to_disk_and_a_hint_brings_it_back(served: Served, pair: Any) -> None:
+    files = len(list(pair.plan.kv_dir.glob("*.data")))
+    served.land("A second edition")
+    first = served.ask("Where is the bread?", session_id="bread")
+    served.ask("Where is the milk?", session_id="milk")
+    knowledge = first["prompt_tokens"] // CHUNK_TOKENS
+    stored = files + knowledge
+    assert eventually(lambda: len(list(pair.plan.kv_dir.glob("*.data"))), stored) == stored
+    httpx.post(f"{pair.cache_url}/cache/clear", trust_env=False).raise_for_status()
+    before = served.fetches()
+    assert served.client.post("/v1/sessions/nobody/expect").status_code == 202
+    assert served.client.post("/v1/sessions/bread/expect").status_code == 202
+    assert eventually(served.fetches, before + 1) == before + 1
+    assert served.client.delete("/v1/sessions/bread").status_code == 202
+    sessions = served.cache("status")["sessions"]["active"] - 1
+    assert eventually(lambda: served.cache("status")["sessions"]["active"], sessions) == sessions
+
+
+def test_the_first_question_after_a_landing_finds_its_prefix_warm(served: Served) -> None:
+    cache = served.core.caches["main"]
+    counted = 'kvasir_warmed_prefixes_total{assistant="shop",outcome="computed",tenant="default"}'
+
+    def computed() -> float:
+        lines = served.client.get("/metrics").text.splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(counted))
+
+    served.ask("Who counts the aisles?")
+    cache.warm_seconds = 0.0
+    served.land("A third edition")
+    cold = served.ask("Who counts the aisles?")
+    cache.warm_seconds = WARM_SECONDS
+    before = computed()
+    served.land("A fourth edition")
+    assert eventually(computed, before + 1) == before + 1
+    warm = served.ask("Who counts the aisles?")
+    assert cold["cached_tokens"] < CHUNK_TOKENS < 3 * CHUNK_TOKENS <= warm["cached_tokens"]
