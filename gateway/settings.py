@@ -88,10 +88,19 @@ class EngineSettings(_Table):
     @field_validator("cache_url")
     @classmethod
     def _cache_is_an_address(cls, url: str | None) -> str | None:
-        parts = urlsplit(url or "http://none")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        if url is not None and not _is_address(url):
             raise ValueError("it must be an address without a path, such as http://127.0.0.1:8190")
         return url
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and parts.path in ("", "/")
+        )
+    except ValueError:  # of a port that is no number
+        return False
 
 
 class DatasourceSettings(_Table):

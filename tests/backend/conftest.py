@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif mode == "silent":
             self.server.stopping.wait(20)
         elif self.path == "/tokenize":
-            self._send(200, {"count": 42, "max_model_len": 4096, "tokens": []})
+            self._send(200, {"count": 42, "max_model_len": 4096, "tokens": [7, 8]})
         elif body.get("stream"):
             self._stream(mode)
         else:

@@ -241,6 +241,12 @@ def test_vllm_counts_the_tokens_and_tells_its_window(server):
     assert headers["authorization"] == f"Bearer {KEY}"
 
 
+def test_vllm_tells_the_tokens_themselves_and_others_do_not(server):
+    assert asyncio.run(engine(server).token_ids(QUESTION)) == [7, 8]
+    assert server.requests[0][0] == "/tokenize"
+    assert asyncio.run(connect(EngineConfig("other", "openai/x")).token_ids(QUESTION)) is None
+
+
 def test_counting_maps_the_same_errors_as_asking(server):
     server.mode = 401
     with pytest.raises(EngineRefused) as refused:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+import tomllib
 from dataclasses import replace
 from itertools import pairwise
 
@@ -52,6 +53,14 @@ def test_the_parts_are_wired_to_each_other_on_loopback(model_folder, cpu_python,
     assert argument(cache, "--l1-init-size-gb") == argument(cache, "--l1-size-gb") == "1"
     assert plan.api_base == "http://127.0.0.1:1001/v1"
     assert (plan.served_name, plan.window_tokens, plan.device) == ("tiny", 2048, "cpu")
+
+
+def test_the_lines_for_kvasir_toml_name_the_cache_that_takes_notes(model_folder, cpu_python, tmp_path):
+    options = LaunchOptions(model=model_folder, cache_http_port=1003)
+    lines = tomllib.loads(make_plan(options, tmp_path, python=cpu_python).config_lines())
+    assert lines["engines"]["main"]["cache_url"] == "http://127.0.0.1:1003"
+    plain = make_plan(replace(options, policy=False), tmp_path, python=cpu_python)
+    assert "cache_url" not in plain.config_lines()
 
 
 def test_the_cache_runs_with_the_policies_and_their_settings(model_folder, cpu_python, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -118,8 +117,8 @@ def test_knowledge_that_recurs_goes_to_disk_and_a_hint_brings_it_back(served: Se
     assert served.client.post("/v1/sessions/nobody/expect").status_code == 202
     assert served.client.post("/v1/sessions/bread/expect").status_code == 202
     assert eventually(served.fetches, before + 1) == before + 1
-    assert served.client.delete("/v1/sessions/bread").status_code == 202
     sessions = served.cache("status")["sessions"]["active"] - 1
+    assert served.client.delete("/v1/sessions/bread").status_code == 202
     assert eventually(lambda: served.cache("status")["sessions"]["active"], sessions) == sessions
 
 

@@ -58,6 +58,7 @@ STATUS: dict[type[Exception], int] = {
     backend.EngineRefused: 502,
     backend.ContextTooLong: 400,
     backend.ModelFolderInvalid: 503,
+    backend.CacheFailed: 502,
     backend.SizingError: 502,
     backend.ModelNotKnown: 502,
     backend.ModelConfigInvalid: 502,

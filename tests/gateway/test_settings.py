@@ -33,6 +33,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
 
 
 ENGINE = '[engines.main]\nmodel = "openai/x"\napi_base = "http://file/v1"\napi_key = "sekret"\n'
+VLLM = '[engines.v]\nmodel = "hosted_vllm/x"\napi_base = "http://file/v1"\n'
 
 
 def test_a_variable_goes_before_the_file_and_the_file_before_the_default(load: Load) -> None:
@@ -111,6 +112,11 @@ BAD_FILES = [
         "[engines.m]\nmodel = 'openai/x'\ntemperature = 5",
         (", engines.m.temperature:", "got 5", "less than or equal to 2"),
     ),
+    (f"{VLLM}cache_url = '127.0.0.1:8190'", (", engines.v.cache_url:", "http://127.0.0.1:8190")),
+    (f"{VLLM}cache_url = 'http://cache:port'", (", engines.v.cache_url:", "got 'http://cache:port'")),
+    (f"{VLLM}cache_url = 'http://cache:8190/kvasir'", (", engines.v.cache_url:", "without a path")),
+    (f"{VLLM}warm_seconds = -1", (", engines.v.warm_seconds:", "got -1")),
+    (f"{ENGINE}cache_url = 'http://cache:8190'", (", engines.main.cache_url:", "'openai/x' has no LMCache")),
     ("[assistants.a]\nkb = 'x'\nuse_case = 'chatt'", (", assistants.a.use_case:", "got 'chatt'", "'document'")),
     ("[assistants.a]\nkb = 'x'\nrepeats = 0", (", assistants.a.repeats:", "got 0")),
     ("[assistants.a]\nkb = 'x'\nengine = 'm'", (", assistants.a.engine:", "got 'm'", "known: none")),

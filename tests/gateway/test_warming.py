@@ -105,8 +105,9 @@ def test_what_a_commit_leaves_as_it_was_is_noted_and_not_computed(served: Any, c
     eventually(lambda: len(cache.of("notes")) == 2)
     before, after = cache.of("notes")
     assert before.body["commit"] != after.body["commit"]
-    assert after.body["token_ids"][: before.body["knowledge_tokens"]] == (
-        before.body["token_ids"][: before.body["knowledge_tokens"]]
+    assert (
+        after.body["token_ids"][: before.body["knowledge_tokens"]]
+        == (before.body["token_ids"][: before.body["knowledge_tokens"]])
     )
 
 
