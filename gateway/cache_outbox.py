@@ -25,7 +25,7 @@ Outcome = Literal["sent", "failed", "dropped"]
 Send = Callable[[CacheServer], None]
 """Says one thing. It runs in the outbox's thread, and may raise what `backend.errors` has."""
 
-CAPACITY = 1000
+CAPACITY = 256
 LOG_SECONDS = 60.0
 STOP_SECONDS = 2.0
 

@@ -14,7 +14,7 @@ from backend.cache_server import CacheServer, PromptNote
 from backend.client import Engine
 from backend.tiers.use_case import UseCase
 from gateway.cache_outbox import CacheOutbox, Kind, Outcome
-from gateway.knowledge_prefix import KnowledgePrefixes, Tokens
+from gateway.knowledge_prefix import KnowledgePrefixes, Tokens, as_tokens
 from kb.codec import canonical_json
 from kb.store import BaseId
 
@@ -40,7 +40,7 @@ class EngineCache:
 
     def note(
         self,
-        token_ids: Sequence[int],
+        token_ids: Sequence[int] | Tokens,
         knowledge: Knowledge,
         *,
         cache_salt: str,
@@ -48,12 +48,13 @@ class EngineCache:
         session_id: str | None = None,
     ) -> None:
         """A prompt that the engine is asked now, or soon. `cache_salt` is what it is asked with, the tenant's."""
+        tokens = as_tokens(token_ids)
 
         def send(server: CacheServer) -> None:
             session = None if session_id is None else _session_name(knowledge.base.tenant, session_id)
             commit = _commit_name(knowledge.base, knowledge.commit)
-            tokens = self._prefixes.length_in(token_ids, knowledge.text)
-            server.note(PromptNote(token_ids, cache_salt, use_case, session, commit, tokens))
+            known = self._prefixes.length_in(tokens, knowledge.text)
+            server.note(PromptNote(tokens.tolist(), cache_salt, use_case, session, commit, known))
 
         self._outbox.put("note", send)
 
@@ -64,9 +65,9 @@ class EngineCache:
         """
         return self._prefixes.tokens(text)
 
-    def promote(self, token_ids: Sequence[int], cache_salt: str) -> None:
+    def promote(self, token_ids: Tokens, cache_salt: str) -> None:
         """What a slower tier has of this prompt is wanted in RAM."""
-        self._outbox.put("promotion", lambda server: server.promote(token_ids, cache_salt))
+        self._outbox.put("promotion", lambda server: server.promote(token_ids.tolist(), cache_salt))
 
     def expect(self, tenant: str, session_id: str) -> None:
         """The session is about to ask."""

@@ -23,6 +23,11 @@ ASK_SECONDS = 10.0
 """A tokenizer that takes longer is of an engine that has worse worries."""
 
 Tokens = NDArray[np.uint32]
+"""Token ids. As a list they take ten times as much, and hundreds of prompts may wait to be told of."""
+
+
+def as_tokens(token_ids: Sequence[int] | Tokens) -> Tokens:
+    return np.asarray(token_ids, dtype=np.uint32)
 
 
 def knowledge_prompt(text: str) -> tuple[Message, ...]:
@@ -47,20 +52,20 @@ class KnowledgePrefixes:
         asked = asyncio.run(self._ask(text))
         if asked is None:
             return None
-        found = np.asarray(asked, dtype=np.uint32)
+        found = as_tokens(asked)
         with self._lock:
             self._tokens[key] = found
             while len(self._tokens) > self._kept:
                 self._tokens.popitem(last=False)
         return found
 
-    def length_in(self, token_ids: Sequence[int], text: str) -> int:
+    def length_in(self, token_ids: Tokens, text: str) -> int:
         """How many of the first tokens of a prompt that begins with `text` are of it. Raises as `tokens` does."""
         prefix = self.tokens(text)
         if prefix is None:
             return 0
         length = min(len(prefix), len(token_ids))
-        differs = np.flatnonzero(prefix[:length] != np.asarray(token_ids[:length], dtype=np.uint32))
+        differs = np.flatnonzero(prefix[:length] != token_ids[:length])
         return int(differs[0]) if differs.size else length
 
     async def _ask(self, text: str) -> Sequence[int] | None:

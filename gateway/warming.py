@@ -156,9 +156,9 @@ class _Work:
             return self._failed(exc)
         if tokens is None:
             return False
-        ids, salt = tokens.tolist(), self._assistant.cache_salt
-        self._cache.note(ids, knowledge, cache_salt=salt, use_case=self._assistant.settings.use_case)
-        self._cache.promote(ids, salt)
+        salt = self._assistant.cache_salt
+        self._cache.note(tokens, knowledge, cache_salt=salt, use_case=self._assistant.settings.use_case)
+        self._cache.promote(tokens, salt)
         return True
 
     def _ask(self, knowledge: Knowledge, budget: _Budget) -> bool:

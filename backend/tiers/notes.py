@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backend.tiers.sightings import ChunkId
 from backend.tiers.use_case import UseCase
@@ -24,13 +24,28 @@ class Note:
     knowledge_chunks: int = 0
 
 
+_FEW_SESSIONS = 8
+"""A text that more share, such as the system text of a client, is nobody's own; their names need not be kept."""
+
+
 @dataclass(frozen=True)
 class ChunkNote:
-    """All that was said about one chunk."""
+    """All that was said about one chunk. `sessions` are kept while they are few, and not for knowledge."""
 
     use_cases: frozenset[UseCase] = frozenset()
     sessions: frozenset[str] = frozenset()
     commits: frozenset[str] = frozenset()
+    shared: bool = False
+
+    def noted(self, use_case: UseCase | None, session: str | None, commit: str | None) -> ChunkNote:
+        sessions = self.sessions | {session} if session and not commit and not self.shared else self.sessions
+        shared = self.shared or len(sessions) > _FEW_SESSIONS
+        return ChunkNote(
+            use_cases=self.use_cases | {use_case} if use_case else self.use_cases,
+            sessions=frozenset() if shared else sessions,
+            commits=self.commits | {commit} if commit else self.commits,
+            shared=shared,
+        )
 
 
 _NOTHING = ChunkNote()
@@ -50,11 +65,7 @@ class Notes:
         for index, chunk in enumerate(ids):
             before = self._notes.pop(chunk, _NOTHING)
             commit = note.commit if index < note.knowledge_chunks else None
-            self._notes[chunk] = ChunkNote(
-                use_cases=before.use_cases | ({note.use_case} if note.use_case else frozenset()),
-                sessions=before.sessions | ({note.session} if note.session else frozenset()),
-                commits=before.commits | ({commit} if commit else frozenset()),
-            )
+            self._notes[chunk] = before.noted(note.use_case, note.session, commit)
         while len(self._notes) > self._capacity:
             self._notes.popitem(last=False)
 
@@ -76,7 +87,7 @@ class Notes:
     def drop_session(self, session: str, ids: Iterable[ChunkId]) -> None:
         for chunk in ids:
             if note := self._notes.get(chunk):
-                self._notes[chunk] = ChunkNote(note.use_cases, note.sessions - {session}, note.commits)
+                self._notes[chunk] = replace(note, sessions=note.sessions - {session})
 
     def release_commit(self, commit: str) -> list[ChunkId]:
         """Chunks that held knowledge of `commit` and of no other commit. Their notes go."""
@@ -86,7 +97,7 @@ class Notes:
                 continue
             left = note.commits - {commit}
             if left:
-                self._notes[chunk] = ChunkNote(note.use_cases, note.sessions, left)
+                self._notes[chunk] = replace(note, commits=left)
             else:
                 del self._notes[chunk]
                 freed.append(chunk)

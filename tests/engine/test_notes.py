@@ -81,6 +81,10 @@ def served(pair: Any, running: Any, tmp_path_factory: pytest.TempPathFactory) ->
         yield Served(client, app.state.gateway.core, pair.cache_url)
 
 
+def files(pair: Any) -> int:
+    return len(list(pair.plan.kv_dir.glob("*.data")))
+
+
 def eventually(read: Callable[[], Any], wanted: Any) -> Any:
     for _ in range(300):
         if (value := read()) == wanted:
@@ -105,13 +109,12 @@ def test_the_policy_hears_whose_prompt_it_is(served: Served) -> None:
 
 
 def test_knowledge_that_recurs_goes_to_disk_and_a_hint_brings_it_back(served: Served, pair: Any) -> None:
-    files = len(list(pair.plan.kv_dir.glob("*.data")))
+    before = files(pair)
     served.land("A second edition")
     first = served.ask("Where is the bread?", session_id="bread")
     served.ask("Where is the milk?", session_id="milk")
-    knowledge = first["prompt_tokens"] // CHUNK_TOKENS
-    stored = files + knowledge
-    assert eventually(lambda: len(list(pair.plan.kv_dir.glob("*.data"))), stored) == stored
+    stored = before + first["prompt_tokens"] // CHUNK_TOKENS
+    assert eventually(lambda: files(pair), stored) == stored
     httpx.post(f"{pair.cache_url}/cache/clear", trust_env=False).raise_for_status()
     before = served.fetches()
     assert served.client.post("/v1/sessions/nobody/expect").status_code == 202
@@ -120,6 +123,22 @@ def test_knowledge_that_recurs_goes_to_disk_and_a_hint_brings_it_back(served: Se
     sessions = served.cache("status")["sessions"]["active"] - 1
     assert served.client.delete("/v1/sessions/bread").status_code == 202
     assert eventually(lambda: served.cache("status")["sessions"]["active"], sessions) == sessions
+
+
+def test_a_note_is_there_before_the_prompt_is_stored(served: Served, pair: Any) -> None:
+    """LMCache asks once, when the engine hands a chunk over: only of one that is known as batch by then, it is told to
+    write it."""
+    before = files(pair)
+    served.land("An edition in batches")
+    knowledge = served.ask("Where is the salt?")["prompt_tokens"] // CHUNK_TOKENS
+    served.ask("Where is the tea?")
+    before += knowledge
+    assert eventually(lambda: files(pair), before) == before
+    long = " ".join(f"Is aisle {number} swept on every day of week {number}?" for number in range(35))
+    told = served.ask(long, use_case="batch")
+    own = told["prompt_tokens"] // CHUNK_TOKENS - knowledge
+    assert own >= 3
+    assert eventually(lambda: files(pair) - before, own) == own
 
 
 def test_the_first_question_after_a_landing_finds_its_prefix_warm(served: Served) -> None:

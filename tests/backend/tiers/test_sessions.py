@@ -106,6 +106,21 @@ def test_the_knowledge_of_chats_waits_for_no_session_to_be_idle():
     assert notes.use_case(b"d") == "document"
 
 
+def test_a_text_that_many_sessions_share_is_nobodys_own():
+    notes = Notes()
+    for number in range(100):
+        notes.put([b"system"], Note("chat", f"s{number}"))
+    for number in range(99):
+        notes.drop_session(f"s{number}", [b"system"])
+    assert notes.only_of_session([b"system"], "s99") == []
+    few = [f"f{number}" for number in range(8)]
+    for name in few:
+        notes.put([b"pair"], Note("chat", name))
+    for name in few[1:]:
+        notes.drop_session(name, [b"pair"])
+    assert notes.only_of_session([b"pair"], few[0]) == [b"pair"]
+
+
 def test_the_notes_are_bounded():
     notes = Notes(capacity=2)
     notes.put([b"a", b"b", b"c"], Note("chat"))
