@@ -34,7 +34,7 @@ class Assistant:
     base: KnowledgeBase
     engine: Engine | None
     datasource: Datasource | None
-    cache: EngineCache | None
+    cache: EngineCache | None = None
 
     @property
     def cache_salt(self) -> str:
