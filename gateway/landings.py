@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -31,11 +31,12 @@ TellWarmed = Callable[[Assistant, Warmed], None]
 
 @dataclass(frozen=True, slots=True)
 class _Move:
-    """`revision` of the base is read at `commit` now."""
+    """`revision` of the base is read at `commit` now; until now it was read at `before`."""
 
     base: BaseId
     revision: str
     commit: str
+    before: str | None = None
 
 
 class Landings:
@@ -85,22 +86,24 @@ class Landings:
         try:
             move = self._moves.get(timeout=None if due is None else max(0.0, due - time.monotonic()))
             while True:
-                if move is not None and self._take(move):
-                    landed[move.base, move.revision] = move
+                if move is not None and (before := self._take(move)):
+                    first = landed.get((move.base, move.revision))
+                    landed[move.base, move.revision] = replace(move, before=first.before if first else before)
                 move = self._moves.get_nowait()
         except queue.Empty:
             return list(landed.values())
 
-    def _take(self, move: _Move) -> bool:
-        """Whether another commit was read before. Where one was, its time runs."""
+    def _take(self, move: _Move) -> str | None:
+        """The other commit that was read before, whose time runs from now on; `None` without one."""
         before = self._read.get((move.base, move.revision))
         self._read[move.base, move.revision] = move.commit
         if before in (None, move.commit):
-            return False
+            return None
         self._left.append((time.monotonic() + self._release_seconds, move.base, before))
-        return True
+        return before
 
     def _warm(self, move: _Move) -> None:
+        assert move.before is not None, "what moved was somewhere before"
         left = {cache.name: cache.warm_seconds for cache in self._core.caches.values()}
         for name, entry in self._core.settings.assistants.items():
             reads = (entry.tenant, entry.kb, entry.commit or entry.branch)
@@ -111,7 +114,9 @@ class Landings:
                 if assistant.cache is None:
                     continue
                 seconds = left[assistant.cache.name]
-                warmed = self._warming.warm(assistant, move.commit, seconds=seconds, stop=self._stopping)
+                warmed = self._warming.warm(
+                    assistant, move.commit, before=move.before, seconds=seconds, stop=self._stopping
+                )
             except (KnowledgeError, SQLAlchemyError) as exc:
                 logger.warning("%s cannot be warmed for '%s': %s", move.commit[:12], name, exc)
                 continue

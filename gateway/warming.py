@@ -1,8 +1,9 @@
 """Warming: the knowledge prefixes of a commit get their KV before questions need it.
 
 What will be asked is guessed from what was asked last: each recent question is assembled at the commit, and what its
-system message holds of knowledge is a prefix to have. One that an answer was given from before needs no engine; it is
-noted as the commit's, so that it outlives the commit before. Any other is asked of the engine once, for one token.
+system message holds of knowledge is a prefix to have. One that answers were given from at the commit read until now
+needs no engine; it is noted as the new commit's, so that it outlives the old one. Any other is asked of the engine
+once, for one token.
 
 It moves nothing and asks no branch: it may run before a commit lands, or after.
 """
@@ -16,7 +17,7 @@ import time
 from dataclasses import dataclass, field
 
 from backend.client import Engine, Sampling
-from backend.errors import BackendError
+from backend.errors import BackendError, ContextTooLong
 from gateway.answering import Ask, prepare
 from gateway.conversation import Conversation
 from gateway.core import Assistant, Core
@@ -24,6 +25,7 @@ from gateway.engine_cache import EngineCache, Knowledge
 from gateway.errors import GatewayError
 from gateway.knowledge_prefix import knowledge_prompt
 from gateway.sessions import Session
+from gateway.traces import Trace
 from kb.errors import KnowledgeError
 
 logger = logging.getLogger("kvasir.warming")
@@ -71,9 +73,12 @@ class Warming:
     def __init__(self, core: Core, *, recent: int = RECENT_REQUESTS) -> None:
         self._core, self._recent = core, recent
 
-    def warm(self, assistant: Assistant, commit: str, *, seconds: float, stop: threading.Event | None = None) -> Warmed:
+    def warm(
+        self, assistant: Assistant, commit: str, *, before: str, seconds: float, stop: threading.Event | None = None
+    ) -> Warmed:
         """Warm `commit` for what the assistant was last asked, the most recent first, for at most so many seconds.
 
+        `before` is the commit that is read until now: what was asked there has its KV. Of earlier ones it may be gone.
         Needs an engine that has a cache; without one, nothing is done. Where the engine fails, the rest is left out.
         Raises what the state database raises.
         """
@@ -82,9 +87,10 @@ class Warming:
             return Warmed()
         budget = _Budget(seconds, stop or threading.Event())
         work = _Work(assistant, engine, cache)
-        served = self._served(assistant)
+        first_turns = self._first_turns(assistant)
+        had = {trace.prompt[0]["content"] for trace in first_turns if trace.commit == before}
         seen: set[str] = set()
-        for user, question in served:
+        for user, question in dict.fromkeys((trace.user, trace.question) for trace in first_turns):
             if budget.left <= 0 or work.broken:
                 work.left_out += 1
                 continue
@@ -93,22 +99,19 @@ class Warming:
                 continue
             seen.add(text)
             knowledge = Knowledge(assistant.base.id, commit, text)
-            if any(system.startswith(text) for system in served.values()):
+            if any(system.startswith(text) for system in had):
                 work.keep(knowledge)
             else:
                 work.compute(knowledge, budget)
         return work.done(budget.spent)
 
-    def _served(self, assistant: Assistant) -> dict[tuple[str, str], str]:
-        """(user, question) → the system message that the engine was given, the most recent first.
+    def _first_turns(self, assistant: Assistant) -> list[Trace]:
+        """Of the recent requests those that the engine answered, newest first.
 
-        First turns alone: what stands in front of a later one was placed by the first, and no commit changes it.
+        What stands in front of a later turn was placed by the first, and no commit changes it.
         """
-        found: dict[tuple[str, str], str] = {}
-        for trace in self._core.traces.recent(assistant.settings.tenant, assistant.name, self._recent):
-            if trace.answered_by == "engine" and len(trace.messages) == 1:
-                found.setdefault((trace.user, trace.question), trace.prompt[0]["content"])
-        return found
+        recent = self._core.traces.recent(assistant.settings.tenant, assistant.name, self._recent)
+        return [trace for trace in recent if trace.answered_by == "engine" and len(trace.messages) == 1]
 
     def _knowledge(self, assistant: Assistant, commit: str, user: str, question: str) -> str | None:
         """What the question's prompt begins with at the commit; `None` where it would not get to the engine."""
@@ -164,7 +167,7 @@ class _Work:
     def _ask(self, knowledge: Knowledge, budget: _Budget) -> bool:
         try:
             asyncio.run(self._one_token(knowledge, budget.left))
-        except TimeoutError:
+        except (TimeoutError, ContextTooLong):
             return False
         except BackendError as exc:
             return self._failed(exc)
@@ -179,6 +182,6 @@ class _Work:
             self._cached_tokens += answer.usage.cached_tokens or 0
 
     def _failed(self, exc: Exception) -> bool:
-        logger.warning("'%s' is not warmed any further: %s", self._assistant.name, exc or "no answer in time")
+        logger.warning("'%s' is not warmed any further: %s", self._assistant.name, str(exc) or "no answer in time")
         self.broken = True
         return False

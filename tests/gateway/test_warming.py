@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from backend.errors import EngineUnreachable
+from backend.errors import ContextTooLong, EngineUnreachable
 from gateway.core import Assistant, Core
 from gateway.knowledge_prefix import STUB
 from gateway.landings import Landings
@@ -53,6 +53,10 @@ def commit(core: Core, *put: Item, branch: str = "main") -> str:
     return core.base("default", "shop").commit(Changes(put=put), author="test", message="Land", branch=branch).id
 
 
+def head(core: Core) -> str:
+    return core.base("default", "shop").resolve("main").id
+
+
 def new_rule(text: str = "Lead times are in days.") -> Item:
     return Item("rule:days", "Days", Rule(text))
 
@@ -78,9 +82,9 @@ def test_a_commit_that_changes_every_prompt_is_asked_for_once_each_the_last_firs
     served: Any, cache: ScriptedCache
 ) -> None:
     ask(served, SUPPLIERS, REVIEWS, SUPPLIERS)
-    landed = commit(served.core, new_rule())
+    before, landed = head(served.core), commit(served.core, new_rule())
     served.engine.enqueue(ANSWER, ANSWER)
-    warmed = Warming(served.core).warm(shop_of(served), landed, seconds=SECONDS)
+    warmed = Warming(served.core).warm(shop_of(served), landed, before=before, seconds=SECONDS)
     assert (warmed.kept, warmed.computed, warmed.left_out) == (0, 2, 0)
     calls = served.engine.calls[3:]
     assert [(call.sampling.max_tokens, call.cache_salt) for call in calls] == [(1, "default")] * 2
@@ -98,8 +102,11 @@ def test_a_commit_that_changes_every_prompt_is_asked_for_once_each_the_last_firs
 
 def test_what_a_commit_leaves_as_it_was_is_noted_and_not_computed(served: Any, cache: ScriptedCache) -> None:
     ask(served, SUPPLIERS)
-    landed = commit(served.core, Item("schema:far_away", "Table far_away", Schema("far_away", ())))
-    warmed = Warming(served.core).warm(shop_of(served), landed, seconds=SECONDS)
+    before, landed = (
+        head(served.core),
+        commit(served.core, Item("schema:far_away", "Table far_away", Schema("far_away", ()))),
+    )
+    warmed = Warming(served.core).warm(shop_of(served), landed, before=before, seconds=SECONDS)
     assert (warmed.kept, warmed.computed) == (1, 0)
     assert len(served.engine.calls) == 1
     eventually(lambda: len(cache.of("notes")) == 2)
@@ -111,6 +118,28 @@ def test_what_a_commit_leaves_as_it_was_is_noted_and_not_computed(served: Any, c
     )
 
 
+def test_what_came_back_by_a_revert_is_computed_again(served: Any) -> None:
+    ask(served, SUPPLIERS)
+    first = head(served.core)
+    commit(served.core, new_rule())
+    ask(served, SUPPLIERS)
+    before, base = head(served.core), served.core.base("default", "shop")
+    back = base.revert(before, author="test").id
+    served.engine.enqueue(ANSWER)
+    warmed = Warming(served.core).warm(shop_of(served), back, before=before, seconds=SECONDS)
+    assert (warmed.kept, warmed.computed) == (0, 1)
+    assert stubs(served.engine) == [served.engine.calls[0].messages[0]["content"]]
+    assert first not in (before, back)
+
+
+def test_a_prefix_that_is_too_long_is_left_out_alone(served: Any) -> None:
+    ask(served, SUPPLIERS, REVIEWS)
+    before, landed = head(served.core), commit(served.core, new_rule())
+    served.engine.enqueue(ContextTooLong("main", 400, "too long"), ANSWER)
+    warmed = Warming(served.core).warm(shop_of(served), landed, before=before, seconds=SECONDS)
+    assert (warmed.computed, warmed.left_out) == (1, 1)
+
+
 def test_later_turns_are_not_warmed(served: Any) -> None:
     ask(served, SUPPLIERS)
     again = [
@@ -120,38 +149,40 @@ def test_later_turns_are_not_warmed(served: Any) -> None:
     ]
     served.engine.enqueue(ANSWER, ANSWER)
     assert served.ask(again).status_code == 200
-    landed = commit(served.core, new_rule())
-    assert Warming(served.core).warm(shop_of(served), landed, seconds=SECONDS).computed == 1
+    before, landed = head(served.core), commit(served.core, new_rule())
+    assert Warming(served.core).warm(shop_of(served), landed, before=before, seconds=SECONDS).computed == 1
 
 
 def test_without_time_nothing_is_asked(served: Any) -> None:
     ask(served, SUPPLIERS, REVIEWS)
-    landed = commit(served.core, new_rule())
-    assert Warming(served.core).warm(shop_of(served), landed, seconds=0) == Warmed()
+    before, landed = head(served.core), commit(served.core, new_rule())
+    assert Warming(served.core).warm(shop_of(served), landed, before=before, seconds=0) == Warmed()
     stopped = threading.Event()
     stopped.set()
-    assert Warming(served.core).warm(shop_of(served), landed, seconds=SECONDS, stop=stopped).left_out == 2
+    assert (
+        Warming(served.core).warm(shop_of(served), landed, before=before, seconds=SECONDS, stop=stopped).left_out == 2
+    )
     assert stubs(served.engine) == []
 
 
 def test_an_engine_that_fails_ends_the_warming_and_nothing_else(served: Any) -> None:
     ask(served, SUPPLIERS, REVIEWS)
-    landed = commit(served.core, new_rule())
+    before, landed = head(served.core), commit(served.core, new_rule())
     served.engine.enqueue(EngineUnreachable("main", "http://127.0.0.1:1/v1"))
-    warmed = Warming(served.core).warm(shop_of(served), landed, seconds=SECONDS)
+    warmed = Warming(served.core).warm(shop_of(served), landed, before=before, seconds=SECONDS)
     assert (warmed.computed, warmed.left_out) == (0, 2)
     assert len(stubs(served.engine)) == 1
 
 
 def test_an_answer_that_takes_longer_than_the_budget_is_given_up(served: Any) -> None:
     ask(served, SUPPLIERS)
-    landed = commit(served.core, new_rule())
+    before, landed = head(served.core), commit(served.core, new_rule())
 
     async def slow(*_: Any, **__: Any) -> None:
         await asyncio.sleep(SECONDS)
 
     served.engine.complete = slow
-    warmed = Warming(served.core).warm(shop_of(served), landed, seconds=1.0)
+    warmed = Warming(served.core).warm(shop_of(served), landed, before=before, seconds=1.0)
     assert (warmed.computed, warmed.left_out) == (0, 1)
 
 
