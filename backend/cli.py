@@ -18,6 +18,7 @@ import click
 
 from backend.cli_failure import errors_shown
 from backend.cli_options import home_option, json_option
+from backend.doctor.cli import doctor_command
 from backend.errors import LaunchOptionInvalid
 from backend.launch_state import read_state
 from backend.launcher import BackendStatus, PartStatus, down, status, up
@@ -128,6 +129,7 @@ def down_command(home: Path, only: PartName | None, as_json: bool) -> None:
 
 
 group.add_command(profile_command)
+group.add_command(doctor_command)
 
 
 def _options(state_dir: Path, only: PartName | None, given: dict[str, Any]) -> LaunchOptions:

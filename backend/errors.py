@@ -17,6 +17,7 @@ BackendError
 ├── CacheFailed                  a cache server did not do what it was told; carries `url`
 ├── ProfileInvalid               a `profile.json` cannot be used; carries `path`
 ├── ProfileFailed                `kvasir backend profile` could not measure; carries `step`
+├── DoctorFailed                 `kvasir backend doctor` has nothing to look at
 └── LaunchError                  `kvasir backend up` or `down`
     ├── EnginePythonInvalid      the engine's Python is absent or lacks vLLM or LMCache
     ├── LaunchOptionInvalid      an option cannot work
@@ -181,6 +182,10 @@ class ProfileFailed(BackendError):
     def __init__(self, step: str, problem: str) -> None:
         self.step = step
         super().__init__(f"profile: {step}: {problem}")
+
+
+class DoctorFailed(BackendError):
+    """There is nothing to look at."""
 
 
 class LaunchError(BackendError):

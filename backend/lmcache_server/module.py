@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from lmcache.v1.distributed.api import GroupedObjectKeys, ObjectKey, ipc_key_to_grouped_object_keys
@@ -20,10 +21,12 @@ from lmcache.v1.multiprocess.warm_prefetch import PENDING, WarmPrefetchJobs
 
 from backend.lmcache_server.gauges import add_gauges
 from backend.lmcache_server.listeners import TierFiles, TransferTimes
-from backend.lmcache_server.object_files import key_of
+from backend.lmcache_server.object_files import id_of, key_of
 from backend.lmcache_server.routes import add_routes
 from backend.lmcache_server.shared import EngineNotRegistered, Shared, shared
+from backend.lmcache_server.traffic import Traffic
 from backend.tiers.disk_cap import UNFINISHED
+from backend.tiers.sessions import SilentSessions
 from backend.tiers.sightings import ChunkId, chunk_id, split_chunk_id
 
 logger = logging.getLogger("lmcache.kvasir")
@@ -35,7 +38,7 @@ _TICKS_UNTIL_TIDY = 30
 def build_server_modules(build: ExtServerModuleBuildContext) -> TierModule:
     module = TierModule(build.server_context, shared())
     add_routes(app, module)
-    add_gauges(module.control)
+    add_gauges(module.control, module.observed)
     return module
 
 
@@ -47,6 +50,7 @@ class TierModule:
         self._warm = WarmPrefetchJobs()
         self._warming: set[str] = set()
         self.control = own.control
+        self.observed = own.observed
         self._files: dict[str, TierFiles] = {}
         self._adapters: dict[str, Any] = {}
         places = {tier.adapter: tier for tier in own.control.settings.tiers}
@@ -56,6 +60,7 @@ class TierModule:
                 self._files[tier.name] = TierFiles(own.control, tier.name)
                 adapter.register_listener(self._files[tier.name])
         context.event_bus.register_subscriber(TransferTimes(own.control))
+        context.event_bus.register_subscriber(Traffic(context, own))
         own.actions = self
         self._remove_unfinished()
         self._hold_cap()
@@ -85,6 +90,7 @@ class TierModule:
             controller._listener.on_l1_keys_write_finished(list(keys))
 
     def delete_files(self, tier: str, names: Sequence[str]) -> None:
+        self.observed.left_disk(tier, [id_of(key) for name in names if (key := key_of(name)) is not None])
         known = self._files[tier].written
         ours = [key for name in names if name in known and (key := key_of(name)) is not None]
         if ours:
@@ -122,6 +128,14 @@ class TierModule:
         """Delete the session's own chunks everywhere. How many."""
         return self._delete(self.control.drop(name))
 
+    def silent_sessions(self) -> SilentSessions:
+        """Those that have been silent for so long that others of this traffic would not have come back."""
+        after, silent = self.control.silent_sessions()
+        with_bytes = [replace(one, ram_bytes=self._ram_bytes(chunks)) for one, chunks in silent]
+        held = sorted((one for one in with_bytes if one.ram_bytes), key=lambda one: -one.ram_bytes)
+        used, capacity = self._context.storage_manager.get_l1_usage()
+        return SilentSessions(after, used, capacity, tuple(held))
+
     def release_commit(self, commit: str) -> int:
         """Delete the chunks of knowledge that only this commit used. How many."""
         return self._delete(self.control.release_commit(commit))
@@ -135,6 +149,11 @@ class TierModule:
             for adapter in self._adapters.values():
                 adapter.delete(keys)
         return len(ids)
+
+    def _ram_bytes(self, ids: Sequence[ChunkId]) -> int:
+        managers = self._context.storage_manager._l1_managers_by_id.values()
+        found = [manager.get_object_state(key) for key in self._keys(ids) for manager in managers]
+        return sum(state.memory_obj.get_size() for state in found if state is not None)
 
     def _keys(self, ids: Sequence[ChunkId]) -> list[ObjectKey]:
         return [key for row in self._rows(ids) for key in row.keys] if ids else []

@@ -72,7 +72,7 @@ class KvasirPrefetchPolicy(DefaultPrefetchPolicy):  # type: ignore[misc]
     ) -> PrefetchPlan:
         # "full" is a promotion: nobody waits for it, and its time is spent before it is needed.
         if fetching_policy == "prefix" and key_groups:
-            self._note(key_groups, l1_locked_keys)
+            self._note(key_groups, l1_locked_keys, l2_locked_keys)
             if all(group.sliding_window_size == FULL_ATTENTION_WINDOW_CHUNKS for group in key_groups):
                 l1_locked_keys, l2_locked_keys = self._gated(key_groups, l1_locked_keys, l2_locked_keys)
         return super().plan_load(
@@ -93,7 +93,7 @@ class KvasirPrefetchPolicy(DefaultPrefetchPolicy):  # type: ignore[misc]
         """What was just fetched for a request is recent, and so belongs to RAM, except where its use case says not."""
         return self._shared.control.stays_in_ram([id_of(key) for key in keys])
 
-    def _note(self, key_groups: list[GroupedObjectKeys], l1_locked_keys: MapState) -> None:
+    def _note(self, key_groups: list[GroupedObjectKeys], l1: MapState, l2: MapState) -> None:
         # LMCache plans twice where RAM was short. The request's own list tells one lookup from two of equal prompts.
         if key_groups is self._last_request:
             return
@@ -102,7 +102,11 @@ class KvasirPrefetchPolicy(DefaultPrefetchPolicy):  # type: ignore[misc]
             self._shared.sizes.learn(group)
         ids = [id_of(key) for key in key_groups[0].keys]
         self._shared.control.note_lookup(ids)
-        in_ram = _whole_columns([_merged(l1_locked_keys, row) for row in range(len(key_groups))])
+        ram = [_merged(l1, row) for row in range(len(key_groups))]
+        in_ram = _whole_columns(ram)
+        if self._shared.control.store_gate:  # else somebody measures, and empties the tiers on purpose
+            kept = _whole_columns([row | _merged(l2, number) for number, row in enumerate(ram)])
+            self._shared.observed.looked_up(ids, _leading(kept))
         due = [index for index in self._shared.control.recurring(ids) if index < len(in_ram) and in_ram[index]]
         if due and (actions := self._shared.actions):
             actions.ask_again([group.keys[index] for group in key_groups for index in due])
@@ -146,6 +150,11 @@ def _whole_columns(rows: Sequence[set[int]]) -> list[bool]:
     """For each column up to the last that is somewhere: whether every row has it."""
     most = max((max(row, default=-1) for row in rows), default=-1)
     return [all(column in row for row in rows) for column in range(most + 1)]
+
+
+def _leading(columns: Sequence[bool]) -> int:
+    """How many are true before the first that is not."""
+    return next((index for index, whole in enumerate(columns) if not whole), len(columns))
 
 
 def _masked(grid: Bitmap2D, columns: Sequence[int]) -> Bitmap2D:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backend.lmcache_server.shared import EngineNotRegistered
 from backend.tiers.notes import Note
+from backend.tiers.sessions import SilentSessions
 from backend.tiers.sightings import ChunkId, chunk_id
 from backend.tiers.use_case import UseCase
 
@@ -56,7 +57,7 @@ def add_routes(app: FastAPI, module: TierModule) -> None:
 
     @app.get("/kvasir/status")
     def status() -> dict[str, Any]:
-        return control.status()
+        return {**control.status(), "observed": module.observed.status()}
 
     @app.post("/kvasir/notes")
     def note(body: PromptNote) -> dict[str, int]:
@@ -68,6 +69,13 @@ def add_routes(app: FastAPI, module: TierModule) -> None:
     @app.post("/kvasir/promotions", status_code=202)
     def promote(body: Prompt) -> dict[str, Any]:
         return promotion(ids(body))
+
+    @app.get("/kvasir/silent-sessions")
+    def silent() -> dict[str, Any]:
+        try:
+            return asdict(module.silent_sessions())
+        except EngineNotRegistered:  # nothing was cached yet, so nobody holds anything
+            return asdict(SilentSessions(None, 0, 0, ()))
 
     @app.post("/kvasir/sessions/{name}/expect", status_code=202)
     def expect(name: str) -> dict[str, Any]:

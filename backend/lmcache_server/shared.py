@@ -13,6 +13,7 @@ from lmcache.v1.distributed.api import GroupedObjectKeys, ObjectKey
 
 from backend.lmcache_server.object_files import layout_bytes
 from backend.tiers.control import TierControl
+from backend.tiers.observed import Observed
 
 
 class EngineNotRegistered(Exception):
@@ -47,6 +48,7 @@ class Shared:
     """`actions` is there once LMCache has built its modules, which is before the first request."""
 
     control: TierControl
+    observed: Observed
     sizes: ObjectSizes = field(default_factory=ObjectSizes)
     actions: ServerActions | None = None
 
@@ -56,7 +58,7 @@ _shared: Shared | None = None
 
 def share(control: TierControl) -> Shared:
     global _shared
-    _shared = Shared(control)
+    _shared = Shared(control, Observed(control.settings.chunk_tokens))
     return _shared
 
 

@@ -19,7 +19,7 @@ from backend.tiers.load_gate import choose_chunks, quickest
 from backend.tiers.notes import Note, Notes
 from backend.tiers.placement import SessionState, Thresholds, thresholds
 from backend.tiers.profile import RAM, Profile, read_profile
-from backend.tiers.sessions import Session, Sessions
+from backend.tiers.sessions import Session, Sessions, SilentSession
 from backend.tiers.settings import PolicySettings, TierSettings
 from backend.tiers.sightings import ChunkId, Sightings
 from backend.tiers.store_gate import decide_store
@@ -234,6 +234,15 @@ class TierControl:
             if self.profile is None:
                 return []
             return [(session.name, state) for session, state in self._sessions.changed(self._clock(), self._limits)]
+
+    def silent_sessions(self) -> tuple[float | None, list[tuple[SilentSession, list[ChunkId]]]]:
+        """Sessions silent for longer than it takes a chunk to count as lost, with the chunks of their own, and how
+        long that is: `None`, and no sessions, until a first chunk came again.
+        """
+        with self._lock:
+            now, after = self._clock(), self._sightings.lost_after_seconds
+            silent = [] if after is None else self._sessions.silent(after, now)
+            return after, [(SilentSession(one.name, now - one.last_used), self._own(one.name)) for one in silent]
 
     # --- upkeep
 

@@ -20,6 +20,28 @@ class Session:
     state: SessionState = "active"
 
 
+@dataclass(frozen=True)
+class SilentSession:
+    """`ram_bytes` are those of the chunks that only it uses."""
+
+    name: str
+    silent_seconds: float
+    ram_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class SilentSessions:
+    """Those silent for `after_seconds` that hold RAM, the largest first; `after_seconds` is `None` until it is known.
+
+    `used_bytes` and `capacity_bytes` are of all of LMCache's RAM.
+    """
+
+    after_seconds: float | None
+    used_bytes: int
+    capacity_bytes: int
+    sessions: tuple[SilentSession, ...]
+
+
 class Sessions:
     """The last `capacity` sessions. Not thread-safe: its owner locks."""
 
@@ -54,6 +76,10 @@ class Sessions:
         for session in self._sessions.values():
             found[session.state] += 1
         return found
+
+    def silent(self, seconds: float, now: float) -> list[Session]:
+        """Sessions without a request for more than `seconds`."""
+        return [session for session in self._sessions.values() if now - session.last_used > seconds]
 
     def changed(self, now: float, limits: Callable[[Session], Thresholds]) -> list[tuple[Session, SessionState]]:
         """Sessions whose state by `limits` is a later one than the recorded, with that state. Changes nothing."""

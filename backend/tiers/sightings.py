@@ -86,6 +86,11 @@ class Sightings:
             self._seen.pop(chunk, None)
             self._open.pop(chunk, None)
 
+    @property
+    def lost_after_seconds(self) -> float | None:
+        """The silence after which a chunk counts as lost; `None` before any came again."""
+        return None if self._gap_seconds is None else _GAPS_UNTIL_LOST * self._gap_seconds
+
     def expected_reuses(self, times: int) -> float:
         """How often a chunk that was seen `times` times will be seen again, from how it went with others.
 
@@ -106,12 +111,13 @@ class Sightings:
             self._gap_seconds += _WEIGHT_OF_ONE_GAP * (gap - self._gap_seconds)
 
     def _give_up(self, now: float) -> None:
-        if self._gap_seconds is None:
+        limit = self.lost_after_seconds
+        if limit is None:
             return
         while self._open:
             chunk = next(iter(self._open))
             sighting = self._seen[chunk]
-            if now - sighting.last_seen <= _GAPS_UNTIL_LOST * self._gap_seconds:
+            if now - sighting.last_seen <= limit:
                 return
             self._lose(chunk, sighting)
 

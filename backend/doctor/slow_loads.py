@@ -1,0 +1,87 @@
+"""Loads that take longer than computing anew."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backend.doctor.finding import Figure, Finding
+from backend.doctor.readings import Readings
+
+Transfer = Mapping[str, Any]
+
+
+def loads_slower_than_recompute(readings: Readings) -> Finding | None:
+    fetches = _fetches(readings)
+    # What was fetched for no request is a promotion: nobody waited for it.
+    tokens = readings.grew("cache", "lmcache_mp_lookup_hit_l2_tokens_total")
+    if not fetches or not tokens:
+        return None
+    seconds = sum(one["seconds"] for one in fetches)
+    recompute, origin = _recompute_seconds(readings, fetches, tokens)
+    if not recompute or seconds <= recompute:
+        return None
+    tiers = sorted({one["tier"] for one in fetches})
+    gates = (readings.after.tiers or {}).get("gates") or {}
+    if not gates.get("load", True):
+        diagnosis = "The load gate is off, so LMCache loads whatever it finds. Turn it on."
+        commands = (_gate_on(readings, store=bool(gates.get("store", True))), *_unprofiled(readings))
+    elif readings.profile is None:
+        diagnosis = "Without a profile the load gate lets every load pass. Measure, and it will not."
+        commands = profile_commands(readings)
+    else:
+        diagnosis = "The machine does not do what its profile says: the medium became slower, or others use it, too."
+        commands = profile_commands(readings)
+    return Finding(
+        "slow-loads",
+        f"Prefixes are loaded from {' and '.join(tiers)}, and computing them anew would have been quicker.",
+        (
+            Figure("seconds of loads", seconds, "s", limit=recompute, origin=origin),
+            Figure("loads", len(fetches)),
+            Figure("tokens loaded", tokens),
+            Figure("bytes a second", sum(one["size_bytes"] for one in fetches) / seconds),
+        ),
+        diagnosis,
+        commands,
+    )
+
+
+def profile_commands(readings: Readings) -> tuple[str, ...]:
+    """What it takes to measure a profile: an engine that lets clients empty its cache."""
+    profile = readings.command("profile")
+    if readings.options.allow_reset:
+        return (profile,)
+    return (readings.restart("--allow-reset", only_engine=True), profile)
+
+
+def _fetches(readings: Readings) -> list[Transfer]:
+    known = max((one["number"] for one in readings.before.transfers), default=0)
+    numbers = [one["number"] for one in readings.after.transfers]
+    if numbers and max(numbers) < known:  # LMCache was started again
+        known = 0
+    return [one for one in readings.after.transfers if one["number"] > known and one["kind"] == "fetch"]
+
+
+def _recompute_seconds(readings: Readings, fetches: Sequence[Transfer], tokens: float) -> tuple[float, str]:
+    if profile := readings.profile:
+        each = [profile.prefill.saved_seconds(one["size_bytes"] / profile.kv_bytes_per_token) for one in fetches]
+        return sum(each), "the profile's seconds to compute as many tokens"
+    engine = readings.after.engine
+    if engine is None:
+        return 0.0, ""
+    # Since the engine's start, since in the window it may have computed next to nothing.
+    computed = engine.total("vllm:request_prefill_kv_computed_tokens_sum")
+    seconds = engine.total("vllm:request_prefill_time_seconds_sum")
+    return (tokens * seconds / computed if computed else 0.0), "vLLM's own seconds of prefill a token, since its start"
+
+
+def _gate_on(readings: Readings, *, store: bool) -> str:
+    body = json.dumps({"load": True, "store": store})
+    url = f"{readings.cache_url}/kvasir/gates"
+    return shlex.join(["curl", "-sS", "-X", "PUT", url, "-H", "content-type: application/json", "-d", body])
+
+
+def _unprofiled(readings: Readings) -> tuple[str, ...]:
+    return profile_commands(readings) if readings.profile is None else ()
