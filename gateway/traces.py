@@ -95,16 +95,14 @@ class Traces:
         with transaction(self._engine) as connection:
             connection.execute(insert(requests).values(**row))
 
-    def recent(self, tenant: str, assistant: str, limit: int) -> list[Trace]:
-        """The assistant's last requests, newest first."""
-        query = (
-            select(requests.c.trace)
-            .where(requests.c.tenant == tenant, requests.c.assistant == assistant)
-            .order_by(requests.c.created_at.desc(), requests.c.id)
-            .limit(limit)
-        )
+    def recent(self, tenant: str, assistant: str | None, limit: int) -> list[Trace]:
+        """The last requests of the assistant, or of all, newest first."""
+        query = select(requests.c.trace).where(requests.c.tenant == tenant)
+        if assistant is not None:
+            query = query.where(requests.c.assistant == assistant)
+        newest = query.order_by(requests.c.created_at.desc(), requests.c.id).limit(limit)
         with self._engine.connect() as connection:
-            return [_trace(stored) for stored in connection.scalars(query)]
+            return [_trace(stored) for stored in connection.scalars(newest)]
 
     def in_order(self, tenant: str) -> Iterator[Trace]:
         """All requests of the tenant, oldest first."""

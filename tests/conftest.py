@@ -39,6 +39,12 @@ def services() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def recorded_readings() -> ModuleType:
+    """The module `tests/recorded_readings.py`."""
+    return _load("kvasir_recorded_readings", TESTS / "recorded_readings.py")
+
+
+@pytest.fixture(scope="session")
 def shop_generator() -> ModuleType:
     """The module `examples/shop/generate.py`."""
     return _load("kvasir_shop_generate", GENERATOR)

@@ -30,7 +30,7 @@ from backend.cli_options import home_option, json_option
     multiple=True,
     metavar="URL",
     help="Read this gateway's metrics and last requests as well; may be repeated. Its key is taken from "
-    "KVASIR_API_KEY, which needs the role ask.",
+    "KVASIR_API_KEY, which needs the role curate.",
 )
 @home_option
 @json_option

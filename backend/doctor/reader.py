@@ -96,12 +96,10 @@ class Reader:
 
     def _prompts(self, gateway: str) -> Iterator[Prompt]:
         """The prompts of its last requests, newest first."""
-        requests = f"{gateway}/v1/requests"
-        listed = self._pages.json("gateway", f"{requests}?limit={_PROMPTS}") or {}
-        for one in listed.get("data", []):
-            if trace := self._pages.json("gateway", f"{requests}/{one['id']}"):
-                text = "".join(f"<{message['role']}>{message['content']}" for message in trace["prompt"])
-                yield Prompt(one["id"], trace["assistant"], gateway, text)
+        listed = self._pages.json("gateway", f"{gateway}/v1/requests?limit={_PROMPTS}") or {}
+        for trace in listed.get("data", []):
+            text = "".join(f"<{message['role']}>{message['content']}" for message in trace["prompt"])
+            yield Prompt(trace["id"], trace["assistant"], gateway, text)
 
     def _profile(self) -> tuple[Profile | None, str | None]:
         """As the running cache takes it: not one of another model or chunk."""

@@ -14,11 +14,9 @@ _WHAT = {
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
-    lines = [f"{diagnosis.requests} requests in {diagnosis.seconds:.0f} s"]
+    lines = [f"{diagnosis.requests} requests in {_number(diagnosis.seconds)} s"]
     if not diagnosis.requests:
-        lines.append(
-            "  without requests little can be judged; watch longer with --watch, or since the start: --watch 0"
-        )
+        lines.append("without requests there is little to judge; watch longer, or all since the start with --watch 0")
     lines += [f"{_WHAT[one.source]} not read: {one.url}: {one.problem}" for one in diagnosis.unreachable]
     for missing in sorted({one.missing for one in diagnosis.not_judged}):
         names = [one.name for one in diagnosis.not_judged if one.missing == missing]

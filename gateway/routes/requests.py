@@ -1,10 +1,10 @@
-"""`/v1/requests`: the trace of a request, and a person's verdict on its answer."""
+"""`/v1/requests`: the traces of requests, and a person's verdict on an answer."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from gateway import wire
 from gateway.confirming import confirm
@@ -12,6 +12,19 @@ from gateway.proposal_view import confirmation_view
 from gateway.routes.dependencies import CallerDep, GatewayDep
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"])
+
+
+@router.get("")
+def list_requests(
+    gateway: GatewayDep,
+    caller: CallerDep,
+    assistant: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> dict[str, Any]:
+    """Of all users of the tenant, newest first."""
+    caller.require("curate", "listing what others asked")
+    found = gateway.core.traces.recent(caller.tenant, assistant, limit)
+    return {"object": "list", "data": [wire.full_trace(trace) for trace in found]}
 
 
 @router.get("/{request_id}")

@@ -76,6 +76,19 @@ def test_the_trace_holds_the_prompt_that_the_engine_got(served: Any) -> None:
     assert trace["items"]
 
 
+def test_the_last_traces_come_newest_first(served: Any) -> None:
+    served.engine.enqueue(LEAD_TIME)
+    first = served.ask(UNCOVERED).json()["kvasir"]["request_id"]
+    served.engine.enqueue(LEAD_TIME)
+    second = served.ask(UNCOVERED).json()["kvasir"]["request_id"]
+    listed = served.client.get("/v1/requests").json()["data"]
+    assert [trace["id"] for trace in listed] == [second, first]
+    assert listed[1] == served.client.get(f"/v1/requests/{first}").json()
+    assert [trace["id"] for trace in served.client.get("/v1/requests?limit=1").json()["data"]] == [second]
+    assert served.client.get("/v1/requests?assistant=other").json()["data"] == []
+    assert served.client.get("/v1/requests?limit=1000").status_code == 400
+
+
 def test_a_covered_question_is_answered_without_the_engine(served: Any) -> None:
     kvasir = served.ask(COVERED).json()["kvasir"]
     assert kvasir["answered_by"] == "verified"

@@ -75,6 +75,7 @@ def test_no_tenant_reads_anothers_requests_proposals_or_assistants(tenants: Tena
     request_id = answered["request_id"]
     assert tenants.acme.get(f"/v1/requests/{request_id}").status_code == 200
     assert tenants.rival.get(f"/v1/requests/{request_id}").status_code == 404
+    assert tenants.rival.get("/v1/requests").json()["data"] == []
     assert tenants.rival.post(f"/v1/requests/{request_id}/confirm", json={"verdict": "success"}).status_code == 404
     proposal = tenants.acme.post(f"/v1/requests/{request_id}/confirm", json={"verdict": "success"}).json()
     assert tenants.rival.get("/v1/proposals").json()["data"] == []
@@ -124,6 +125,7 @@ def test_a_role_is_needed_for_each_step(tenants: Tenants) -> None:
         assert "role 'confirm'" in response.json()["error"]["message"]
         for what in ("approve", "reject", "revert"):
             assert asker.post(f"/v1/proposals/prop_x/{what}").status_code == 403
+        assert asker.get("/v1/requests").status_code == 403
 
 
 def test_a_revoked_key_is_worthless_at_once(tenants: Tenants) -> None:

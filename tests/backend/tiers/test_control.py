@@ -198,6 +198,20 @@ def test_silence_makes_sessions_idle_and_gone_once_the_tiers_are_full(control, c
     assert control.due_sessions() == []
 
 
+def test_a_session_is_silent_after_four_of_the_usual_gaps_and_names_only_its_own_chunks(control, clock):
+    knowledge, own = ids("k", 2), ids("o", 3)
+    control.put_note(knowledge + own, Note("chat", "ada", "c1", knowledge_chunks=2))
+    assert control.silent_sessions() == (None, [])
+    control.note_lookup(knowledge)
+    clock.now += 10
+    control.note_lookup(knowledge)
+    clock.now += 30
+    assert control.silent_sessions() == (40.0, [])
+    clock.now += 1
+    after, [(session, chunks)] = control.silent_sessions()
+    assert (after, session.name, session.silent_seconds, chunks) == (40.0, "ada", 41.0, own)
+
+
 def test_a_retired_commit_gives_back_what_only_it_used(control):
     control.put_note(ids("k", 2), Note(None, None, "c1", knowledge_chunks=2))
     control.put_note(ids("k", 1), Note(None, None, "c2", knowledge_chunks=1))
