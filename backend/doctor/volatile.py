@@ -29,7 +29,8 @@ def volatile_prefix(readings: Readings) -> Finding | None:
     positions = after["observed"]["prefix_changes"]["positions"]
     grown = {place: readings.grew_in_tiers("observed", "prefix_changes", "positions", place) for place in positions}
     place = max(grown, key=lambda one: grown[one])
-    examples = [(prompt, change) for prompt, change in _changes(readings)][:_SHOWN]
+    examples = _changes(readings)[:_SHOWN]
+    elsewhere = bool(readings.prompts) and not examples
     return Finding(
         "volatile-prefix",
         "Prompts begin alike, differ in a few tokens, and go on alike; all after the difference is computed anew.",
@@ -41,7 +42,8 @@ def volatile_prefix(readings: Readings) -> Finding | None:
             Figure("prompts with a change at this place", grown[place]),
         ),
         "A date, an identifier or a counter stands before text that never changes. Move it to the end of the prompt, "
-        "behind all that requests share.",
+        "behind all that requests share."
+        + (" The gateway's last prompts have none: others ask this engine, too." if elsewhere else ""),
         (_next_command(readings, examples[0][0] if examples else None),),
         tuple(_shown(prompt, change) for prompt, change in examples),
     )

@@ -36,7 +36,7 @@ class Traffic(EventSubscriber):  # type: ignore[misc]
         parent = None
         if found:
             parent = TokenHasher.hash_to_bytes(session.get_hashes(found - chunk, found)[0])
-        self._observed.computed(parent, found, session.token_ids[found:])
+        self._observed.not_found(parent, found, session.token_ids[found:])
 
     def _left_ram(self, event: Event) -> None:
         self._observed.left_ram([id_of(key) for key in event.metadata["keys"]])

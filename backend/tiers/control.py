@@ -28,6 +28,7 @@ from backend.tiers.use_case import TierPlan, tier_plan
 from backend.tiers.writes import Room, StoreItem, Writes
 
 _WAITING_CHUNKS = 100_000
+_LISTED_SESSIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -236,12 +237,12 @@ class TierControl:
             return [(session.name, state) for session, state in self._sessions.changed(self._clock(), self._limits)]
 
     def silent_sessions(self) -> tuple[float | None, list[tuple[SilentSession, list[ChunkId]]]]:
-        """Sessions silent for longer than it takes a chunk to count as lost, with the chunks of their own, and how
-        long that is: `None`, and no sessions, until a first chunk came again.
+        """How long it takes a chunk to count as lost, and the sessions that were silent for longer, with the chunks of
+        their own, at most a thousand. `None`, and no sessions, until a first chunk came again.
         """
         with self._lock:
             now, after = self._clock(), self._sightings.lost_after_seconds
-            silent = [] if after is None else self._sessions.silent(after, now)
+            silent = [] if after is None else self._sessions.silent(after, now, _LISTED_SESSIONS)
             return after, [(SilentSession(one.name, now - one.last_used), self._own(one.name)) for one in silent]
 
     # --- upkeep

@@ -1,6 +1,6 @@
 """What a cache server saw of its traffic, for `kvasir backend doctor`. It decides nothing.
 
-Apart from `TierControl`, with a lock of its own, since comparing prompts takes longer than a policy may wait.
+Apart from `TierControl`, and with two locks of its own: comparing prompts takes longer than a policy may wait.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ class Observed:
     def __init__(self, chunk_tokens: int) -> None:
         self._lock = threading.Lock()
         self._repeats = Repeats()
-        self._changes = PrefixChanges(chunk_tokens)
         self._left_ram: list[ChunkId] = []
+        self._changes_lock = threading.Lock()
+        self._changes = PrefixChanges(chunk_tokens)
 
     def looked_up(self, ids: Sequence[ChunkId], found: int) -> None:
+        """A request asked for `ids`, in order, of which some tier had the first `found` without a gap."""
         with self._lock:
             self._repeats.looked_up(ids, found)
 
-    def computed(self, parent: bytes | None, offset: int, token_ids: Sequence[int]) -> None:
-        with self._lock:
+    def not_found(self, parent: bytes | None, offset: int, token_ids: Sequence[int]) -> None:
+        """What a lookup did not find: a prompt from `offset` on, behind the chunk of hash `parent`."""
+        with self._changes_lock:
             self._changes.note(parent, offset, token_ids)
 
     def left_ram(self, ids: Iterable[ChunkId]) -> None:
@@ -52,4 +55,6 @@ class Observed:
     def status(self) -> dict[str, Any]:
         """Numbers and names of tiers only."""
         with self._lock:
-            return {"repeats": self._repeats.status(), "prefix_changes": self._changes.status()}
+            repeats = self._repeats.status()
+        with self._changes_lock:
+            return {"repeats": repeats, "prefix_changes": self._changes.status()}

@@ -68,7 +68,7 @@ class PrefixChanges:
         self._tokens = 0
 
     def note(self, parent: bytes | None, offset: int, token_ids: Sequence[int]) -> None:
-        """A prompt's tokens from `offset` on were computed; `parent` is the hash of the chunk before them."""
+        """A prompt's tokens from `offset` on must be computed; `parent` is the hash of the chunk before them."""
         # A character for each token: comparing and searching text is what Python does fast.
         run = "".join(map(chr, token_ids[: self._kept_tokens]))
         siblings = self._runs.setdefault(parent, deque(maxlen=4))

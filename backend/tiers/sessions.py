@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 
 from backend.tiers.placement import SessionState, Thresholds, session_state
 from backend.tiers.sightings import ChunkId
@@ -77,9 +78,11 @@ class Sessions:
             found[session.state] += 1
         return found
 
-    def silent(self, seconds: float, now: float) -> list[Session]:
-        """Sessions without a request for more than `seconds`."""
-        return [session for session in self._sessions.values() if now - session.last_used > seconds]
+    def silent(self, seconds: float, now: float, most: int) -> list[Session]:
+        """Sessions without a request for more than `seconds`, the longest silent first, and at most so many."""
+        # They are kept in the order of their last use.
+        silent = takewhile(lambda session: now - session.last_used > seconds, self._sessions.values())
+        return list(islice(silent, most))
 
     def changed(self, now: float, limits: Callable[[Session], Thresholds]) -> list[tuple[Session, SessionState]]:
         """Sessions whose state by `limits` is a later one than the recorded, with that state. Changes nothing."""
