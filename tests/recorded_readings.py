@@ -47,7 +47,7 @@ def save(readings: Readings, name: str, folder: Path) -> None:
         "after": _sample_json(readings.after),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{name}.json").write_text(json.dumps(data) + "\n", encoding="utf-8")
 
 
 def load(name: str) -> Readings:

@@ -53,13 +53,16 @@ class NotJudged:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """`requests` are those that the engine ended in the window of `seconds`."""
+    """`requests` are those that the engine ended in the window of `seconds`. `profile_problem` says why a profile that
+    is there was not used.
+    """
 
     seconds: float
     requests: int
     findings: tuple[Finding, ...]
     not_judged: tuple[NotJudged, ...]
     unreachable: tuple[Unreachable, ...]
+    profile_problem: str | None
 
 
 def diagnose(readings: Readings) -> Diagnosis:
@@ -71,4 +74,11 @@ def diagnose(readings: Readings) -> Diagnosis:
         elif finding := rule.judge(readings):
             findings.append(finding)
     requests = int(readings.grew("engine", "vllm:request_prompt_tokens_count"))
-    return Diagnosis(readings.seconds, requests, tuple(findings), tuple(not_judged), readings.unreachable)
+    return Diagnosis(
+        readings.seconds,
+        requests,
+        tuple(findings),
+        tuple(not_judged),
+        readings.unreachable,
+        readings.profile_problem,
+    )

@@ -46,9 +46,10 @@ def prompts_too_long(readings: Readings) -> Finding | None:
         diagnosis = f"The engine was started with a window of {window} tokens, and the model takes {most}."
         command = readings.restart("--window-tokens", str(most), only_engine=True)
     else:
+        whose = "is the model's own" if most is not None else "is all that is known to be possible"
         diagnosis = (
-            f"The window of {window} tokens is the model's own. Ask for shorter answers, or give assistants smaller "
-            "budgets in kvasir.toml, and start the gateway again."
+            f"The window of {window} tokens {whose}. Ask for shorter answers, or give assistants smaller budgets in "
+            "kvasir.toml, and start the gateway again."
         )
         command = "kvasir serve --config kvasir.toml"
     if not told:

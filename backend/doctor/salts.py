@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-
 from backend.doctor.finding import Figure, Finding
 from backend.doctor.load import computed_tokens
 from backend.doctor.readings import Readings
@@ -25,7 +22,6 @@ def salts_split_the_cache(readings: Readings) -> Finding | None:
     strangers = sorted(set(asked) - tenants)
     if tenants and not strangers:  # each is a tenant of the gateway: kept apart on purpose
         return None
-    note = {"token_ids": [], "use_case": "chat", "session": "SESSION", "cache_salt": "TENANT"}
     return Finding(
         "salts-split-cache",
         "The same tokens are computed and kept once for each of several salts.",
@@ -35,15 +31,8 @@ def salts_split_the_cache(readings: Readings) -> Finding | None:
             Figure("salts in the window", len(asked)),
         ),
         "Where salts are tenants, this is what keeping them apart costs. A salt for a session, a user or a class of "
-        "requests only costs: send the tenant's as cache_salt, and say the rest in a note beside the cache. The "
-        "gateway uses one salt for each tenant.",
-        (
-            shlex.join(
-                [
-                    *("curl", "-sS", f"{readings.cache_url}/kvasir/notes", "-H", "content-type: application/json"),
-                    *("-d", json.dumps(note)),
-                ]
-            ),
-        ),
+        f"requests only costs: send the tenant's, and say the rest in a note to {readings.cache_url}/kvasir/notes. Or "
+        "ask through the gateway, which uses one salt for each tenant.",
+        ("kvasir serve --config kvasir.toml",),
         tuple(f"salt {salt!r}: {asked[salt]:.0f} tokens asked" for salt in strangers[:_SHOWN]),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 from backend.doctor.diagnosis import Diagnosis
 from backend.doctor.finding import Figure, Finding
 
@@ -18,6 +20,8 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     if not diagnosis.requests:
         lines.append("without requests there is little to judge; watch longer, or all since the start with --watch 0")
     lines += [f"{_WHAT[one.source]} not read: {one.url}: {one.problem}" for one in diagnosis.unreachable]
+    if diagnosis.profile_problem:
+        lines.append(f"profile not used: {diagnosis.profile_problem}")
     for missing in sorted({one.missing for one in diagnosis.not_judged}):
         names = [one.name for one in diagnosis.not_judged if one.missing == missing]
         lines.append(f"not judged for want of {' and '.join(_WHAT[one] for one in missing)}: {', '.join(names)}")
@@ -32,7 +36,7 @@ def _finding_lines(finding: Finding) -> list[str]:
     wide = max(len(figure.name) for figure in finding.figures)
     lines = [f"   {figure.name.ljust(wide)}  {_value(figure)}" for figure in finding.figures]
     lines += [f"   seen: {example}" for example in finding.examples]
-    lines.append(f"   {finding.diagnosis}")
+    lines.append(fill(finding.diagnosis, 110, initial_indent="   ", subsequent_indent="   "))
     return lines + [f"   $ {command}" for command in finding.commands]
 
 

@@ -50,12 +50,12 @@ def volatile_prefix(readings: Readings) -> Finding | None:
 
 
 def _changes(readings: Readings) -> list[tuple[Prompt, Change]]:
-    """Between each prompt of an assistant and the one after it."""
+    """Between each prompt of an assistant and the one before it, newest first."""
     at_least = readings.chunk_tokens * _TOKEN_CHARACTERS
     found: list[tuple[Prompt, Change]] = []
     for assistant in dict.fromkeys(prompt.assistant for prompt in readings.prompts):
         own = [prompt for prompt in readings.prompts if prompt.assistant == assistant]
-        for former, prompt in pairwise(own):
+        for prompt, former in pairwise(own):
             if change := find_change(former.text, prompt.text, at_least=at_least, span=_SPAN_CHARACTERS):
                 found.append((prompt, change))
     return found

@@ -200,13 +200,13 @@ def test_a_tier_that_is_slower_than_computing(patient):
 
 def test_sessions_that_are_silent_in_a_full_ram_until_the_command_moves_them(patient):
     patient.forget()
-    for number in range(7):
+    for number in range(8):
         prompt = patient.tokens(15 * CHUNK)
         patient.note(prompt, "chat", session=f"idle {number}")
         patient.ask(prompt)
     with patient.watched("idle-sessions"):
         end = time.monotonic() + 60
-        while len(patient.reader.sample().silent["sessions"]) < 7 and time.monotonic() < end:
+        while len(patient.reader.sample().silent["sessions"]) < 8 and time.monotonic() < end:
             time.sleep(0.5)
     assert patient.findings() == ["idle-sessions"]
     demote, *_ = patient.diagnosis.findings[0].commands

@@ -38,5 +38,5 @@ def test_a_gateways_traces_show_the_text_that_changes(
 
     seen = replace(recorded_readings.load("volatile-prefix"), prompts=readings.prompts)
     [finding] = diagnose(seen).findings
-    assert "'Tues', now 'Mon'" in finding.examples[0]
+    assert "'Mon', now 'Tues'" in finding.examples[0]
     assert readings.prompts[0].request_id in finding.commands[0]

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from backend.cli import group
 from backend.launch_state import LaunchState, PartState, write_state
 from backend.plan import LaunchOptions
+from backend.tiers.profile import profile_json
 
 METRICS = """# TYPE vllm:request_prompt_tokens histogram
 vllm:request_prompt_tokens_bucket{le="+Inf"} 4.0
@@ -164,6 +165,13 @@ def test_the_gateways_key_goes_to_the_gateway_alone(home, pages):
     assert "the gateway not read" in result.stdout
     assert "/v1/requests?limit=20: status 404" in result.stdout
     assert "secret" not in result.output
+
+
+def test_a_profile_of_another_model_is_not_used_and_said(home, pages, profile):
+    started(home, pages.server_port)
+    (home / "backend" / "profile.json").write_text(json.dumps(profile_json(profile)))
+    assert "profile not used: " in doctor(home).stdout
+    assert f"is of {profile.model}" in json.loads(doctor(home, "--json").stdout)["profile_problem"]
 
 
 def test_where_nothing_was_started_there_is_nothing_to_look_at(tmp_path):
