@@ -25,10 +25,9 @@ def volatile_prefix(readings: Readings) -> Finding | None:
     share, least = noticeable_share(readings.profile), least_tokens(readings)
     if not computed or wasted < least.value or wasted / computed < share.value:
         return None
-    after = readings.after.tiers or {}
-    positions = after["observed"]["prefix_changes"]["positions"]
-    grown = {place: readings.grew_in_tiers("observed", "prefix_changes", "positions", place) for place in positions}
-    place = max(grown, key=lambda one: grown[one])
+    place, there = _most_frequent_place(readings)
+    if there < changed / 2:
+        return None
     examples = _changes(readings)[:_SHOWN]
     elsewhere = bool(readings.prompts) and not examples
     return Finding(
@@ -39,7 +38,7 @@ def volatile_prefix(readings: Readings) -> Finding | None:
             Figure("their share of all computed", wasted / computed, limit=share.value, origin=share.origin),
             Figure("prompts with such a change", changed),
             Figure("where it is most often, in tokens from the beginning", float(place)),
-            Figure("prompts with a change at this place", grown[place]),
+            Figure("prompts with a change there", there, limit=changed / 2, origin="half of all: it has one cause"),
         ),
         "A date, an identifier or a counter stands before text that never changes. Move it to the end of the prompt, "
         "behind all that requests share."
@@ -47,6 +46,14 @@ def volatile_prefix(readings: Readings) -> Finding | None:
         (_next_command(readings, examples[0][0] if examples else None),),
         tuple(_shown(prompt, change) for prompt, change in examples),
     )
+
+
+def _most_frequent_place(readings: Readings) -> tuple[str, float]:
+    """In tokens from the beginning, and how many prompts of the window changed there."""
+    positions = (readings.after.tiers or {})["observed"]["prefix_changes"]["positions"]
+    grown = {place: readings.grew_in_tiers("observed", "prefix_changes", "positions", place) for place in positions}
+    place = max(grown, key=lambda one: grown[one])
+    return place, grown[place]
 
 
 def _changes(readings: Readings) -> list[tuple[Prompt, Change]]:

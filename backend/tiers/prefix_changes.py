@@ -20,7 +20,10 @@ _SHOWN_POSITIONS = 5
 
 @dataclass(frozen=True)
 class Change:
-    """Both texts are alike up to `position`, there have `one` and `other`, and then are alike for `again` more."""
+    """Both texts are alike up to `position`, there have `one` and `other`, and then are alike for `again` more.
+
+    Neither is empty: text that only one of them has was left out on purpose, as what a question does not need.
+    """
 
     position: int
     one: str
@@ -31,8 +34,6 @@ class Change:
 def find_change(one: str, other: str, *, at_least: int, span: int) -> Change | None:
     """The change, of at most `span` on either side, after which `at_least` are alike; `None` if there is none."""
     position = _alike(one, other)
-    if position in (len(one), len(other)):
-        return None
     near = other[position : position + span + _PROBE]
     for skip in range(span + 1):
         probe = one[position + skip : position + skip + _PROBE]
@@ -41,6 +42,8 @@ def find_change(one: str, other: str, *, at_least: int, span: int) -> Change | N
         found = near.find(probe)
         if found < 0:
             continue
+        if not skip or not found:
+            return None
         again = _alike(one[position + skip :], other[position + found :])
         if again >= at_least:
             return Change(position, one[position : position + skip], other[position : position + found], again)

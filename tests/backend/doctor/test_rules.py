@@ -185,6 +185,13 @@ def test_losses_that_cannot_be_told_from_noise_are_none(load):
     assert names(with_series(readings, "engine", computed)) == []
 
 
+def test_changes_at_many_places_have_no_one_cause(load):
+    readings = load("volatile-prefix")
+    observed = readings.after.tiers["observed"]
+    changes = {**observed["prefix_changes"], "positions": {"20": 1, "30": 1, "300": 1}}
+    assert names(with_tiers(readings, observed={**observed, "prefix_changes": changes})) == []
+
+
 def test_salts_that_are_the_gateways_tenants_are_kept_apart_on_purpose(load):
     readings = load("salts-split-cache")
     tenants = [Series("kvasir_prompt_tokens_total", {"tenant": salt}, 1.0) for salt in "abc"]

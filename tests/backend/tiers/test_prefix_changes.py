@@ -28,6 +28,13 @@ def test_texts_that_do_not_meet_again_or_not_for_long_have_no_change():
     assert find_change("same", "same and more", at_least=1, span=8) is None
 
 
+def test_text_that_only_one_of_both_has_is_no_change():
+    knowledge = "the shop keeps seven aisles in its store, and two carriers " * 3
+    one, other = f"tables: {knowledge}", f"tables: orders; {knowledge}"
+    assert find_change(one, other, at_least=100, span=32) is None
+    assert find_change(other, one, at_least=100, span=32) is None
+
+
 def test_a_change_may_hold_other_tokens_in_between():
     knowledge = "".join(map(chr, words(1, 200)))
     one, other = f"at 10:15, number 7: {knowledge}", f"at 11:05, number 123: {knowledge}"
