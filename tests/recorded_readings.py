@@ -67,7 +67,7 @@ def _sample_json(sample: Sample) -> dict[str, Any]:
     if sample.disk is not None:
         plain["disk"] = {"used_bytes": sample.disk.used_bytes, "free_bytes": sample.disk.free_bytes}
     if sample.tiers is not None:
-        kept = ("gates", "disk", "write_budget", "counts", "observed", "chunk_tokens")
+        kept = ("gates", "disk", "write_budget", "counts", "observed", "chunk_bytes")
         plain["tiers"] = {key: sample.tiers[key] for key in kept}
     plain["transfers"] = list(sample.transfers)
     return plain

@@ -15,12 +15,12 @@ Transfer = Mapping[str, Any]
 
 def loads_slower_than_recompute(readings: Readings) -> Finding | None:
     fetches = _fetches(readings)
-    # What was fetched for no request is a promotion: nobody waited for it.
-    tokens = readings.grew("cache", "lmcache_mp_lookup_hit_l2_tokens_total")
-    if not fetches or not tokens:
+    # Where no request made use of a fetch, all were promotions: nobody waited for them.
+    if not fetches or not readings.grew("cache", "lmcache_mp_lookup_hit_l2_tokens_total"):
         return None
+    tokens = [_tokens(readings, one) for one in fetches]
     seconds = sum(one["seconds"] for one in fetches)
-    recompute, origin = _recompute_seconds(readings, fetches, tokens)
+    recompute, origin = _recompute_seconds(readings, tokens)
     if not recompute or seconds <= recompute:
         return None
     tiers = sorted({one["tier"] for one in fetches})
@@ -40,7 +40,7 @@ def loads_slower_than_recompute(readings: Readings) -> Finding | None:
         (
             Figure("seconds of loads", seconds, "s", limit=recompute, origin=origin),
             Figure("loads", len(fetches)),
-            Figure("tokens loaded", tokens),
+            Figure("tokens loaded", sum(tokens)),
             Figure("bytes a second", sum(one["size_bytes"] for one in fetches) / seconds),
         ),
         diagnosis,
@@ -64,17 +64,23 @@ def _fetches(readings: Readings) -> list[Transfer]:
     return [one for one in readings.after.transfers if one["number"] > known and one["kind"] == "fetch"]
 
 
-def _recompute_seconds(readings: Readings, fetches: Sequence[Transfer], tokens: float) -> tuple[float, str]:
+def _tokens(readings: Readings, fetch: Transfer) -> float:
+    size = float((readings.after.tiers or {}).get("chunk_bytes") or 0)
+    return float(fetch["size_bytes"] / size * readings.chunk_tokens) if size else 0.0
+
+
+def _recompute_seconds(readings: Readings, tokens: Sequence[float]) -> tuple[float, str]:
+    """To compute as many tokens as each fetch brought; 0 where that is not known."""
     if profile := readings.profile:
-        each = [profile.prefill.saved_seconds(one["size_bytes"] / profile.kv_bytes_per_token) for one in fetches]
-        return sum(each), "the profile's seconds to compute as many tokens"
+        return sum(map(profile.prefill.saved_seconds, tokens)), "the profile's seconds to compute as many tokens"
     engine = readings.after.engine
     if engine is None:
         return 0.0, ""
     # Since the engine's start, since in the window it may have computed next to nothing.
     computed = engine.total("vllm:request_prefill_kv_computed_tokens_sum")
     seconds = engine.total("vllm:request_prefill_time_seconds_sum")
-    return (tokens * seconds / computed if computed else 0.0), "vLLM's own seconds of prefill a token, since its start"
+    rate = seconds / computed if computed else 0.0
+    return rate * sum(tokens), "vLLM's own seconds of prefill a token, since its start"
 
 
 def _gate_on(readings: Readings, *, store: bool) -> str:

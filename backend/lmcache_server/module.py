@@ -51,6 +51,7 @@ class TierModule:
         self._warming: set[str] = set()
         self.control = own.control
         self.observed = own.observed
+        self._sizes = own.sizes
         self._files: dict[str, TierFiles] = {}
         self._adapters: dict[str, Any] = {}
         places = {tier.adapter: tier for tier in own.control.settings.tiers}
@@ -127,6 +128,12 @@ class TierModule:
     def drop_session(self, name: str) -> int:
         """Delete the session's own chunks everywhere. How many."""
         return self._delete(self.control.drop(name))
+
+    def chunk_bytes(self) -> int | None:
+        """Bytes of a chunk's KV on all ranks; `None` before the first lookup."""
+        settings = self.control.settings
+        size = self._sizes.of_chunk(settings.model)
+        return None if size is None else size * settings.world_size
 
     def silent_sessions(self) -> SilentSessions:
         """Those that have been silent for so long that others of this traffic would not have come back."""

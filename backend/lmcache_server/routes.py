@@ -57,7 +57,7 @@ def add_routes(app: FastAPI, module: TierModule) -> None:
 
     @app.get("/kvasir/status")
     def status() -> dict[str, Any]:
-        return {**control.status(), "observed": module.observed.status()}
+        return {**control.status(), "chunk_bytes": module.chunk_bytes(), "observed": module.observed.status()}
 
     @app.post("/kvasir/notes")
     def note(body: PromptNote) -> dict[str, int]:

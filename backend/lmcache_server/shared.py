@@ -39,6 +39,10 @@ class ObjectSizes:
     def learn(self, group: GroupedObjectKeys) -> None:
         self._sizes[group.keys[0].model_name, group.object_group_id] = layout_bytes(group.layout_desc)
 
+    def of_chunk(self, model: str) -> int | None:
+        """Bytes of all object groups of a chunk, for one rank; `None` before the first lookup."""
+        return sum(size for (name, _), size in list(self._sizes.items()) if name == model) or None
+
     def of(self, key: ObjectKey) -> int | None:
         return self._sizes.get((key.model_name, key.object_group_id))
 

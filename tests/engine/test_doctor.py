@@ -196,6 +196,8 @@ def test_a_tier_that_is_slower_than_computing(patient):
     with patient.watched("slow-loads"):
         patient.ask(prompt)
     assert patient.findings() == ["slow-loads"]
+    figures = {figure.name: figure.value for figure in patient.diagnosis.findings[0].figures}
+    assert figures["tokens loaded"] == 6 * CHUNK
 
 
 def test_sessions_that_are_silent_in_a_full_ram_until_the_command_moves_them(patient):

@@ -14,6 +14,8 @@ from backend.doctor.diagnosis import RULES, diagnose
 from backend.doctor.finding import Finding
 from backend.doctor.metrics import Metrics, Series
 from backend.doctor.readings import DiskUse, Readings, Unreachable
+from backend.tiers.cost import PrefillCost
+from backend.tiers.profile import Sample
 
 PROVOKED = (
     "queue-with-room",
@@ -169,8 +171,6 @@ def test_the_gateway_knows_why_a_request_was_refused(load):
 
 
 def test_a_spread_of_the_profile_sets_what_is_worth_a_finding(load, profile):
-    from backend.tiers.profile import Sample
-
     readings = load("eviction-thrash")
     steady = replace(profile, prefill_samples=(Sample(100, (0.1, 0.101)),))
     share = only(replace(readings, profile=steady)).figures[1]
@@ -216,13 +216,14 @@ def test_an_engine_that_stores_nothing_is_told_from_a_cache_that_is_emptied(load
 def test_loads_are_judged_by_the_profile_where_there_is_one(load, profile):
     readings = load("slow-loads")
     [fetch] = [one for one in readings.after.transfers if one["kind"] == "fetch"]
-    # Computing takes a millisecond a token, and the fetch took less for each.
-    quick = replace(profile, kv_bytes_per_token=fetch["size_bytes"] // 1536)
-    assert names(replace(readings, profile=quick)) == []
-    # As if it had been a tenth of the tokens.
-    slow = replace(quick, kv_bytes_per_token=10 * quick.kv_bytes_per_token)
-    finding = only(replace(readings, profile=slow))
+    tokens = 6 * 256
+    # Computing takes 10 microseconds a token longer than the fetch took, then shorter.
+    dear = replace(profile, prefill=PrefillCost(0.0, fetch["seconds"] / tokens + 1e-5, 0.0))
+    assert names(replace(readings, profile=dear)) == []
+    cheap = replace(profile, prefill=PrefillCost(0.0, fetch["seconds"] / tokens - 1e-5, 0.0))
+    finding = only(replace(readings, profile=cheap))
     assert figure(finding, "seconds of loads") == fetch["seconds"]
+    assert figure(finding, "tokens loaded") == tokens
     assert "became slower" in finding.diagnosis
 
 
