@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
 from evals.kept_runs import KeptRuns
 
+from ..forks import start
 from .conftest import OpenShop, Shop, gotcha
+from .interrupted_process import evaluate
 
-PROCESS = Path(__file__).with_name("interrupted_process.py")
 QUESTIONS = {
     "orders": "How many orders are there?",
     "reviews": "How many reviews are there?",
@@ -39,17 +39,18 @@ def configured(open_shop: OpenShop, shop_database: Path) -> Shop:
     return shop
 
 
-def start(shop: Shop, *arguments: str, hangs_at: int = 0) -> subprocess.Popen[str]:
+def started(shop: Shop, *arguments: str, hangs_at: int = 0) -> BaseProcess:
     config = ["--config", str(shop.folder / "kvasir.toml")]
-    suite = str(shop.folder / "suite.yaml")
-    command = [sys.executable, str(PROCESS), str(shop.folder / "calls"), str(hangs_at), arguments[0], suite]
-    return subprocess.Popen(
-        [*command, *arguments[1:], *config],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
+    command = [arguments[0], str(shop.folder / "suite.yaml"), *arguments[1:], *config]
+    return start(evaluate, shop.folder / "calls", hangs_at, command, shop.folder / "stdout", shop.folder / "stderr")
+
+
+def ended(process: BaseProcess, shop: Shop) -> tuple[int | None, str]:
+    """Wait for it; give its exit code and what it said on stderr."""
+    process.join(timeout=120)
+    code = process.exitcode
+    process.kill()
+    return code, (shop.folder / "stderr").read_text()
 
 
 def calls(shop: Shop) -> int:
@@ -57,15 +58,15 @@ def calls(shop: Shop) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
-def interrupt_at_call(shop: Shop, call: int, *arguments: str) -> tuple[int, str]:
+def interrupt_at_call(shop: Shop, call: int, *arguments: str) -> tuple[int | None, str]:
     """Start, send SIGINT while the engine is at that call, and give exit code and stderr."""
-    process = start(shop, *arguments, hangs_at=call)
+    process = started(shop, *arguments, hangs_at=call)
     while calls(shop) < call:
-        assert process.poll() is None, process.communicate()
+        assert process.is_alive(), (shop.folder / "stderr").read_text()
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    return process.returncode, told
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    return ended(process, shop)
 
 
 def test_a_run_that_was_interrupted_goes_on_where_it_stood(configured: Shop) -> None:
@@ -75,10 +76,7 @@ def test_a_run_that_was_interrupted_goes_on_where_it_stood(configured: Shop) -> 
     assert "Traceback" not in told
     assert KeptRuns(configured.core.database).list("default") == []
 
-    again = start(configured, "run", "--quiet")
-    _, told = again.communicate(timeout=120)
-
-    assert (again.returncode, told) == (0, "")
+    assert ended(started(configured, "run", "--quiet"), configured) == (0, "")
     # Two were answered before the interrupt, the third was not; it and the fourth are asked again.
     assert calls(configured) == 3 + 2
     (kept,) = KeptRuns(configured.core.database).list("default")
@@ -92,8 +90,7 @@ def test_a_gate_that_was_interrupted_goes_on_where_it_stood(configured: Shop) ->
     code, _ = interrupt_at_call(configured, 4, *arguments)
     assert code == 130
 
-    again = start(configured, *arguments)
-    told = again.communicate(timeout=120)
+    again, told = ended(started(configured, *arguments), configured)
 
-    assert again.returncode == 0, told
+    assert again == 0, told
     assert calls(configured) == 4 + (2 * len(QUESTIONS) - 3)

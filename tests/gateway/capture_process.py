@@ -1,13 +1,9 @@
-"""Run as a process of its own: takes what is queued through capture, and kills itself before the named step.
+"""What a process of its own runs: takes what is queued through capture, and kills itself before the named step."""
 
-python capture_process.py STATE_URL DATASOURCE_URL STEP
-
-A step `trial N` kills it where its engine is asked for the Nth time. The engine answers right where a gotcha says so.
-"""
+from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,19 +15,16 @@ from gateway.core import open_core
 from gateway.settings import AssistantSettings, DatasourceSettings, EngineSettings, Settings
 from gateway.testing import ScriptedEngine
 
-state_url, datasource_url, fatal_step = sys.argv[1:]
-
-
-def die_before(step: str) -> None:
-    if step == fatal_step:
-        os.kill(os.getpid(), signal.SIGKILL)
-
 
 class Heeding(ScriptedEngine):
-    """Follows the gotcha, if it is there."""
+    """Follows the gotcha, if it is there. Kills its process at the Nth call where `fatal_step` is `trial N`."""
+
+    def __init__(self, fatal_step: str) -> None:
+        super().__init__()
+        self._fatal_step = fatal_step
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None) -> Completion:
-        die_before(f"trial {len(self.calls) + 1}")
+        die_at(self._fatal_step, f"trial {len(self.calls) + 1}")
         column = "state" if "Use orders.state" in messages[0]["content"] else "status"
         self.enqueue(
             f"SELECT count(*) FROM orders AS o JOIN customers AS c ON c.id = o.buyer_id WHERE o.{column} = 'cancelled' "
@@ -40,15 +33,22 @@ class Heeding(ScriptedEngine):
         return await super().complete(messages, sampling, cache_salt=cache_salt)
 
 
-core = open_core(
-    Settings(
-        home=Path("unused"),
-        database_url=state_url,
-        engines={"main": EngineSettings(model="scripted/engine")},
-        datasources={"shop": DatasourceSettings(url=datasource_url)},
-        assistants={"shop": AssistantSettings(kb="shop", datasource="shop", engine="main", verified_answers=True)},
-    ),
-    engines={"main": Heeding()},
-)
-CaptureWorker(core, Capture(core, SuiteReplay(), before_step=die_before), lease_seconds=0.5).drain()
-core.close()
+def die_at(fatal_step: str, step: str) -> None:
+    if step == fatal_step:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def capture(state_url: str, datasource_url: str, fatal_step: str) -> None:
+    core = open_core(
+        Settings(
+            home=Path("unused"),
+            database_url=state_url,
+            engines={"main": EngineSettings(model="scripted/engine")},
+            datasources={"shop": DatasourceSettings(url=datasource_url)},
+            assistants={"shop": AssistantSettings(kb="shop", datasource="shop", engine="main", verified_answers=True)},
+        ),
+        engines={"main": Heeding(fatal_step)},
+    )
+    steps = Capture(core, SuiteReplay(), before_step=lambda step: die_at(fatal_step, step))
+    CaptureWorker(core, steps, lease_seconds=0.5).drain()
+    core.close()

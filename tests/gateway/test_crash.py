@@ -26,16 +26,17 @@ from gateway.settings import Settings
 from kb.embedding import SentenceEmbedder
 from kb.knowledge_base import Changes
 
+from ..forks import exit_code
+from .capture_process import capture
+from .revert_process import take_back
+
 STALE = "How many orders placed in 2025 were cancelled?"
 STEPS = ["check", "generality", "compare", "prove", "trial 1", "trial 2", "commit", "replay", "land", "record"]
-CAPTURE_PROCESS = Path(__file__).with_name("capture_process.py")
-REVERT_PROCESS = Path(__file__).with_name("revert_process.py")
 
 
-def capture_in_a_process(settings: Settings, fatal_step: str) -> int:
+def capture_in_a_process(settings: Settings, fatal_step: str) -> int | None:
     datasource = settings.datasources["shop"].url.get_secret_value()
-    command = [sys.executable, str(CAPTURE_PROCESS), settings.state_url, datasource, fatal_step]
-    return subprocess.run(command, check=False, timeout=120).returncode
+    return exit_code(capture, settings.state_url, datasource, fatal_step)
 
 
 @pytest.fixture
@@ -86,8 +87,7 @@ def test_a_revert_is_one_commit_though_its_process_was_killed(
 ) -> None:
     settings, proposal = confirmed
     assert capture_in_a_process(settings, "none") == 0
-    command = [sys.executable, str(REVERT_PROCESS), settings.state_url, proposal.id]
-    killed, repeated = (subprocess.run([*command, at], check=False, timeout=120).returncode for at in (step, "none"))
+    killed, repeated = (exit_code(take_back, settings.state_url, proposal.id, at) for at in (step, "none"))
     assert (killed, repeated) == (-signal.SIGKILL, 0)
     core = open_core(settings, engines={}, embedder=embedder)
     try:
