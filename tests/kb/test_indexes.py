@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
@@ -150,6 +151,16 @@ def test_a_word_is_near_what_is_one_slip_away_and_nothing_else(word: str) -> Non
         index.add(known)
     assert {known for distance, known in index.near(word) if distance == 1} == slips - {word}
     assert index.near(word)[0] == (0, word)
+
+
+def test_a_word_far_longer_than_any_known_takes_no_memory_to_be_found_near_none() -> None:
+    index = Spellings()
+    index.add("orders")
+    word = "".join(np.random.default_rng(0).choice(list("abcdefgh"), 5_000))
+    tracemalloc.start()
+    found, (_, peak_bytes) = index.near(word), tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (found, peak_bytes < 1_000_000) == ([], True)
 
 
 def test_what_was_taken_of_a_growing_array_does_not_change() -> None:
