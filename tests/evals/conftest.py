@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from kb.embedding import SentenceEmbedder
 from kb.introspect import introspect
 from kb.items import Entity, Gotcha, Item, Success
 from kb.knowledge_base import Changes, KnowledgeBase
+from kb.retrieval import Retriever
 from kb.sql_store import SqlStore
 
 
@@ -64,10 +66,21 @@ class Shop:
 OpenShop = Callable[..., Shop]
 
 
+@pytest.fixture(scope="session")
+def filled_home(shop_items: list[Item], embedder: SentenceEmbedder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose state holds the base `shop` of the tables, and their vectors, which take longest. Copy it."""
+    settings = Settings(home=tmp_path_factory.mktemp("filled"))
+    database = open_database(settings.state_url)
+    upgrade(database)
+    base = KnowledgeBase.create(SqlStore(database), "default", "shop", author="ann")
+    base.commit(Changes(put=tuple(shop_items)), author="ann", message="The shop's tables")
+    Retriever(SqlStore(database), embedder).prepare(base)
+    database.dispose()
+    return settings.home
+
+
 @pytest.fixture
-def open_shop(
-    tmp_path: Path, shop_database: Path, shop_items: list[Item], embedder: SentenceEmbedder
-) -> Iterator[OpenShop]:
+def open_shop(tmp_path: Path, shop_database: Path, filled_home: Path, embedder: SentenceEmbedder) -> Iterator[OpenShop]:
     """Opens the shop; keywords change the assistant's settings, `with_engine` and `datasource_url` the rest."""
     opened: list[Core] = []
 
@@ -78,11 +91,7 @@ def open_shop(
             datasources={"shop": DatasourceSettings(url=datasource_url or f"sqlite:///{shop_database}", max_rows=200)},
             assistants={"shop": AssistantSettings(**fields)},
         )
-        database = open_database(settings.state_url)
-        upgrade(database)
-        base = KnowledgeBase.create(SqlStore(database), "default", "shop", author="ann")
-        base.commit(Changes(put=tuple(shop_items)), author="ann", message="The shop's tables")
-        database.dispose()
+        shutil.copytree(filled_home, settings.home, dirs_exist_ok=True)
         engine = ScriptedEngine()
         engines: dict[str, Engine] = {"main": engine} if with_engine else {}
         opened.append(open_core(settings, engines=engines, embedder=embedder))

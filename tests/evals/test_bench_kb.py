@@ -105,7 +105,7 @@ def test_acknowledged_commits_that_are_not_there_are_counted(monkeypatch: pytest
 
     whole = KnowledgeBase.log
     monkeypatch.setattr(KnowledgeBase, "log", lambda base, *given, **named: whole(base, *given, **named)[3:])
-    rows = {row.name: row for row in version_rows(lambda _: None, large=1_000, commits=20)}
+    rows = {row.name: row for row in version_rows(lambda _: None, large=100, commits=20)}
     lost = rows["10 processes at once, lost commits"]
     assert (lost.value, lost.ok) == (3, False)
 
@@ -124,7 +124,7 @@ def test_without_the_data_of_any_section_the_exit_code_is_3_and_with_one_the_oth
     assert "glossary left out: " in result.stderr
     assert "gotchas left out: " in result.stderr
     told: list[str] = []
-    rows = kb_rows(Plan(("versions", "tables"), tmp_path, 1_000, 20), told.append)
+    rows = kb_rows(Plan(("versions", "tables"), tmp_path, 100, 10), told.append)
     assert len(rows) == 7
     assert any(line.startswith("tables left out: ") for line in told)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pytest
 
 from evals.replay import SuiteReplay
 from gateway.app import create_app
-from gateway.core import Core
+from gateway.core import Core, open_core
 from gateway.settings import AssistantSettings, DatasourceSettings, EngineSettings, Settings
 from gateway.testing import ScriptedEngine
 from kb.database import open_database, upgrade
@@ -98,16 +99,33 @@ def fill(settings: Settings, changes: Changes, *, tenant: str = "default") -> No
     database.dispose()
 
 
+@pytest.fixture(scope="session")
+def filled_home(shop_items: Changes, embedder: SentenceEmbedder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose state holds the base `shop`, and the vectors of its items, which take longest. Copy it."""
+    settings = Settings(home=tmp_path_factory.mktemp("filled"))
+    fill(settings, shop_items)
+    core = open_core(settings, engines={}, embedder=embedder)
+    core.retriever.prepare(core.base("default", "shop"))
+    core.close()
+    return settings.home
+
+
 @pytest.fixture
 def serve(
-    make_settings: Callable[..., Settings], shop_items: Changes, embedder: SentenceEmbedder, running: Running
+    make_settings: Callable[..., Settings],
+    shop_items: Changes,
+    filled_home: Path,
+    embedder: SentenceEmbedder,
+    running: Running,
 ) -> Iterator[Callable[..., Served]]:
     """Start a gateway; keyword arguments are the assistant's settings. All are stopped after the test."""
     with contextlib.ExitStack() as stack:
 
         def start(settings: Settings | None = None, *, filled: bool = True, **assistant: Any) -> Served:
             wanted = settings or make_settings(**assistant)
-            if filled:
+            if filled and wanted.database_url is None:
+                shutil.copytree(filled_home, wanted.home, dirs_exist_ok=True)
+            elif filled:
                 fill(wanted, shop_items)
             engine = ScriptedEngine()
             app = create_app(wanted, replay=SuiteReplay(), engines={"main": engine}, embedder=embedder)
