@@ -8,6 +8,7 @@ TORCH := torch==2.13.0
 PIP := -m pip --disable-pip-version-check --quiet
 SHOP_HOME := .kvasir/shop
 PORT ?= 8000
+WORKERS = $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))')
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: help setup demo serve test test-engine engine check format clean
@@ -33,8 +34,9 @@ serve: setup ## start the gateway with the demo knowledge base
 	@exec env -u KVASIR_HOME -u KVASIR_DATABASE_URL $(BIN)/kvasir serve --config $(SHOP_HOME)/kvasir.toml --port $(PORT)
 
 test: setup ## run the tests that need no engine
-	@# Files side by side, one thread each: more workers than four hold more models than they save time.
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not engine" -n auto --maxprocesses 4 --dist loadfile
+	@# One thread each, and one worker more than cores, as tests wait for servers and processes: more workers than four
+	@# hold more models than they save time. Who has nothing left takes from another, whatever the file.
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not engine" -n $(WORKERS) --dist worksteal
 
 engine: $(if $(KVASIR_ENGINE_PYTHON),,$(ENGINE_VENV)/.ready) ## install vLLM and LMCache into .venv-engine
 
