@@ -1,44 +1,17 @@
-"""LiteLLM's client against the real vLLM with LMCache: what is reused, what is kept apart, what survives a restart."""
+"""LiteLLM's client against the real vLLM with LMCache: what is reused, and what is kept apart."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 
 import pytest
 
-from backend.client import Completion, Engine, EngineConfig, Message, Sampling, connect
+from backend.client import Sampling
 from backend.errors import ContextTooLong, EngineRefused
 
+from .asking import CHUNK_TOKENS, SHORT, ask, conversation, eventually
+
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
-
-SHORT = Sampling(max_tokens=8)
-CHUNK_TOKENS = 256
-
-
-def conversation(topic: str, question: str) -> list[Message]:
-    """A question behind a long text, the same for every question about a topic."""
-    facts = "".join(f"Fact {number} about {topic}: it has {number} parts. " for number in range(90))
-    return [{"role": "system", "content": facts}, {"role": "user", "content": question}]
-
-
-def ask(engine: Engine, topic: str, question: str, salt: str | None = None) -> Completion:
-    return asyncio.run(engine.complete(conversation(topic, question), SHORT, cache_salt=salt))
-
-
-def eventually(read: Callable[[], float], at_least: float) -> float:
-    """The counter once it has arrived at `at_least`, or as it is after ten seconds: servers publish with a delay."""
-    for _ in range(50):
-        if (value := read()) >= at_least:
-            return value
-        time.sleep(0.2)
-    return value
-
-
-@pytest.fixture(scope="module")
-def engine(pair) -> Engine:
-    return connect(EngineConfig("main", f"hosted_vllm/{pair.model_name}", api_base=pair.api_base, lmcache=True))
 
 
 def test_a_streamed_answer_is_the_whole_answer_in_pieces(engine):
@@ -89,23 +62,6 @@ def test_a_cache_salt_keeps_one_tenant_out_of_anothers_cache(engine, pair):
     assert pair.lmcache_metrics()[hit] == external_before[hit]
     again = ask(engine, "bridges", "Which is the longest?", salt="acme")
     assert again.usage.cached_tokens > 512
-
-
-def test_a_prefix_comes_back_from_lmcache_after_vllm_was_restarted(engine, pair):
-    first = ask(engine, "castles", "Who lives there?")
-    stored = eventually(lambda: ask(engine, "castles", "Who lives there?").usage.lmcache_cached_tokens, 512)
-    assert stored == first.usage.prompt_tokens // CHUNK_TOKENS * CHUNK_TOKENS
-    pair.restart_engine()
-    assert pair.vllm_metrics()["vllm:external_prefix_cache_hits_total"] == 0
-    hits_before = pair.lmcache_metrics()["lmcache_mp_lookup_hit_tokens_total"]
-    back = ask(engine, "castles", "Who lives there?")
-    assert back.text == first.text
-    assert back.usage.engine_cached_tokens == 0
-    assert back.usage.cached_tokens == back.usage.lmcache_cached_tokens == stored
-    external = eventually(lambda: pair.vllm_metrics()["vllm:external_prefix_cache_hits_total"], stored)
-    assert external == stored
-    hit = eventually(lambda: pair.lmcache_metrics()["lmcache_mp_lookup_hit_tokens_total"] - hits_before, stored)
-    assert hit == stored
 
 
 def test_a_reader_who_leaves_stops_the_engine(engine, pair):
