@@ -90,13 +90,12 @@ class LiteLLMEngine:
         choice = response.choices[0]
         said = getattr(choice, "provider_specific_fields", None) or {}
         reason = self._whole(said.get("native_finish_reason") or choice.finish_reason, choice.finish_reason)
-        ttft = getattr(response, "ttft_seconds", None)
         return Completion(
             text=choice.message.content or "",
             finish_reason=reason,
             model=(response.model or self._config.served_name).removeprefix(f"{_VLLM_ROUTE}/"),
             usage=_usage(getattr(response, "usage", None), getattr(response, "kv_transfer_params", None)),
-            ttft_seconds=ttft if isinstance(ttft, float) else None,
+            ttft_seconds=_ttft_seconds(response),
         )
 
     async def stream(
@@ -300,4 +299,17 @@ def _usage(raw: Any, transfer: Any) -> Usage | None:
         cached_tokens=getattr(details, "cached_tokens", None),
         engine_cached_tokens=stats.get("num_vllm_cached_tokens"),
         lmcache_cached_tokens=stats.get("num_lmcache_cached_tokens"),
+        lmcache_loaded_tokens=stats.get("num_lmcache_extra_cached_tokens"),
     )
+
+
+def _ttft_seconds(response: Any) -> float | None:
+    """An embedded model says it itself, and so does vLLM with `--enable-per-request-metrics`, but for its queue."""
+    said = getattr(response, "ttft_seconds", None)
+    if isinstance(said, float):
+        return said
+    measured = getattr(response, "metrics", None)
+    first = measured.get("time_to_first_token_ms") if isinstance(measured, dict) else None
+    if not isinstance(first, int | float):
+        return None
+    return (first + (measured.get("queue_time_ms") or 0.0)) / 1000

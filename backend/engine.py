@@ -83,7 +83,7 @@ class Usage:
 
     `cached_tokens` were not computed again, from whichever cache; `engine_cached_tokens` came from vLLM's own
     prefix cache, and `lmcache_cached_tokens` is the prefix that LMCache held. The last two overlap: a prefix can
-    lie in both.
+    lie in both. What LMCache held beyond vLLM's own, and so was loaded from it, are `lmcache_loaded_tokens`.
     """
 
     prompt_tokens: int
@@ -91,6 +91,7 @@ class Usage:
     cached_tokens: int | None = None
     engine_cached_tokens: int | None = None
     lmcache_cached_tokens: int | None = None
+    lmcache_loaded_tokens: int | None = None
 
 
 @dataclass(frozen=True)
