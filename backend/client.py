@@ -309,7 +309,6 @@ def _ttft_seconds(response: Any) -> float | None:
     if isinstance(said, float):
         return said
     measured = getattr(response, "metrics", None)
-    first = measured.get("time_to_first_token_ms") if isinstance(measured, dict) else None
-    if not isinstance(first, int | float):
-        return None
-    return (first + (measured.get("queue_time_ms") or 0.0)) / 1000
+    measured = measured if isinstance(measured, dict) else {}
+    first, queued = measured.get("time_to_first_token_ms"), measured.get("queue_time_ms")
+    return (first + (queued or 0.0)) / 1000 if isinstance(first, int | float) else None

@@ -224,10 +224,10 @@ def _show_check(kvasir_object: dict[str, Any]) -> None:
 
 def _show_work(answer: dict[str, Any]) -> None:
     kvasir_object, usage = answer["kvasir"], answer["usage"]
-    seconds = kvasir_object["timings"]["ttft_seconds"]
+    cache = kvasir_object["cache"]
     console.print(
-        f"  prompt  {usage['prompt_tokens']} tokens, of which [bold]{kvasir_object['cache']['cached_tokens']}[/bold] cached; "
-        f"first token after {seconds:.2f} s, {usage['completion_tokens']} tokens in all"
+        f"  prompt  {usage['prompt_tokens']} tokens, of which [bold]{cache['cached_tokens']}[/bold] cached; "
+        f"first token after {cache['ttft_seconds']:.2f} s, {usage['completion_tokens']} tokens in all"
     )
 
 

@@ -79,7 +79,12 @@ def test_the_cache_runs_with_the_policies_and_their_settings(model_folder, cpu_p
 
 @pytest.mark.parametrize(
     ("version", "engine_args", "asked"),
-    [("0.32.0", (), True), ("0.33.0.dev1+cpu", (), True), ("0.24.0", (), False), ("0.32.0", ("--disable-log-stats",), False)],
+    [
+        ("0.32.0", (), True),
+        ("0.33.0.dev1+cpu", (), True),
+        ("0.24.0", (), False),
+        ("0.32.0", ("--disable-log-stats",), False),
+    ],
 )
 def test_vllm_is_asked_for_the_ttft_of_each_request_where_it_takes_the_flag(
     model_folder, tmp_path, version, engine_args, asked
