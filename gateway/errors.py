@@ -17,7 +17,6 @@ GatewayError
 ├── ProposalChanged          someone else stored the proposal since it was read
 ├── PromptTooLong            the prompt cannot fit the engine's window
 ├── EngineNotConfigured      a question needs an engine and the assistant has none
-├── PlotFailed               a plot cannot be drawn or written
 └── DatasourceError
     ├── DatasourceUnavailable    it cannot be opened or read
     ├── StatementRefused         not exactly one read-only statement
@@ -163,11 +162,6 @@ class EngineNotConfigured(GatewayError):
             '  [engines.mini]\n  model = "embedded/kvasir-mini"\n'
             f'and set engine = "mini" under [assistants.{assistant}]; docs/engines.md lists the kinds'
         )
-
-
-class PlotFailed(GatewayError):
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"--plot: {reason}")
 
 
 class DatasourceError(GatewayError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from gateway.cache_report.prefix_end import CAUSES, WHOLE
 from gateway.cache_report.report import CacheReport
-from gateway.errors import PlotFailed
+from gateway.errors import BadRequest
 from gateway.prompt import Layer
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ _REUSED, _SHARED, _NEW, _BROKE = "#1a7f37", "#bf8700", "#8c959f", "#cf222e"
 
 
 def draw(report: CacheReport, file: Path) -> None:
-    """Write the plot in the format that the file's name ends with. Raises `PlotFailed`."""
+    """Write the plot in the format that the file's name ends with. Raises `BadRequest`."""
     try:
         import matplotlib
     except ImportError as exc:
-        raise PlotFailed("it needs matplotlib; install it with pip install 'kvasir[plots]'") from exc
+        raise BadRequest("--plot: needs matplotlib; install it with pip install 'kvasir[plots]'", "plot") from exc
     matplotlib.use("agg")
     from matplotlib import pyplot
 
@@ -35,7 +35,7 @@ def draw(report: CacheReport, file: Path) -> None:
         try:
             figure.savefig(file, transparent=True, metadata={"Date": None} if file.suffix == ".svg" else None)
         except (OSError, ValueError) as exc:
-            raise PlotFailed(f"'{file}' cannot be written: {exc}") from exc
+            raise BadRequest(f"--plot: '{file}' cannot be written: {exc}", "plot") from exc
         finally:
             pyplot.close(figure)
 
