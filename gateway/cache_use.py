@@ -37,7 +37,8 @@ class CacheUse:
             return {"untold": prompt}
         computed: dict[Source, int] = {"computed": max(0, prompt - self.cached_tokens)}
         if self.lmcache_loaded_tokens is None:
-            return {**computed, "cached": self.cached_tokens}
+            alone: Source = "cached" if self.engine_cached_tokens is None else "engine"
+            return {**computed, alone: self.cached_tokens}
         # vLLM loads no more than it needs, so what it counts as cached has the last word.
         loaded = min(self.lmcache_loaded_tokens, self.cached_tokens)
         return {**computed, "engine": self.cached_tokens - loaded, "lmcache": loaded}

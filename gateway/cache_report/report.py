@@ -124,10 +124,10 @@ class CacheReport:
         if use.ttft_seconds is not None:
             self.ttft_seconds.append(use.ttft_seconds)
         sources = use.by_source()
-        if "lmcache" in sources:
+        if "engine" in sources:
             self.split.requests += 1
             self.split.engine_tokens += sources["engine"]
-            self.split.lmcache_tokens += sources["lmcache"]
+            self.split.lmcache_tokens += sources.get("lmcache", 0)
 
     def _add_end(self, end: PrefixEnd) -> None:
         ended = self.ends.setdefault(end.cause, Ended())

@@ -26,8 +26,8 @@ UNCOVERED = "Which supplier has the longest lead time?"
 QUERY = "SELECT name FROM suppliers ORDER BY lead_time_days DESC LIMIT 1"
 
 
-def use(cached: int | None, loaded: int | None = None) -> CacheUse:
-    return CacheUse(1000, 300, cached, None, None, loaded, None)
+def use(cached: int | None, loaded: int | None = None, own: int | None = None) -> CacheUse:
+    return CacheUse(1000, 300, cached, own, None, loaded, None)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,7 @@ def use(cached: int | None, loaded: int | None = None) -> CacheUse:
     [
         (use(None), {"untold": 1000}),
         (use(600), {"computed": 400, "cached": 600}),
+        (use(600, own=600), {"computed": 400, "engine": 600}),
         (use(600, 0), {"computed": 400, "engine": 600, "lmcache": 0}),
         (use(600, 256), {"computed": 400, "engine": 344, "lmcache": 256}),
         (use(600, 700), {"computed": 400, "engine": 0, "lmcache": 600}),
@@ -171,7 +172,8 @@ def test_the_shipped_model_reuses_the_stable_prefix_and_the_report_says_what_bro
 
     stable = second["stable_prefix_tokens"]
     assert 0 < stable <= second["cached_tokens"] < second["prompt_tokens"]
-    assert second["lmcache_loaded_tokens"] is None  # no LMCache, and none is claimed
+    # All of it came from its own cache; there is no LMCache, and none is claimed.
+    assert (second["engine_cached_tokens"], second["lmcache_loaded_tokens"]) == (second["cached_tokens"], None)
     assert streamed["cached_tokens"] > second["cached_tokens"]
     assert streamed["ttft_seconds"] > 0
     assert second["ttft_seconds"] > 0
