@@ -41,7 +41,7 @@ def draw(report: CacheReport, file: Path) -> None:
 
 
 def _draw_layers(axis: Axes, report: CacheReport) -> None:
-    """What was not told counts as not reused; the bar is of shares of the layer's tokens that it is of."""
+    """Tokens of which no engine told that they were reused count as not reused."""
     names = [name for name in reversed(get_args(Layer)) if name in report.layers and report.layers[name].tokens]
     layers = [report.layers[name] for name in names]
     reused = [layer.cached_tokens for layer in layers]

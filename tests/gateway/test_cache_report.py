@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import func, update
 
 from backend.client import Message
 from gateway.cache_report.report import CacheReport, cache_report
@@ -20,6 +21,7 @@ from gateway.conversation import parse_conversation
 from gateway.errors import BadRequest
 from gateway.prompt import PREAMBLE, Placed, assemble
 from gateway.since import since_time
+from gateway.tables import requests
 from gateway.traces import Trace, Traces
 from kb.database import checked_database
 from kb.items import Gotcha, Item, Rule, Schema
@@ -279,6 +281,16 @@ def test_the_command_begins_where_it_is_told(filled: Home) -> None:
     assert result.exit_code == 1
     assert "no request of tenant 'default' since 2100-01-01" in result.stderr
     assert "'yesterday' is no time" in filled.refused("cache", "report", "--since", "yesterday")
+
+
+def test_a_trace_that_an_older_gateway_stored_is_read_and_left_out(filled: Home) -> None:
+    with checked_database(f"sqlite:///{filled.folder / 'state' / 'kvasir.db'}", "kvasir init") as database:
+        without = func.json_remove(requests.c.trace, "$.parts", "$.stable_prefix_tokens")
+        with database.begin() as connection:
+            connection.execute(update(requests).where(requests.c.id == "req_1").values(trace=func.json(without)))
+        assert Traces(database).get("default", "req_1").parts == ()
+    report = json.loads(filled("cache", "report", "--json").stdout)
+    assert (report["requests"], report["left_out"]) == (2, {"unknown": 1})
 
 
 def test_the_tables_and_the_plot_show_what_broke(filled: Home, tmp_path: Path) -> None:
