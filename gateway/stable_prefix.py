@@ -10,8 +10,8 @@ import threading
 from collections import OrderedDict
 
 from backend.client import Engine
-from backend.engine import Message
 from backend.errors import BackendError
+from gateway.knowledge_prefix import knowledge_prompt
 
 KEPT_COUNTS = 1024
 
@@ -37,8 +37,7 @@ class StablePrefixes:
             if key in self._counts:
                 self._counts.move_to_end(key)
                 return self._counts[key]
-        messages: list[Message] = [{"role": "system", "content": text}, {"role": "user", "content": "?"}]
-        counted = await engine.count_tokens(messages)
+        counted = await engine.count_tokens(knowledge_prompt(text))
         with self._lock:
             self._counts[key] = counted
             if len(self._counts) > KEPT_COUNTS:
