@@ -31,6 +31,7 @@ from backend.errors import (
     EngineUnreachable,
 )
 from backend.model_folder import SHIPPED_FOLDER, SHIPPED_MODEL
+from backend.reported import reported_ttft_seconds, reported_usage
 from backend.vllm_server import VLLMServer
 
 if TYPE_CHECKING:
@@ -90,13 +91,12 @@ class LiteLLMEngine:
         choice = response.choices[0]
         said = getattr(choice, "provider_specific_fields", None) or {}
         reason = self._whole(said.get("native_finish_reason") or choice.finish_reason, choice.finish_reason)
-        ttft = getattr(response, "ttft_seconds", None)
         return Completion(
             text=choice.message.content or "",
             finish_reason=reason,
             model=(response.model or self._config.served_name).removeprefix(f"{_VLLM_ROUTE}/"),
-            usage=_usage(getattr(response, "usage", None), getattr(response, "kv_transfer_params", None)),
-            ttft_seconds=ttft if isinstance(ttft, float) else None,
+            usage=self._usage(response),
+            ttft_seconds=reported_ttft_seconds(response),
         )
 
     async def stream(
@@ -107,7 +107,7 @@ class LiteLLMEngine:
         started = False
         try:
             while (part := await self._next(response, started=started)) is not None:
-                usage = _usage(getattr(part, "usage", None), None) or usage
+                usage = self._usage(part) or usage
                 text = part.choices[0].delta.content if part.choices else None
                 if text:
                     started = True
@@ -143,6 +143,9 @@ class LiteLLMEngine:
         entry = known.get(self._config.model) or known.get(self._config.served_name) or {}
         window = entry.get("max_input_tokens")
         return window if isinstance(window, int) else None
+
+    def _usage(self, answer: Any) -> Usage | None:
+        return reported_usage(answer, only_own_cache=self._embedded is not None)
 
     def _whole(self, said: str | None, reason: str | None) -> str:
         """`reason`, if what the engine `said` means that the answer reached its end."""
@@ -286,18 +289,3 @@ def _wait_seconds(exc: BackendError, attempt: int) -> float | None:
             return exc.retry_after_seconds if exc.retry_after_seconds <= _LONGEST_WAIT_SECONDS else None
     wait: float = _FIRST_RETRY_SECONDS * 2**attempt
     return min(wait, _LONGEST_WAIT_SECONDS)
-
-
-def _usage(raw: Any, transfer: Any) -> Usage | None:
-    if raw is None or raw.prompt_tokens is None:
-        return None
-    details = getattr(raw, "prompt_tokens_details", None)
-    stats = transfer.get("cached_token_stats") if isinstance(transfer, dict) else None
-    stats = stats if isinstance(stats, dict) else {}
-    return Usage(
-        prompt_tokens=raw.prompt_tokens,
-        completion_tokens=raw.completion_tokens or 0,
-        cached_tokens=getattr(details, "cached_tokens", None),
-        engine_cached_tokens=stats.get("num_vllm_cached_tokens"),
-        lmcache_cached_tokens=stats.get("num_lmcache_cached_tokens"),
-    )

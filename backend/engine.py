@@ -81,9 +81,10 @@ class Sampling:
 class Usage:
     """Tokens of one request. A cache count of `None` means that the engine does not say, which is not 0.
 
-    `cached_tokens` were not computed again, from whichever cache; `engine_cached_tokens` came from vLLM's own
-    prefix cache, and `lmcache_cached_tokens` is the prefix that LMCache held. The last two overlap: a prefix can
-    lie in both.
+    `cached_tokens` were not computed again, from whichever cache; `engine_cached_tokens` came from the prefix cache of
+    vLLM itself or of an embedded model, and `lmcache_cached_tokens` is the prefix that LMCache held. The last two
+    overlap: a prefix can lie in both. What LMCache held beyond vLLM's own, and so was loaded from it, are
+    `lmcache_loaded_tokens`.
     """
 
     prompt_tokens: int
@@ -91,6 +92,7 @@ class Usage:
     cached_tokens: int | None = None
     engine_cached_tokens: int | None = None
     lmcache_cached_tokens: int | None = None
+    lmcache_loaded_tokens: int | None = None
 
 
 @dataclass(frozen=True)

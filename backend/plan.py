@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -220,6 +221,8 @@ def _engine_part(
     argv += ["--host", "127.0.0.1", "--port", str(options.engine_port)]
     argv += ["--dtype", options.dtype or ("bfloat16" if device == "cpu" else "auto")]
     argv += ["--enable-prompt-tokens-details", "--kv-transfer-config", json.dumps(connector)]
+    if _tells_ttft(python.vllm) and "--disable-log-stats" not in options.engine_args:
+        argv += ["--enable-per-request-metrics"]
     env = _quiet()
     if options.allow_reset:
         env["VLLM_SERVER_DEV_MODE"] = "1"
@@ -237,6 +240,11 @@ def _engine_part(
         ports=(Port(options.engine_port, "--engine-port"),),
         health_url=f"http://127.0.0.1:{options.engine_port}/health",
     )
+
+
+def _tells_ttft(vllm_version: str) -> bool:
+    """Whether vLLM takes --enable-per-request-metrics: 0.32 does, 0.24 does not; in between is not known."""
+    return tuple(int(number) for number in re.findall(r"\d+", vllm_version)[:2]) >= (0, 32)
 
 
 def _quiet() -> dict[str, str]:

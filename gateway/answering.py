@@ -179,6 +179,7 @@ class _Run:
         self._timings = dict(prepared.timings)
         self._prompt_tokens: int | None = None
         self._token_ids: Sequence[int] | None = None
+        self._stable_prefix_tokens: int | None = None
         self._kept = False
 
     async def confirmed_answer(self) -> Answer | None:
@@ -205,15 +206,17 @@ class _Run:
         assistant, ask = self._prepared.assistant, self._prepared.ask
         if assistant.engine is None:
             raise EngineNotConfigured(assistant.name, assistant.settings.engine)
-        engine, messages = assistant.engine, self._prepared.prompt.messages
+        engine, prompt = assistant.engine, self._prepared.prompt
         if assistant.cache is not None:
             # The same question to the engine as counting them, so what the cache is told costs none of its own.
-            self._token_ids = await engine.token_ids(messages)
+            self._token_ids = await engine.token_ids(prompt.messages)
         if self._token_ids is not None:
             self._prompt_tokens = len(self._token_ids)
         else:
-            self._prompt_tokens = await engine.count_tokens(messages)
-        return engine, await _fitted(engine, self._prompt_tokens, ask.sampling)
+            self._prompt_tokens = await engine.count_tokens(prompt.messages)
+        sampling = await _fitted(engine, self._prompt_tokens, ask.sampling)
+        self._stable_prefix_tokens = await self._core.stable_prefixes.tokens(engine, prompt.stable_prefix)
+        return engine, sampling
 
     def tell_cache(self) -> None:
         """Tell the engine's cache whose prompt comes. Returns at once."""
@@ -278,6 +281,7 @@ class _Run:
                 "cached_tokens": usage.cached_tokens,
                 "engine_cached_tokens": usage.engine_cached_tokens,
                 "lmcache_cached_tokens": usage.lmcache_cached_tokens,
+                "lmcache_loaded_tokens": usage.lmcache_loaded_tokens,
             },
             verification=verification.to_dict() if verification else None,
         )
@@ -314,6 +318,8 @@ class _Run:
             prompt=prepared.prompt.messages,
             prompt_hash=prepared.prompt.hash,
             prompt_tokens=self._prompt_tokens,
+            parts=prepared.prompt.parts,
+            stable_prefix_tokens=self._stable_prefix_tokens,
             timings={key: round(value, 6) for key, value in self._timings.items()},
         )
         return replace(trace, **ending)  # type: ignore[arg-type]

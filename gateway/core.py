@@ -16,6 +16,7 @@ from gateway.errors import AssistantNotFound
 from gateway.proposals import Proposals
 from gateway.sessions import Sessions
 from gateway.settings import AssistantSettings, DatasourceSettings, EngineSettings, Settings
+from gateway.stable_prefix import StablePrefixes
 from gateway.traces import Traces
 from kb.database import check_version, open_database
 from kb.embedding import Embedder, SentenceEmbedder
@@ -60,6 +61,7 @@ class Core:
     sessions: Sessions
     proposals: Proposals
     api_keys: ApiKeys
+    stable_prefixes: StablePrefixes = field(default_factory=StablePrefixes, init=False, repr=False, compare=False)
     _bases: dict[BaseId, KnowledgeBase] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def assistant(self, tenant: str, name: str) -> Assistant:

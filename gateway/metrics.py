@@ -5,10 +5,12 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from gateway.cache_metrics import CacheCollector
+from gateway.cache_use import cache_use
 from gateway.core import Assistant, Core
 from gateway.traces import Trace
 from gateway.warming import Warmed
 
+_TOKENS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
@@ -24,6 +26,25 @@ class Metrics:
         self._prompt_tokens = Counter("kvasir_prompt_tokens", "Tokens sent to engines", labels, registry=self.registry)
         self._cached_tokens = Counter(
             "kvasir_cached_prompt_tokens", "Prompt tokens whose KV was reused", labels, registry=self.registry
+        )
+        self._by_source = Counter(
+            "kvasir_prompt_tokens_by_source",
+            "Prompt tokens, by where their KV came from",
+            [*labels, "source"],
+            registry=self.registry,
+        )
+        self._stable_tokens = Counter(
+            "kvasir_stable_prefix_tokens",
+            "Prompt tokens that all conversations begun at one commit share",
+            labels,
+            registry=self.registry,
+        )
+        self._tokens = Histogram(
+            "kvasir_request_tokens",
+            "Tokens of a request's prompt and of parts of it",
+            ["assistant", "part"],
+            buckets=_TOKENS,
+            registry=self.registry,
         )
         self._completion_tokens = Counter(
             "kvasir_completion_tokens", "Tokens that engines wrote", labels, registry=self.registry
@@ -59,10 +80,30 @@ class Metrics:
         self._prompt_tokens.labels(*labels).inc(usage.get("prompt_tokens") or 0)
         self._cached_tokens.labels(*labels).inc(usage.get("cached_tokens") or 0)
         self._completion_tokens.labels(*labels).inc(usage.get("completion_tokens") or 0)
+        self._cache(trace)
         for phase, seconds in trace.timings.items():
             self._seconds.labels(trace.assistant, phase.removesuffix("_seconds")).observe(seconds)
         if trace.verification:
             self._verifications.labels(trace.assistant, trace.verification["status"]).inc()
+
+    def _cache(self, trace: Trace) -> None:
+        """What was not told is not observed: a count of zero would pull every average down."""
+        use = cache_use(trace)
+        if use is None:
+            return
+        for source, tokens in use.by_source().items():
+            self._by_source.labels(trace.tenant, trace.assistant, source).inc(tokens)
+        self._stable_tokens.labels(trace.tenant, trace.assistant).inc(use.stable_prefix_tokens or 0)
+        parts = {
+            "prompt": use.prompt_tokens,
+            "stable_prefix": use.stable_prefix_tokens,
+            "cached": use.cached_tokens,
+            "engine_cached": use.engine_cached_tokens,
+            "lmcache_loaded": use.lmcache_loaded_tokens,
+        }
+        for part, counted in parts.items():
+            if counted is not None:
+                self._tokens.labels(trace.assistant, part).observe(counted)
 
     def failed(self, tenant: str, assistant: str, error: Exception) -> None:
         self._requests.labels(tenant, assistant, type(error).__name__).inc()

@@ -8,8 +8,10 @@ later turn newly needs stands in front of that turn's message. So a later turn c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from typing import Literal
 
 from backend.engine import Message
 from gateway.conversation import Conversation
@@ -27,8 +29,30 @@ LAYERS: tuple[tuple[Kind, ...], ...] = (
 )
 """Preferences come last: they are of one user, and nothing that users share may stand behind them."""
 
+Layer = Literal[
+    "instructions",
+    "always",
+    "schemas",
+    "metrics",
+    "gotchas",
+    "successes",
+    "preferences",
+    "system",
+    "conversation",
+    "added",
+    "question",
+]
+"""Stretches of a prompt, in its order: the system message up to the client's own text (`system`), the turns so far with
+what they placed, what this turn adds to a conversation, and the question.
+"""
+
+_LAYER_NAMES: tuple[Layer, ...] = ("always", "schemas", "metrics", "gotchas", "successes", "preferences")
+"""Of `LAYERS`; items that are always used stand with the rules."""
+
 DEFAULT_INSTRUCTIONS = "Answer the question with one SQL query. Use only what the knowledge below says."
 """Of an assistant whose settings give none; the reference model is trained on them."""
+
+_GAP = "\n\n"
 
 PREAMBLE = (
     "Blocks in tags such as <schema> are reference data that was looked up for the conversation. Follow the <rule> "
@@ -49,38 +73,95 @@ Placements = tuple[tuple[Placed, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """What goes to the engine. `hash` is over the messages alone: equal hashes are equal prompts.
+class Part:
+    """A stretch of `characters` in the message of that index. `item` and `kind` are of the item whose text it is.
 
-    `knowledge` is what the system message begins with, up to the client's own system text.
+    A prompt's parts cover it without a gap, in its order.
     """
+
+    message: int
+    layer: Layer
+    characters: int
+    item: str | None = None
+    kind: Kind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What goes to the engine. `hash` is over the messages alone: equal hashes are equal prompts."""
 
     messages: tuple[Message, ...]
     hash: str
-    knowledge: str
+    parts: tuple[Part, ...]
+
+    @property
+    def stable_prefix(self) -> str:
+        """What every conversation that the assistant begins at the same commit shares: all up to the first item that
+        was looked up for the question."""
+        return self._beginning(lambda part: part.layer in ("instructions", "always"))
+
+    @property
+    def knowledge(self) -> str:
+        """What the system message begins with, up to the client's own system text."""
+        return self._beginning(lambda part: part.message == 0 and part.layer != "system")
+
+    def _beginning(self, belongs: Callable[[Part], bool]) -> str:
+        """Of the system message."""
+        return self.messages[0]["content"][: sum(part.characters for part in takewhile(belongs, self.parts))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    text: str
+    layer: Layer
+    item: Item | None = None
 
 
 def assemble(instructions: str, conversation: Conversation, placements: Placements) -> Prompt:
     """`placements` has one entry per user message of the conversation."""
     assert len(placements) == len(conversation.user_turns), "every user turn has its placement"
-    knowledge = "\n\n".join([instructions.strip(), PREAMBLE, *blocks(placements[0])])
-    system = "\n\n".join([knowledge, *conversation.system])
-    messages: list[Message] = [{"role": "system", "content": system}]
-    turn = 0
-    for message in conversation.messages:
-        content = message["content"]
+    written = [("system", _system(instructions, placements[0], conversation.system))]
+    turn, last = 0, len(conversation.messages) - 1
+    for index, message in enumerate(conversation.messages):
+        placed: Iterable[Placed] = ()
         if message["role"] == "user":
-            if turn:
-                content = "\n\n".join([*blocks(placements[turn]), content])
+            placed = placements[turn] if turn else ()
             turn += 1
-        messages.append({"role": message["role"], "content": content})
+        items = _items(placed, "added" if index == last else "conversation")
+        text = _Piece(message["content"], "question" if index == last else "conversation")
+        written.append((message["role"], [*items, text]))
+    messages: list[Message] = [
+        {"role": role, "content": _GAP.join(piece.text for piece in pieces)} for role, pieces in written
+    ]
+    parts = [part for index, (_, pieces) in enumerate(written) for part in _parts(index, pieces)]
     digest = hashlib.sha256(b"kvasir prompt 1\n" + canonical_json(messages)).hexdigest()
-    return Prompt(tuple(messages), digest, knowledge)
+    return Prompt(tuple(messages), digest, tuple(parts))
 
 
-def blocks(placed: Iterable[Placed]) -> list[str]:
-    """Item texts in canonical order."""
-    return [item_text(entry.item) for entry in sorted(placed, key=_canonical)]
+def _system(instructions: str, placed: Iterable[Placed], own: Iterable[str]) -> list[_Piece]:
+    """The pieces of the system message; `own` is the client's own text."""
+    head = _Piece(f"{instructions.strip()}{_GAP}{PREAMBLE}", "instructions")
+    return [head, *_items(placed, None), *(_Piece(text, "system") for text in own)]
+
+
+def _items(placed: Iterable[Placed], layer: Layer | None) -> list[_Piece]:
+    """Item texts in canonical order, each in the layer of its kind where none is given."""
+    ordered = sorted(placed, key=_canonical)
+    return [_Piece(item_text(one.item), layer or _LAYER_NAMES[_canonical(one)[0]], one.item) for one in ordered]
+
+
+def _parts(message: int, pieces: Sequence[_Piece]) -> list[Part]:
+    """The gap before a piece belongs to it: what stands before it stays the same whatever follows."""
+    return [
+        Part(
+            message,
+            piece.layer,
+            len(piece.text) + (len(_GAP) if number else 0),
+            piece.item.id if piece.item else None,
+            piece.item.kind if piece.item else None,
+        )
+        for number, piece in enumerate(pieces)
+    ]
 
 
 def newly_needed(retrieved: Sequence[Placed], placed: Placements) -> tuple[Placed, ...]:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, insert, select
 
 from backend.engine import Message
 from gateway.errors import RequestNotFound
+from gateway.prompt import Part
 from gateway.tables import requests
 from kb.database import transaction
 
@@ -33,7 +34,8 @@ class Retrieved:
 class Trace:
     """`answered_by` is `engine`, or `verified` for a confirmed answer. Timings are in seconds.
 
-    `error` says, for a failed request, what the client was told.
+    `error` says, for a failed request, what the client was told. `parts` say which text of `prompt` is whose, and are
+    empty in traces of gateways that did not keep them.
     """
 
     id: str
@@ -60,6 +62,8 @@ class Trace:
     verification: dict[str, Any] | None = None
     timings: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+    parts: tuple[Part, ...] = ()
+    stable_prefix_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,9 @@ class Traces:
         with self._engine.connect() as connection:
             return [_trace(stored) for stored in connection.scalars(newest)]
 
-    def in_order(self, tenant: str) -> Iterator[Trace]:
-        """All requests of the tenant, oldest first."""
-        query = select(requests.c.trace).where(requests.c.tenant == tenant)
+    def in_order(self, tenant: str, *, since: str = "") -> Iterator[Trace]:
+        """The tenant's requests from the time `since` on, oldest first."""
+        query = select(requests.c.trace).where(requests.c.tenant == tenant, requests.c.created_at >= since)
         ordered = query.order_by(requests.c.created_at, requests.c.id)
         with self._engine.connect() as connection:
             for stored in connection.execution_options(yield_per=ROWS_AT_ONCE).scalars(ordered):
@@ -147,4 +151,5 @@ class Traces:
 def _trace(stored: dict[str, Any]) -> Trace:
     items = tuple(Retrieved(**{**item, "reasons": tuple(item["reasons"])}) for item in stored.pop("items"))
     messages, prompt = tuple(stored.pop("messages")), tuple(stored.pop("prompt"))
-    return Trace(items=items, messages=messages, prompt=prompt, **stored)
+    parts = tuple(Part(**part) for part in stored.pop("parts", ()))
+    return Trace(items=items, messages=messages, prompt=prompt, parts=parts, **stored)

@@ -8,6 +8,7 @@ are refused.
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from backend.client import Message, Sampling
 from backend.tiers.use_case import UseCase
 from gateway.answering import Answer
+from gateway.cache_use import cache_use
 from gateway.conversation import require_storable
 from gateway.errors import BadRequest
 from gateway.traces import Retrieved, Trace
@@ -162,7 +164,7 @@ def usage(answer: Answer) -> dict[str, Any]:
 
 
 def kvasir_object(trace: Trace) -> dict[str, Any]:
-    counted = trace.usage or {}
+    use = cache_use(trace)
     return {
         "request_id": trace.id,
         "session_id": trace.session_id,
@@ -173,9 +175,7 @@ def kvasir_object(trace: Trace) -> dict[str, Any]:
         "items": [_item(item) for item in trace.items],
         "prompt_hash": trace.prompt_hash,
         "prompt_tokens": trace.prompt_tokens,
-        "cached_tokens": counted.get("cached_tokens"),
-        "engine_cached_tokens": counted.get("engine_cached_tokens"),
-        "lmcache_cached_tokens": counted.get("lmcache_cached_tokens"),
+        "cache": asdict(use) if use else None,
         "timings": trace.timings,
         "verification": trace.verification,
     }

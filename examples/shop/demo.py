@@ -147,7 +147,7 @@ class Demo:
             _show_sql(text)
             _show_check(answer["kvasir"])
             _show_work(answer)
-        cached = answer["kvasir"]["cached_tokens"]
+        cached = answer["kvasir"]["cache"]["cached_tokens"]
         _require(cached, "the second prompt shares its beginning with the first, and none of it was reused")
         self.done.append(
             f"answered by the model that ships; {cached} tokens of the last prompt were not computed again"
@@ -224,10 +224,10 @@ def _show_check(kvasir_object: dict[str, Any]) -> None:
 
 def _show_work(answer: dict[str, Any]) -> None:
     kvasir_object, usage = answer["kvasir"], answer["usage"]
-    seconds = kvasir_object["timings"]["ttft_seconds"]
+    cache = kvasir_object["cache"]
     console.print(
-        f"  prompt  {usage['prompt_tokens']} tokens, of which [bold]{kvasir_object['cached_tokens']}[/bold] cached; "
-        f"first token after {seconds:.2f} s, {usage['completion_tokens']} tokens in all"
+        f"  prompt  {usage['prompt_tokens']} tokens, of which [bold]{cache['cached_tokens']}[/bold] cached; "
+        f"first token after {cache['ttft_seconds']:.2f} s, {usage['completion_tokens']} tokens in all"
     )
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "key": _Target("gateway.cli.key:group", "Make, list and revoke API keys."),
     "kb": _Target("gateway.cli.kb:group", "Read and change versioned knowledge."),
     "eval": _Target("evals.cli:group", "Run regression suites, and compare two commits."),
+    "cache": _Target("gateway.cli.cache:group", "Say what the KV cache did for past requests."),
     "export-trace": _Target(
         "gateway.cli.export_trace:export_trace", "Write past requests as prefix hashes, for 'kvasir backend simulate'."
     ),

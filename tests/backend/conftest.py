@@ -71,6 +71,7 @@ class OpenAIServer(ThreadingHTTPServer):
         self.mode: str | int = "ok"
         self.error_message = "no"
         self.fail_first = 0
+        self.timing: dict | None = None
         self.requests: list[tuple[str, dict, dict]] = []
         self.reader_left = threading.Event()
         self.stopping = threading.Event()
@@ -111,7 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif body.get("stream"):
             self._stream(mode)
         else:
-            self._send(200, _answer("abort" if mode == "aborted" else "stop"))
+            timing = {"metrics": self.server.timing} if self.server.timing else {}
+            self._send(200, {**_answer("abort" if mode == "aborted" else "stop"), **timing})
 
     def _send(self, status: int, body: dict, retry_after: str | None = None) -> None:
         data = json.dumps(body).encode()

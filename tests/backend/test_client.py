@@ -54,9 +54,16 @@ def free_port() -> int:
 
 def test_vllms_answer_comes_with_whose_cache_was_hit(server):
     answer = complete(engine(server, lmcache=True))
-    assert (answer.text, answer.finish_reason, answer.model, answer.ttft_seconds) == ("hi", "stop", "served", None)
-    assert answer.usage == Usage(9, 3, cached_tokens=4, engine_cached_tokens=3, lmcache_cached_tokens=4)
+    assert (answer.text, answer.finish_reason, answer.model) == ("hi", "stop", "served")
+    assert answer.usage == Usage(9, 3, 4, engine_cached_tokens=3, lmcache_cached_tokens=4, lmcache_loaded_tokens=1)
     assert server.bodies[0]["kv_transfer_params"] == {"cached_token_stats": True}
+
+
+def test_the_ttft_of_a_whole_answer_has_the_time_in_vllms_queue_and_is_none_where_vllm_does_not_tell(server):
+    server.timing = {"time_to_first_token_ms": 250.0, "queue_time_ms": 50.0}
+    assert complete(engine(server)).ttft_seconds == pytest.approx(0.3)
+    server.timing = None
+    assert complete(engine(server)).ttft_seconds is None
 
 
 def test_the_cache_salt_reaches_vllm_and_no_other_provider(server):

