@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.core import Assistant, Core
 from gateway.gotchas import Candidates, candidates
 from gateway.proposals import Confirmation
 from gateway.same_template import contradicts, same_template
 from gateway.traces import Trace
+from gateway.unread_columns import settled_names, unread_columns
+from gateway.unused_aggregates import unused_aggregates
 from gateway.unused_values import unused_values
 from gateway.verification import sql_of
 from kb.codec import canonical_json
@@ -29,7 +31,8 @@ class Lesson:
     """`duplicate_of` is a success that says the same already; `merged` are those that say nearly the same, which the
     new one stands for from now on. `conflicts` are successes with another answer, of the same question or of one about
     other values; `superseded` are those of them that a curator rejected, so that they may be retired. `gotchas` are
-    those that were proved. `unused` are values of the question that the answer's statement has nothing of.
+    those that were proved. `unused` are values and aggregates of the question that the answer's statement has nothing
+    of, `unread` columns that the question names and the statement does not read.
     """
 
     success: Item
@@ -39,6 +42,7 @@ class Lesson:
     merged: tuple[Item, ...] = ()
     gotchas: tuple[Item, ...] = ()
     unused: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def doubt(self) -> str | None:
@@ -47,6 +51,8 @@ class Lesson:
             return f"it contradicts {', '.join(item.id for item in self.conflicts)}"
         if self.unused:
             return f"its statement has nothing of {', '.join(self.unused)}, which the question names"
+        if self.unread:
+            return f"its statement does not read {', '.join(self.unread)}, which the question names"
         return None
 
     @property
@@ -126,8 +132,16 @@ def learn(
     settles = confirmation.verdict == "failure" and confirmation.curates
     # Who rejected an answer has not judged those to other values, though they were in its context.
     superseded = tuple(item for item in conflicts if settles and item.id in _shown(trace))
-    unused = unused_values(asked, answer) if assistant.datasource is not None else ()
-    return Lesson(success, duplicate, (*conflicts, *otherwise), superseded, tuple(merged), unused=unused)
+    lesson = Lesson(success, duplicate, (*conflicts, *otherwise), superseded, tuple(merged))
+    if assistant.datasource is None:
+        return lesson
+    unused = (*unused_values(asked, answer), *unused_aggregates(asked, answer))
+    if settles:
+        # A curator who corrects an answer has said which columns are meant.
+        return replace(lesson, unused=unused)
+    settled = settled_names(head.items.values())
+    unread = unread_columns(asked, answer, dialect=dialect, tables=tables, settled=settled)
+    return replace(lesson, unused=unused, unread=unread)
 
 
 def _same_words(asked: MaskedQuestion, known: MaskedQuestion) -> bool:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from kb.entities import Mention
-from kb.words import singular, spoken
+from kb.words import spoken, spoken_singular
 
 LiteralKind = Literal["text", "date", "number", "value"]
 
@@ -104,14 +103,9 @@ def _name(mention: Mention) -> str:
     A misspelled name, a word that only shares a name's stem (`custom`, `customers`) and a synonym of several
     names may each mean something else, so they stand for themselves.
     """
-    spelled = spoken if mention.is_value else _spoken_singular
+    spelled = spoken if mention.is_value else spoken_singular
     surface = spelled(mention.surface)
     meant = {spelled(name.canonical) for name in mention.best if spelled(name.surface) == surface}
     if mention.fuzzy or len(meant) != 1:
         return f"'{mention.surface.lower()}'"
     return meant.pop()
-
-
-@lru_cache(maxsize=65536)
-def _spoken_singular(name: str) -> str:
-    return " ".join(singular(word) for word in spoken(name).split())

@@ -57,6 +57,12 @@ def singular(word: str) -> str:
 
 
 @lru_cache(maxsize=65536)
+def spoken_singular(name: str) -> str:
+    """A name as people say it, without plural s: `order_items` → `order item`."""
+    return " ".join(singular(word) for word in spoken(name).split())
+
+
+@lru_cache(maxsize=65536)
 def stem(word: str) -> str:
     # Normalization turns some ligatures (U+FDFA) into several words, but a stem is one.
     plain = "".join(unicodedata.normalize("NFKC", word).split()).replace("’", "'")

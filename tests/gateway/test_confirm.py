@@ -147,6 +147,17 @@ def test_an_unseen_contradiction_waits_for_a_person(serve: Callable[..., Any]) -
     assert served.core.base("default", "shop").item("success:customers_in_germany").status == "active"
 
 
+def test_an_answer_that_does_not_read_a_column_of_its_question_waits_and_says_which(served: Any) -> None:
+    # The replay asks the engine about the cases whose prompt the new success changes.
+    served.engine.enqueue(*["SELECT state, count(*) FROM orders GROUP BY state"] * 20)
+    request_id = served.ask("How many orders are there for each channel?").json()["kvasir"]["request_id"]
+    proposal = served.ended(served.confirm(request_id, verdict="success").json()["id"])
+    assert proposal["state"] == "waiting"
+    why = "its statement does not read orders.channel, which the question names; a curator decides"
+    assert proposal["detail"] == why
+    assert served.client.post(f"/v1/proposals/{proposal['id']}/approve").json()["state"] == "landed"
+
+
 def test_a_curator_approves_what_waits(serve: Callable[..., Any]) -> None:
     served = serve(approval="curator")
     first = served.ask(STALE).json()

@@ -283,6 +283,29 @@ def test_a_value_of_the_question_that_the_statement_lacks_is_left_to_a_person(co
     assert learned.doubt == "its statement has nothing of 250, which the question names"
 
 
+def test_an_aggregate_of_the_question_that_the_statement_lacks_is_left_to_a_person(core: Core) -> None:
+    learned = lesson(core, "SELECT sum(total) FROM orders", question="What is the highest total of an order?")
+    assert learned.doubt == "its statement has nothing of highest, which the question names"
+
+
+BY_CHANNEL = "How many orders are there for each channel?"
+BY_STATE = "SELECT state, count(*) FROM orders GROUP BY state"
+
+
+def test_a_column_of_the_question_that_the_statement_does_not_read_is_left_to_a_person(core: Core) -> None:
+    learned = lesson(core, BY_STATE, question=BY_CHANNEL)
+    assert (learned.unread, learned.conflicts) == (("orders.channel",), ())
+    assert learned.doubt == "its statement does not read orders.channel, which the question names"
+
+
+@pytest.mark.parametrize(("curates", "unread"), [(True, ()), (False, ("orders.channel",))])
+def test_a_curator_who_corrects_an_answer_has_said_which_columns_are_meant(
+    core: Core, curates: bool, unread: tuple[str, ...]
+) -> None:
+    learned = lesson(core, BY_STATE.replace("state", "channel"), BY_STATE, question=BY_CHANNEL, curates=curates)
+    assert learned.unread == unread
+
+
 def test_a_long_question_gets_a_short_title(core: Core) -> None:
     learned = lesson(core, "SELECT 1", question="How many\norders " + "and more orders " * 30)
     assert learned.success.title.startswith("How many orders and more")

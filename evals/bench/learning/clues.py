@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 
 from gateway.core import Assistant, Core
 from gateway.same_template import same_template
+from gateway.unread_columns import settled_names, unread_columns
+from gateway.unused_aggregates import unused_aggregates
 from gateway.unused_values import unused_values
 from kb.items import Success
 from kb.knowledge_base import Snapshot
 from kb.known_values import Values, known_values
 from kb.masking import MaskedQuestion
 from kb.same_question import same_question
-from kb.sql_columns import columns_read, normal_sql, sql_pattern
-from kb.words import singular, spoken
+from kb.sql_columns import normal_sql, sql_pattern
 
 DIALECT = "sqlite"
 
@@ -23,11 +24,13 @@ def clues(core: Core, assistant: Assistant, question: str, sql: str) -> tuple[st
     head = assistant.base.snapshot()
     asked = core.retriever.mask(assistant.base, question, revision=head.commit.id)
     tables, values = core.retriever.tables(assistant.base), known_values(head.items.values())
-    reads = columns_read(sql, DIALECT, tables)
-    unused = unused_values(asked, sql)
+    unused = (*unused_values(asked, sql), *unused_aggregates(asked, sql))
+    settled = settled_names(head.items.values())
+    unread = unread_columns(asked, sql, dialect=DIALECT, tables=tables, settled=settled)
     found = [*_other_answers(core, assistant, head, asked, sql, values)]
     found += [f"the statement has nothing of {', '.join(unused)}"] if unused else []
-    return (*found, *_unread_names(asked, reads, tables))
+    found += [f"the statement does not read {', '.join(unread)}, which the question names"] if unread else []
+    return tuple(found)
 
 
 def _other_answers(
@@ -42,18 +45,3 @@ def _other_answers(
                 yield f"{item_id} answers the same question by another statement"
         elif same_template(asked, known, values) and sql_pattern(body.answer, DIALECT) != sql_pattern(sql, DIALECT):
             yield f"{item_id} answers the question about other values by another statement"
-
-
-def _unread_names(
-    asked: MaskedQuestion, reads: Collection[str], tables: Mapping[str, Collection[str]]
-) -> Iterator[str]:
-    """Columns that the question names and the statement does not read."""
-    known = {_said(column) for columns in tables.values() for column in columns}
-    read = {_said(column.rpartition(".")[2]) for column in reads}
-    for name in dict.fromkeys(asked.names):
-        if name in known and name not in read:
-            yield f"the question names the column '{name}', which the statement does not read"
-
-
-def _said(name: str) -> str:
-    return " ".join(singular(word) for word in spoken(name).split())
