@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backend import launcher
+from backend import part_process
 from backend.errors import AlreadyUp, LaunchBusy, LaunchError, LaunchOptionInvalid, PartFailed, PortTaken
 from backend.launch_state import PartState, exclusive, log_path, read_state, write_state
 from backend.launcher import down, status, up
@@ -62,7 +62,7 @@ def free_ports():
 
 @pytest.fixture
 def state_dir(tmp_path, monkeypatch):
-    monkeypatch.setattr(launcher, "_GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(part_process, "_GRACE_SECONDS", 1.0)
     state_dir = tmp_path / "backend"
     yield state_dir
     down(state_dir)
@@ -73,7 +73,7 @@ def state_dir(tmp_path, monkeypatch):
 @pytest.fixture
 def plan(free_ports, tmp_path):
     def make(cache: str = SERVER, engine: str = SERVER, extra: tuple[str, ...] = ()) -> LaunchPlan:
-        options = LaunchOptions(model=tmp_path, engine_port=free_ports[1], ready_seconds=20.0)
+        options = LaunchOptions(model=tmp_path, engine_port=free_ports[1], ready_seconds=20.0, restart=False)
         parts = tuple(
             Part(
                 name=name,
