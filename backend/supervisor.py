@@ -22,11 +22,13 @@ from backend.launch_state import PART_NAMES, PartState, exclusive, read_state, s
 from backend.part_process import Progress, end_processes, start_part
 
 _LOOK_SECONDS = 1.0
+# Not by PYTHONPATH, which the parts would inherit: they have packages of their own.
+_BEGIN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from backend.supervisor import main; main()"
 
 
 def leave_supervisor(state_dir: Path) -> None:
     """Start one for the parts of `state_dir`. The caller holds the lock."""
-    argv = (sys.executable, "-P", "-m", "backend.supervisor", str(state_dir))
+    argv = (sys.executable, "-P", "-c", _BEGIN, str(Path(__file__).parents[1]), str(state_dir))
     mark = processes.spawn(argv, {**os.environ, "PYTHONUNBUFFERED": "1"}, supervisor_log(state_dir))
     write_state(state_dir, replace(read_state(state_dir), supervisor=mark))
 
@@ -134,7 +136,3 @@ def _is_recorded(state_dir: Path) -> bool:
 def _say(message: str) -> None:
     sys.stdout.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()
