@@ -52,7 +52,7 @@ class BackendStatus:
     served_name: str | None
     api_base: str | None
     parts: tuple[PartStatus, ...]
-    supervisor: SupervisorCondition
+    supervisor: SupervisorCondition = "off"
 
     @property
     def healthy(self) -> bool:

@@ -138,7 +138,7 @@ def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None)
     `python` is the engine's interpreter; by default that of `KVASIR_ENGINE_PYTHON` or `.venv-engine`.
     Raises `LaunchOptionInvalid`, `ModelFolderInvalid`, `EnginePythonInvalid`.
     """
-    _check(options)
+    check_options(options)
     folder = check_model_folder(model_folder(options.model))
     interpreter = inspect_engine_python(python or engine_python_path())
     device = options.device or ("cuda" if has_gpu() and not interpreter.cpu_only else "cpu")
@@ -169,7 +169,8 @@ def has_gpu() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
-def _check(options: LaunchOptions) -> None:
+def check_options(options: LaunchOptions) -> None:
+    """Raises `LaunchOptionInvalid` for what cannot work with any model."""
     ports = {
         "--engine-port": options.engine_port,
         "--cache-port": options.cache_port,

@@ -16,7 +16,7 @@ import yaml
 from backend.cache_command import tensor_parallel
 from backend.errors import LaunchOptionInvalid
 from backend.model_folder import check_model_folder, model_folder
-from backend.plan import LaunchOptions, window_tokens
+from backend.plan import LaunchOptions, check_options, window_tokens
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ def plan_trtllm(options: LaunchOptions, home: Path, *, dry_run: bool) -> TrtllmP
         raise LaunchOptionInvalid(
             "--engine trtllm", "is generated, not started; add --dry-run, save what it prints, and start it yourself"
         )
+    check_options(options)
     folder = check_model_folder(model_folder(options.model))
     if options.served_name not in (None, folder.path.name):
         raise LaunchOptionInvalid(

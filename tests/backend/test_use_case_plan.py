@@ -16,7 +16,7 @@ from backend.errors import LaunchOptionInvalid
 from backend.plan import LaunchOptions, make_plan
 from backend.sizing.report import SizeOptions, size_model
 from backend.tiers.settings import PolicySettings, read_settings
-from backend.weight_offload import offload_gib
+from backend.weight_offload import local_gpu_gib, offload_gib
 
 SHARED = '{"type": "resp", "host": "cache", "port": 6379}'
 GIB = 2**30
@@ -157,6 +157,15 @@ def test_a_computed_offload_is_not_kept_for_a_start_on_another_gpu(tmp_path):
     python = interpreter(tmp_path, {"vllm": "0.32.0", "lmcache": "0.5.6"})
     options = LaunchOptions(model=model, gpu="A10", use_case="batch", device="cuda")
     assert make_plan(options, tmp_path, python=python).options.engine_args == ()
+
+
+def test_the_smallest_gpu_of_this_machine_counts_where_none_is_named(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    for answer, gib in (("echo 81559; echo 24576", 24.0), ("echo no driver", None), ("exit 9", None)):
+        tool.write_text(f"#!/bin/sh\n{answer}\n")
+        tool.chmod(0o755)
+        assert local_gpu_gib() == gib
 
 
 def test_a_window_that_no_offload_makes_room_for_is_refused(tmp_path):

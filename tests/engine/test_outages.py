@@ -21,6 +21,7 @@ from backend.plan import LaunchOptions, LaunchPlan, make_plan
 from backend.processes import find, members
 from backend.shared_memory import pool_segment
 from backend.tiny_model import make_model_folder
+from evals.replay import SuiteReplay
 from gateway.app import create_app
 from gateway.settings import AssistantSettings, EngineSettings, Settings
 from kb.database import open_database, upgrade
@@ -82,7 +83,7 @@ def gateway(plan: LaunchPlan, running: Any, tmp_path_factory: pytest.TempPathFac
     handbook = Item("document:handbook", "Handbook", Document(SHARED_TEXT), usage="always")
     base.commit(Changes(put=(handbook,)), author="test", message="Fill")
     database.dispose()
-    with running(create_app(settings)) as url, httpx.Client(base_url=url, timeout=120) as client:
+    with running(create_app(settings, replay=SuiteReplay())) as url, httpx.Client(base_url=url, timeout=120) as client:
         yield client
 
 
