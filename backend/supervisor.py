@@ -29,7 +29,7 @@ _BEGIN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from backend.supervis
 def leave_supervisor(state_dir: Path) -> None:
     """Start one for the parts of `state_dir`. The caller holds the lock."""
     argv = (sys.executable, "-P", "-c", _BEGIN, str(Path(__file__).parents[1]), str(state_dir))
-    mark = processes.spawn(argv, {**os.environ, "PYTHONUNBUFFERED": "1"}, supervisor_log(state_dir))
+    mark = processes.spawn(argv, os.environ, supervisor_log(state_dir))
     write_state(state_dir, replace(read_state(state_dir), supervisor=mark))
 
 
