@@ -66,7 +66,7 @@ group.add_command(simulate_command)
 @click.option(
     "--tiers",
     callback=_tier_names,
-    help="Tiers that exist: ram, and disk and shared as wanted. Default: ram,disk.",
+    help="Tiers that exist: ram, and disk and shared as wanted. Default: ram,disk, and shared with --shared-tier.",
 )
 @click.option(
     "--engine",
