@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from backend.errors import LaunchOptionInvalid
 from backend.tiers.settings import PolicySettings, TierSettings
 
 if TYPE_CHECKING:
-    from backend.plan import LaunchOptions
+    from backend.plan import LaunchOptions, TierName
 
 _SERVER = Path(__file__).parent / "lmcache_server" / "__main__.py"
 _MODULE = {"module_path": "backend.lmcache_server.module"}
@@ -23,9 +24,10 @@ def cache_argv(
     options: LaunchOptions, python: Path, model: Path, state_dir: Path, kv_dir: Path, segment: str | None
 ) -> tuple[str, ...]:
     """The whole command. Raises `LaunchOptionInvalid` for an adapter or a size that cannot work."""
-    adapters = [_adapter("--disk-adapter", options.disk_adapter) or {"type": "fs", "base_path": str(kv_dir)}]
-    if shared := _adapter("--shared-tier", options.shared_tier):
-        adapters.append(shared)
+    disk = _adapter("--disk-adapter", options.disk_adapter) or {"type": "fs", "base_path": str(kv_dir)}
+    shared = _adapter("--shared-tier", options.shared_tier)
+    given: dict[TierName, dict[str, Any] | None] = {"disk": disk, "shared": shared}
+    adapters = {name: adapter for name, adapter in given.items() if name in options.tier_names and adapter}
     argv = [str(python)]
     if options.policy:
         argv += [str(_SERVER), _settings(options, model, state_dir, adapters).to_json()]
@@ -40,7 +42,7 @@ def cache_argv(
     if segment:
         # Without a GPU, keys and values travel through this segment; with one, through CUDA IPC.
         argv += ["--shm-name", segment]
-    for adapter in adapters:
+    for adapter in adapters.values():
         argv += ["--l2-adapter", json.dumps(adapter)]
     if options.policy:
         argv += ["--l2-store-policy", "kvasir", "--l2-prefetch-policy", "kvasir"]
@@ -48,25 +50,32 @@ def cache_argv(
     return tuple(argv)
 
 
-def _settings(options: LaunchOptions, model: Path, state_dir: Path, adapters: list[dict[str, Any]]) -> PolicySettings:
-    folder = adapters[0].get("base_path")
-    disk = TierSettings(
-        name="disk",
-        role="disk",
-        adapter=0,
-        folder=Path(folder) if folder else None,
-        cap_bytes=int(options.disk_gb * 1e9) if folder else None,
-    )
-    shared = [TierSettings("shared", "shared", 1)] if len(adapters) > 1 else []
+def _settings(
+    options: LaunchOptions, model: Path, state_dir: Path, adapters: Mapping[TierName, dict[str, Any]]
+) -> PolicySettings:
     per_day = options.disk_writes_gb_per_day
     return PolicySettings(
         model=str(model),
         chunk_tokens=options.chunk_tokens,
         state_dir=state_dir,
         profile=state_dir / "profile.json",
-        tiers=(disk, *shared),
-        world_size=_world_size(options.engine_args),
+        tiers=tuple(_tier(name, place, adapters[name], options) for place, name in enumerate(adapters)),
+        world_size=tensor_parallel(options.engine_args),
         write_bytes_per_day=None if per_day is None else int(per_day * 1e9),
+        use_case=options.use_case,
+    )
+
+
+def _tier(name: TierName, place: int, adapter: dict[str, Any], options: LaunchOptions) -> TierSettings:
+    if name != "disk":
+        return TierSettings("shared", "shared", place)
+    folder = adapter.get("base_path")
+    return TierSettings(
+        name="disk",
+        role="disk",
+        adapter=place,
+        folder=Path(folder) if folder else None,
+        cap_bytes=int(options.disk_gb * 1e9) if folder else None,
     )
 
 
@@ -82,7 +91,7 @@ def _adapter(option: str, text: str | None) -> dict[str, Any] | None:
     return adapter
 
 
-def _world_size(engine_args: tuple[str, ...]) -> int:
+def tensor_parallel(engine_args: tuple[str, ...]) -> int:
     """The tensor-parallel size that the engine is started with, by which LMCache splits its objects."""
     words = [word for argument in engine_args for word in argument.split("=", 1)]
     for name, value in pairwise(words):

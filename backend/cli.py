@@ -22,12 +22,25 @@ from backend.doctor.cli import doctor_command
 from backend.errors import LaunchOptionInvalid
 from backend.launch_state import read_state
 from backend.launcher import BackendStatus, PartStatus, down, status, up
-from backend.plan import LaunchOptions, LaunchPlan, PartName, make_plan
+from backend.plan import TIER_NAMES, LaunchOptions, LaunchPlan, PartName, make_plan
 from backend.profile_cli import profile_command
 from backend.simulation.cli import simulate_command
 from backend.sizing.cli import size_command
+from backend.tiers.use_case import USE_CASES
+from backend.trtllm import TrtllmPlan, plan_trtllm
+from backend.use_case_plan import with_use_case
 
 _DEFAULTS = {field.name: field.default for field in fields(LaunchOptions)}
+
+
+def _tier_names(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    given = tuple(name.strip() for name in value.split(","))
+    for name in given:
+        if name not in TIER_NAMES:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(TIER_NAMES)}", param=parameter)
+    return given
 
 
 @click.group("backend", short_help="Start, show and stop vLLM with LMCache; size a model; simulate a cache.")
@@ -45,6 +58,23 @@ group.add_command(simulate_command)
     type=click.Path(path_type=Path),
     help="Model folder, or kvasir-mini for the one that ships. By default everything as at the last start.",
 )
+@click.option(
+    "--use-case",
+    type=click.Choice(USE_CASES),
+    help="Tiers and sizes for this kind of traffic, and its rules for prompts of which nothing else is said.",
+)
+@click.option(
+    "--tiers",
+    callback=_tier_names,
+    help="Tiers that exist: ram, and disk and shared as wanted. Default: ram,disk, and shared with --shared-tier.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["vllm", "trtllm"]),
+    default="vllm",
+    show_default=True,
+    help="trtllm only prints what to start, with --dry-run.",
+)
 @click.option("--served-name", help="Name that requests use. Default: the folder's name.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Default: cuda where there is a GPU.")
 @click.option("--engine-port", type=int, help=f"Port of vLLM. Default: {_DEFAULTS['engine_port']}.")
@@ -58,6 +88,7 @@ group.add_command(simulate_command)
 @click.option(
     "--gpu-memory-share", type=float, help=f"vLLM's share of the GPU. Default: {_DEFAULTS['gpu_memory_share']}."
 )
+@click.option("--gpu", help="GPU to plan for, by a name of 'size --list'. Default: this machine's.")
 @click.option("--kv-dir", type=click.Path(path_type=Path), help="LMCache's disk tier. Default: HOME/backend/kv.")
 @click.option(
     "--policy/--plain-cache",
@@ -73,16 +104,25 @@ group.add_command(simulate_command)
     default=None,
     help="Let clients empty vLLM's own prefix cache, as 'profile' needs. Opens vLLM's development endpoints.",
 )
+@click.option(
+    "--restart/--no-restart",
+    default=None,
+    help="Leave a supervisor that starts a dead part again (the default), or none.",
+)
 @click.option("--ready-seconds", type=float, help=f"Patience for each part. Default: {_DEFAULTS['ready_seconds']:g}.")
 @click.option("--engine-arg", "engine_args", multiple=True, help="Passed on to vLLM as it is; may be repeated.")
 @click.option("--only", type=click.Choice(["engine", "cache"]), help="Start this part alone.")
 @click.option("--dry-run", is_flag=True, help="Print the exact commands and start nothing.")
 @home_option
 @json_option
-def up_command(home: Path, only: PartName | None, dry_run: bool, as_json: bool, **given: Any) -> None:
+def up_command(home: Path, engine: str, only: PartName | None, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Start LMCache and vLLM, and wait until they answer."""
     with errors_shown(), _termination_as_exit():
-        plan = make_plan(_options(home / "backend", only, given), home)
+        options = _options(home / "backend", only, given)
+        if engine == "trtllm":
+            _print_trtllm(plan_trtllm(options, home, dry_run=dry_run), as_json)
+            return
+        plan = make_plan(options, home)
         if dry_run:
             click.echo(_plan_json(plan) if as_json else _plan_text(plan))
             return
@@ -134,7 +174,7 @@ group.add_command(doctor_command)
 
 def _options(state_dir: Path, only: PartName | None, given: dict[str, Any]) -> LaunchOptions:
     """The options given, over those of the last start where the model is not named or a running part must fit."""
-    chosen = {key: value for key, value in given.items() if value is not None and value != ()}
+    chosen = with_use_case({key: value for key, value in given.items() if value is not None and value != ()})
     last = read_state(state_dir).options
     if last is not None and ("model" not in chosen or only is not None):
         return replace(last, **chosen)
@@ -150,8 +190,14 @@ def _status_data(result: BackendStatus) -> dict[str, Any]:
 def _print_status(result: BackendStatus) -> None:
     for part in result.parts:
         click.echo(f"{part.name:<7}{part.condition:<10}{_what(part)}")
+    if result.supervisor == "ended":
+        click.echo("supervisor ended by itself: a part that dies is not started again; 'kvasir backend up' mends it")
     if result.api_base and any(part.condition != "absent" for part in result.parts):
         click.echo(f"model  {result.served_name} at {result.api_base}")
+
+
+def _print_trtllm(plan: TrtllmPlan, as_json: bool) -> None:
+    click.echo(_json(asdict(plan)) if as_json else plan.text())
 
 
 def _what(part: PartStatus) -> str:

@@ -19,6 +19,7 @@ from backend.engine import EngineConfig
 from backend.errors import (
     BackendError,
     ContextTooLong,
+    EngineFailing,
     EngineInterrupted,
     EngineRefused,
     EngineTimeout,
@@ -88,7 +89,7 @@ def _refusal(chain: tuple[BaseException, ...], config: EngineConfig) -> EngineRe
     # Only LiteLLM tells the providers' many wordings of this apart; its class is known here by name, since only
     # `backend.client` imports it.
     too_long = any(type(link).__name__ == "ContextWindowExceededError" for link in chain)
-    kind = ContextTooLong if too_long else EngineRefused
+    kind = ContextTooLong if too_long else EngineFailing if status >= 500 else EngineRefused
     return kind(config.name, status, message, retry_after_seconds=_retry_after_seconds(response))
 
 

@@ -7,7 +7,8 @@ BackendError
 │   ├── EngineTimeout            no answer in time
 │   ├── EngineInterrupted        the answer stopped before its end
 │   └── EngineRefused            it answered with an error; carries `status` and `retry_after_seconds`
-│       └── ContextTooLong       the prompt and the answer do not fit its window
+│       ├── ContextTooLong       the prompt and the answer do not fit its window
+│       └── EngineFailing        its own fault (5xx): it is starting, ending or broken
 ├── ModelFolderInvalid           a model folder lacks something; carries `path` and `missing`
 ├── SizingError                  `kvasir backend size`
 │   ├── ModelNotKnown            no file, no folder, no known name; carries `near`
@@ -100,6 +101,10 @@ class EngineRefused(EngineError):
 
 class ContextTooLong(EngineRefused):
     """The prompt and the answer asked for do not fit the engine's window."""
+
+
+class EngineFailing(EngineRefused):
+    """The engine answered that the fault is its own, with a status from 500."""
 
 
 class ModelFolderInvalid(BackendError):

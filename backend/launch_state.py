@@ -11,8 +11,9 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any, get_args
 
+from backend.back_off import NO_RESTARTS, Restarts
 from backend.errors import LaunchBusy, LaunchError
-from backend.plan import LaunchOptions, PartName
+from backend.plan import LaunchOptions, Part, PartName, Port
 from backend.processes import ProcessMark
 
 PART_NAMES: tuple[PartName, ...] = get_args(PartName)
@@ -21,13 +22,18 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class PartState:
-    """A part that was started. `process` is `None` from just before its start until its pid is known."""
+    """A part that was started. `process` is `None` from just before its start until its pid is known.
+
+    `part` is what was started, so that it can be started again as it was.
+    """
 
     name: PartName
     log: Path
     health_url: str
     process: ProcessMark | None = None
     segments: tuple[Path, ...] = ()
+    part: Part | None = None
+    restarts: Restarts = NO_RESTARTS
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class LaunchState:
     options: LaunchOptions | None = None
     served_name: str | None = None
     parts: tuple[PartState, ...] = ()
+    supervisor: ProcessMark | None = None
 
     def part(self, name: PartName) -> PartState | None:
         return next((part for part in self.parts if part.name == name), None)
@@ -51,6 +58,10 @@ class LaunchState:
 
 def log_path(state_dir: Path, name: PartName) -> Path:
     return state_dir / "logs" / f"{name}.log"
+
+
+def supervisor_log(state_dir: Path) -> Path:
+    return state_dir / "logs" / "supervisor.log"
 
 
 def read_state(state_dir: Path) -> LaunchState:
@@ -97,11 +108,12 @@ def exclusive(state_dir: Path) -> Iterator[None]:
 
 
 def _state(raw: dict[str, Any]) -> LaunchState:
-    options = raw["options"]
+    options, supervisor = raw["options"], raw.get("supervisor")
     return LaunchState(
         options=_options(options) if options else None,
         served_name=raw["served_name"],
-        parts=tuple(_part(part) for part in raw["parts"]),
+        parts=tuple(_part_state(part) for part in raw["parts"]),
+        supervisor=ProcessMark(**supervisor) if supervisor else None,
     )
 
 
@@ -111,18 +123,25 @@ def _options(raw: dict[str, Any]) -> LaunchOptions:
         "model": Path(raw["model"]),
         "kv_dir": Path(kv_dir) if kv_dir else None,
         "engine_args": tuple(raw["engine_args"]),
+        "tiers": tuple(raw["tiers"]) if raw.get("tiers") else None,
     }
     return LaunchOptions(**{**raw, **changed})
 
 
-def _part(raw: dict[str, Any]) -> PartState:
+def _part_state(raw: dict[str, Any]) -> PartState:
     if raw["name"] not in PART_NAMES:
         raise ValueError(f"unknown part {raw['name']!r}")
-    process = raw["process"]
+    process, part = raw["process"], raw.get("part")
     return PartState(
         name=raw["name"],
         log=Path(raw["log"]),
         health_url=raw["health_url"],
         process=ProcessMark(**process) if process else None,
         segments=tuple(Path(path) for path in raw["segments"]),
+        part=_part(part) if part else None,
+        restarts=Restarts(**raw.get("restarts", {})),
     )
+
+
+def _part(raw: dict[str, Any]) -> Part:
+    return Part(**{**raw, "argv": tuple(raw["argv"]), "ports": tuple(Port(**port) for port in raw["ports"])})

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from backend import ports, processes
-from backend.errors import AlreadyUp, LaunchOptionInvalid, PartFailed, PortTaken
-from backend.health import probe, wait_until_healthy
+from backend.back_off import NO_RESTARTS, Restarts
+from backend.errors import AlreadyUp, LaunchOptionInvalid, PortTaken
+from backend.health import probe
 from backend.launch_state import (
     PART_NAMES,
     LaunchState,
@@ -20,15 +21,12 @@ from backend.launch_state import (
     read_state,
     write_state,
 )
+from backend.part_process import Progress, start_part, stop_part
 from backend.plan import LaunchPlan, Part, PartName
-from backend.shared_memory import pool_segment, remove_segments, segments_of
+from backend.supervisor import end_supervisor, leave_supervisor
 
-Progress = Callable[[str], None]
 PartCondition = Literal["healthy", "unhealthy", "ended", "absent"]
-
-_GRACE_SECONDS = 20.0
-_TAIL_LINES = 20
-_PROGRESS_EVERY_SECONDS = 10.0
+SupervisorCondition = Literal["running", "ended", "off"]
 
 
 @dataclass(frozen=True)
@@ -43,16 +41,18 @@ class PartStatus:
     resident_bytes: int
     health_url: str | None
     log: Path
+    restarts: Restarts = NO_RESTARTS
 
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """All parts, started or not."""
+    """All parts, started or not. A `supervisor` that `ended` did so by itself, or was killed: the parts go on."""
 
     state_dir: Path
     served_name: str | None
     api_base: str | None
     parts: tuple[PartStatus, ...]
+    supervisor: SupervisorCondition = "off"
 
     @property
     def healthy(self) -> bool:
@@ -74,27 +74,19 @@ def up(
 ) -> BackendStatus:
     """Start the plan's parts and return when they answer. On any failure, Ctrl-C included, stop what this call started.
 
+    Leaves a supervisor, unless the options say otherwise; one that had ended is started again even where all parts run.
     Raises `AlreadyUp`, `PortTaken`, `PartFailed`, `LaunchBusy`, and `LaunchOptionInvalid` for an engine alone without
     a cache to connect to.
     """
     state_dir = state_dir.expanduser().resolve()
-    wanted = [part for part in plan.parts if only is None or part.name == only]
+    if _supervisor(read_state(state_dir)) == "ended":
+        on_progress("the supervisor had ended by itself; it is started again")
+    end_supervisor(state_dir)
     with exclusive(state_dir):
-        state = read_state(state_dir)
-        _check_startable(state, wanted, only, state_dir)
-        (state_dir / "logs").mkdir(exist_ok=True)
-        plan.kv_dir.mkdir(parents=True, exist_ok=True)
-        state = replace(state, options=plan.options, served_name=plan.served_name)
-        begun: list[PartName] = []
         try:
-            for part in wanted:
-                begun.append(part.name)
-                state = _start(part, plan, state, state_dir, on_progress)
-        except BaseException:
-            for name in reversed(begun):
-                on_progress(f"stopping {name}")
-                _stop_part(name, state_dir)
-            raise
+            _start_parts(plan, state_dir, on_progress, only)
+        finally:
+            _supervise(state_dir)
     return status(state_dir)
 
 
@@ -110,16 +102,18 @@ def down(state_dir: Path, on_progress: Progress = lambda _: None, *, only: PartN
     ended: list[int] = []
     killed: list[int] = []
     removed: list[Path] = []
+    end_supervisor(state_dir)
     with exclusive(state_dir):
         for name in reversed(PART_NAMES):
             if only not in (None, name) or read_state(state_dir).part(name) is None:
                 continue
             on_progress(f"stopping {name}")
-            gone, segments = _stop_part(name, state_dir)
+            gone, segments = stop_part(name, state_dir)
             stopped.append(name)
             ended += gone.ended
             killed += gone.killed
             removed += segments
+        _supervise(state_dir)
     return StopReport(tuple(stopped), tuple(ended), tuple(killed), tuple(removed))
 
 
@@ -132,8 +126,43 @@ def status(state_dir: Path) -> BackendStatus:
         state_dir=state_dir,
         served_name=state.served_name,
         api_base=f"http://127.0.0.1:{port}/v1" if port else None,
-        parts=tuple(_part_status(name, state.part(name), state_dir) for name in PART_NAMES),
+        parts=tuple(_part_status(name, state, state_dir) for name in PART_NAMES),
+        supervisor=_supervisor(state),
     )
+
+
+def _start_parts(plan: LaunchPlan, state_dir: Path, on_progress: Progress, only: PartName | None) -> None:
+    wanted = [part for part in plan.parts if only is None or part.name == only]
+    state = read_state(state_dir)
+    _check_startable(state, wanted, only, state_dir)
+    (state_dir / "logs").mkdir(exist_ok=True)
+    plan.kv_dir.mkdir(parents=True, exist_ok=True)
+    write_state(state_dir, replace(state, options=plan.options, served_name=plan.served_name))
+    begun: list[PartName] = []
+    try:
+        for part in wanted:
+            begun.append(part.name)
+            start_part(part, state_dir, plan.options.ready_seconds, on_progress)
+    except BaseException:
+        for name in reversed(begun):
+            on_progress(f"stopping {name}")
+            stop_part(name, state_dir)
+        raise
+
+
+def _supervise(state_dir: Path) -> None:
+    """Leave a supervisor where there is something to supervise, and record none where there is not."""
+    state = read_state(state_dir)
+    if state.parts and state.options and state.options.restart:
+        leave_supervisor(state_dir)
+    elif state.supervisor is not None:
+        write_state(state_dir, replace(state, supervisor=None))
+
+
+def _supervisor(state: LaunchState) -> SupervisorCondition:
+    if state.supervisor is None:
+        return "off"
+    return "running" if processes.find(state.supervisor) else "ended"
 
 
 def _check_startable(state: LaunchState, wanted: Sequence[Part], only: PartName | None, state_dir: Path) -> None:
@@ -155,76 +184,17 @@ def _check_startable(state: LaunchState, wanted: Sequence[Part], only: PartName 
                 raise PortTaken(port.number, part.name, ports.holder(port.number), port.option)
 
 
-def _start(part: Part, plan: LaunchPlan, state: LaunchState, state_dir: Path, on_progress: Progress) -> LaunchState:
-    log = log_path(state_dir, part.name)
-    if log.exists():
-        log.replace(log.with_suffix(".log.1"))
-    segments = (pool_segment(part.segment),) if part.segment else ()
-    remove_segments(segments)  # of a server that was killed; LMCache would map the old memory
-    entry = PartState(part.name, log, part.health_url, segments=segments)
-    # First without the pid: should we be killed right after the start, `down` still knows the log to look for.
-    write_state(state_dir, state.with_part(entry))
-    on_progress(f"starting {part.name}; log: {log}")
-    try:
-        mark = processes.spawn(part.argv, {**os.environ, **part.env}, log)
-    except OSError as exc:
-        raise PartFailed(part.name, f"cannot be started: {exc}", log, ()) from exc
-    entry = replace(entry, process=mark)
-    state = state.with_part(entry)
-    write_state(state_dir, state)
-    _wait(part, mark, log, plan.options.ready_seconds, on_progress)
-    mapped = segments_of(process.pid for process in processes.members(mark, log))
-    state = state.with_part(replace(entry, segments=tuple(sorted({*segments, *mapped}))))
-    write_state(state_dir, state)
-    return state
-
-
-def _wait(part: Part, mark: processes.ProcessMark, log: Path, ready_seconds: float, on_progress: Progress) -> None:
-    reported = 0.0
-
-    def report(waited_seconds: float) -> None:
-        nonlocal reported
-        if waited_seconds - reported >= _PROGRESS_EVERY_SECONDS:
-            reported = waited_seconds
-            on_progress(f"waiting for {part.name}: {waited_seconds:.0f} s")
-
-    ready = wait_until_healthy(
-        part.health_url, lambda: processes.find(mark) is None, timeout_seconds=ready_seconds, on_wait=report
-    )
-    if ready:
-        on_progress(f"{part.name} is ready (pid {mark.pid})")
-        return
-    if processes.find(mark) is None:
-        code = processes.exit_code(mark)
-        reason = "ended while starting" if code is None else f"ended while starting, with exit code {code}"
-    else:
-        reason = f"did not answer at {part.health_url} within {ready_seconds:g} s (--ready-seconds)"
-    raise PartFailed(part.name, reason, log, _tail(log))
-
-
-def _stop_part(name: PartName, state_dir: Path) -> tuple[processes.Stopped, tuple[Path, ...]]:
-    state = read_state(state_dir)
+def _part_status(name: PartName, state: LaunchState, state_dir: Path) -> PartStatus:
     part = state.part(name)
-    if part is None:
-        return processes.Stopped((), ()), ()
-    present = processes.members(part.process, part.log)
-    segments = {*part.segments, *segments_of(process.pid for process in present)}
-    gone = processes.stop(present, part.process, part.log, grace_seconds=_GRACE_SECONDS)
-    removed = remove_segments(segments)
-    write_state(state_dir, state.without_part(name))
-    return gone, removed
-
-
-def _part_status(name: PartName, part: PartState | None, state_dir: Path) -> PartStatus:
     if part is None:
         return PartStatus(name, "absent", "not started", None, (), 0, None, log_path(state_dir, name))
     alive = processes.members(part.process, part.log)
     leader = processes.find(part.process) if part.process else None
     condition: PartCondition = "ended"
-    detail = "it ended by itself; read its log, then 'kvasir backend down'"
+    detail = _ended(part, _supervisor(state))
     if leader is not None:
         health = probe(part.health_url)
-        condition, detail = ("healthy", "") if health.healthy else ("unhealthy", health.detail)
+        condition, detail = ("healthy", _restarted(part)) if health.healthy else ("unhealthy", health.detail)
     return PartStatus(
         name=name,
         condition=condition,
@@ -234,12 +204,27 @@ def _part_status(name: PartName, part: PartState | None, state_dir: Path) -> Par
         resident_bytes=processes.resident_bytes(alive),
         health_url=part.health_url,
         log=part.log,
+        restarts=part.restarts,
     )
 
 
-def _tail(log: Path) -> tuple[str, ...]:
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return ()
-    return tuple(lines[-_TAIL_LINES:])
+def _ended(part: PartState, supervisor: SupervisorCondition) -> str:
+    restarts = part.restarts
+    if restarts.given_up:
+        return (
+            f"{restarts.problem}; given up after {restarts.in_a_row} restarts in a row: "
+            f"read its log, then 'kvasir backend up --only {part.name}'"
+        )
+    if supervisor != "running":
+        return "it ended by itself; read its log, then 'kvasir backend down'"
+    if restarts.next_at is None:
+        return "it ended by itself; it is started again, the cache before the engine"
+    return f"{restarts.problem}; started again in {max(0.0, restarts.next_at - time.time()):.0f} s"
+
+
+def _restarted(part: PartState) -> str:
+    restarts = part.restarts
+    if restarts.last_at is None:
+        return ""
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(restarts.last_at))
+    return f"started again {restarts.total} times, last at {at} ({restarts.problem})"

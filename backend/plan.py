@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from backend.cache_command import cache_argv
-from backend.engine_python import EnginePython, engine_python_path, inspect_engine_python
+from backend.engine_command import engine_argv, engine_env
+from backend.engine_python import engine_python_path, inspect_engine_python
 from backend.errors import LaunchOptionInvalid
 from backend.model_folder import ModelFolder, check_model_folder, model_folder
+from backend.tiers.use_case import UseCase
+from backend.weight_offload import with_weight_offload
 
 Device = Literal["cpu", "cuda"]
 PartName = Literal["cache", "engine"]
+TierName = Literal["ram", "disk", "shared"]
+TIER_NAMES: tuple[TierName, ...] = get_args(TierName)
 
 _LONGEST_WINDOW_TOKENS = 16384
 _CPU_BLOCK_TOKENS = 128
@@ -32,6 +36,9 @@ class LaunchOptions:
 
     `policy` starts LMCache with Kvasir's policies, else plain. `disk_adapter` and `shared_tier` are JSON texts of
     LMCache's `--l2-adapter`. `allow_reset` lets a client empty the engine's own prefix cache, as measuring needs.
+    `use_case` is whose rules hold for prompts of which nothing is said; the sizes that go with it are in
+    `backend.use_case_plan`. `tiers` are those that exist. `gpu` is a name of `backend.sizing.gpus`, by default the
+    machine's. `restart` leaves a supervisor behind.
     """
 
     model: Path
@@ -53,8 +60,19 @@ class LaunchOptions:
     disk_adapter: str | None = None
     shared_tier: str | None = None
     allow_reset: bool = False
+    use_case: UseCase | None = None
+    tiers: tuple[TierName, ...] | None = None
+    gpu: str | None = None
+    restart: bool = True
     ready_seconds: float = 600.0
     engine_args: tuple[str, ...] = ()
+
+    @property
+    def tier_names(self) -> tuple[TierName, ...]:
+        """`tiers`, or what exists where they are not chosen."""
+        if self.tiers is not None:
+            return self.tiers
+        return TIER_NAMES if self.shared_tier else ("ram", "disk")
 
 
 @dataclass(frozen=True)
@@ -120,20 +138,22 @@ def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None)
     `python` is the engine's interpreter; by default that of `KVASIR_ENGINE_PYTHON` or `.venv-engine`.
     Raises `LaunchOptionInvalid`, `ModelFolderInvalid`, `EnginePythonInvalid`.
     """
-    _check(options)
+    check_options(options)
     folder = check_model_folder(model_folder(options.model))
     interpreter = inspect_engine_python(python or engine_python_path())
     device = options.device or ("cuda" if has_gpu() and not interpreter.cpu_only else "cpu")
     if device == "cuda" and interpreter.cpu_only:
         raise LaunchOptionInvalid("--device cuda", f"'{interpreter.path}' has vLLM's CPU build; install the CUDA build")
     name = options.served_name or folder.name
-    window = _window_tokens(options, folder)
+    window = window_tokens(options, folder)
     state_dir = home.expanduser().resolve() / "backend"
     kv_dir = (options.kv_dir or state_dir / "kv").expanduser().resolve()
     segment = f"kvasir_{hashlib.sha256(str(state_dir).encode()).hexdigest()[:12]}" if device == "cpu" else None
     argv = cache_argv(options, interpreter.path, folder.path, state_dir, kv_dir, segment)
     cache = _cache_part(options, argv, segment)
-    engine = _engine_part(options, interpreter, folder, device, name, window)
+    # Not kept with the options: another start may have another GPU.
+    offloaded = with_weight_offload(options, folder.path, device, window)
+    engine = _engine_part(options, engine_argv(offloaded, interpreter, folder, device, name, window), device)
     return LaunchPlan(
         options=replace(options, model=folder.path),
         device=device,
@@ -149,7 +169,8 @@ def has_gpu() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
-def _check(options: LaunchOptions) -> None:
+def check_options(options: LaunchOptions) -> None:
+    """Raises `LaunchOptionInvalid` for what cannot work with any model."""
     ports = {
         "--engine-port": options.engine_port,
         "--cache-port": options.cache_port,
@@ -172,11 +193,27 @@ def _check(options: LaunchOptions) -> None:
             raise LaunchOptionInvalid(option, f"got {size:g}; it must be more than 0")
     if options.cpu_kv_gb % 1:
         raise LaunchOptionInvalid("--cpu-kv-gb", f"got {options.cpu_kv_gb:g}; vLLM takes whole numbers")
+    _check_tiers(options)
     if not 0 < options.gpu_memory_share <= 1:
         raise LaunchOptionInvalid("--gpu-memory-share", f"got {options.gpu_memory_share:g}; it is a share, up to 1")
 
 
-def _window_tokens(options: LaunchOptions, folder: ModelFolder) -> int:
+def _check_tiers(options: LaunchOptions) -> None:
+    unknown = [tier for tier in options.tier_names if tier not in TIER_NAMES]
+    if unknown or "ram" not in options.tier_names:
+        problem = f"'{unknown[0]}' is no tier" if unknown else "ram is missing, through which LMCache moves everything"
+        raise LaunchOptionInvalid("--tiers", f"{problem}; give ram, and disk and shared as wanted: ram,disk")
+    if "shared" in options.tier_names and options.shared_tier is None:
+        why = f", and the use case {options.use_case} keeps its KV there" if options.use_case == "document" else ""
+        raise LaunchOptionInvalid(
+            "--shared-tier",
+            f"is missing{why}; give LMCache's adapter of a network tier, such as "
+            '\'{"type": "resp", "host": "cache", "port": 6379}\', or do without: --tiers ram,disk',
+        )
+
+
+def window_tokens(options: LaunchOptions, folder: ModelFolder) -> int:
+    """Longest prompt and answer together. Raises `LaunchOptionInvalid` for more than the model takes."""
     most = folder.window_tokens
     if options.window_tokens is None:
         return min(most or _LONGEST_WINDOW_TOKENS, _LONGEST_WINDOW_TOKENS)
@@ -202,49 +239,14 @@ def _cache_part(options: LaunchOptions, argv: tuple[str, ...], segment: str | No
     )
 
 
-def _engine_part(
-    options: LaunchOptions, python: EnginePython, folder: ModelFolder, device: Device, name: str, window: int
-) -> Part:
-    connector = {
-        "kv_connector": "LMCacheMPConnector",
-        "kv_role": "kv_both",
-        # The default, "fail", turns a cache that cannot deliver into a failed request.
-        "kv_load_failure_policy": "recompute",
-        "kv_connector_extra_config": {
-            "lmcache.mp.host": "tcp://127.0.0.1",
-            "lmcache.mp.port": options.cache_port,
-        },
-    }
-    # Not the `vllm` command: it looks up a distribution of that name, which the CPU build does not have.
-    argv = [str(python.path), "-m", "vllm.entrypoints.openai.api_server"]
-    argv += ["--model", str(folder.path), "--served-model-name", name, "--max-model-len", str(window)]
-    argv += ["--host", "127.0.0.1", "--port", str(options.engine_port)]
-    argv += ["--dtype", options.dtype or ("bfloat16" if device == "cpu" else "auto")]
-    argv += ["--enable-prompt-tokens-details", "--kv-transfer-config", json.dumps(connector)]
-    if _tells_ttft(python.vllm) and "--disable-log-stats" not in options.engine_args:
-        argv += ["--enable-per-request-metrics"]
-    env = _quiet()
-    if options.allow_reset:
-        env["VLLM_SERVER_DEV_MODE"] = "1"
-    if device == "cpu":
-        argv += ["--enforce-eager"]
-        env["VLLM_CPU_KVCACHE_SPACE"] = f"{options.cpu_kv_gb:g}"
-    else:
-        argv += ["--gpu-memory-utilization", f"{options.gpu_memory_share:g}"]
-        # FlashInfer's sampler is compiled at start, and stops the engine where no compiler is installed.
-        env["VLLM_USE_FLASHINFER_SAMPLER"] = "0"
+def _engine_part(options: LaunchOptions, argv: tuple[str, ...], device: Device) -> Part:
     return Part(
         name="engine",
-        argv=(*argv, *options.engine_args),
-        env=env,
+        argv=argv,
+        env={**_quiet(), **engine_env(options, device)},
         ports=(Port(options.engine_port, "--engine-port"),),
         health_url=f"http://127.0.0.1:{options.engine_port}/health",
     )
-
-
-def _tells_ttft(vllm_version: str) -> bool:
-    """Whether vLLM takes --enable-per-request-metrics: 0.32 does, 0.24 does not; in between is not known."""
-    return tuple(int(number) for number in re.findall(r"\d+", vllm_version)[:2]) >= (0, 32)
 
 
 def _quiet() -> dict[str, str]:

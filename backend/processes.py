@@ -109,6 +109,18 @@ def stop(processes: Iterable[psutil.Process], mark: ProcessMark | None, log: Pat
     return Stopped(ended=tuple(sorted(everyone - killed)), killed=tuple(sorted(killed)))
 
 
+def end(mark: ProcessMark, *, grace_seconds: float = 5.0) -> None:
+    """End the marked process alone, not its children. Raises `StopFailed`."""
+    process = find(mark)
+    if process is None:
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        _signal([process], number)
+        if not psutil.wait_procs([process], timeout=grace_seconds)[1]:
+            return
+    raise StopFailed((mark.pid,))
+
+
 def exit_code(mark: ProcessMark) -> int | None:
     """The code that our child ended with, negative for a signal; `None` if it runs or is no child of ours."""
     try:

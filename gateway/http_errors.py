@@ -74,7 +74,9 @@ _STATUS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (backend.ContextTooLong, 400, _INVALID, "context_length_exceeded"),
     (backend.EngineTimeout, 504, _SERVER, "engine_timeout"),
     (backend.EngineUnreachable, 503, _SERVER, "engine_unreachable"),
-    (backend.EngineInterrupted, 502, _SERVER, "engine_interrupted"),
+    # Whoever asks again finds it restarted; once a part of the answer was sent, only the code of these is told.
+    (backend.EngineInterrupted, 503, _SERVER, "engine_interrupted"),
+    (backend.EngineFailing, 503, _SERVER, "engine_failing"),
     (backend.EngineRefused, 502, _SERVER, "engine_refused"),
     (backend.EngineMisconfigured, 503, _SERVER, "misconfigured"),
     (backend.ModelFolderInvalid, 503, _SERVER, "misconfigured"),
@@ -94,6 +96,8 @@ _STATUS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (OperationalError, 503, _SERVER, "state_database_unavailable"),
     (DataError, 400, _INVALID, "not_storable"),
 )
+_ENGINE_AWAY = (backend.EngineUnreachable, backend.EngineInterrupted, backend.EngineFailing)
+_RETRY_SECONDS = "5"
 _ROUTING_CODES = {404: "no_such_route", 405: "method_not_allowed"}
 HANDLED = (gateway.GatewayError, backend.BackendError, kb.KnowledgeError, OperationalError, DataError)
 
@@ -120,7 +124,7 @@ def _headers(exc: Exception, status: int) -> dict[str, str]:
     retry_after = getattr(exc, "retry_after_seconds", None)
     if retry_after is not None:
         return {"Retry-After": str(max(1, round(retry_after)))}
-    return {"Retry-After": "5"} if isinstance(exc, backend.EngineUnreachable) else {}
+    return {"Retry-After": _RETRY_SECONDS} if isinstance(exc, _ENGINE_AWAY) else {}
 
 
 def install(app: FastAPI) -> None:

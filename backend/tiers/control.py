@@ -51,7 +51,7 @@ class TierControl:
         self._clock = clock
         self._lock = threading.RLock()
         self._sightings = Sightings()
-        self._notes = Notes()
+        self._notes = Notes(default=settings.use_case)
         self._sessions = Sessions()
         self._transfers = Transfers()
         self._writes = Writes(settings)

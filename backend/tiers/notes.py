@@ -52,10 +52,14 @@ _NOTHING = ChunkNote()
 
 
 class Notes:
-    """Notes of the last `capacity` chunks. Not thread-safe: its owner locks."""
+    """Notes of the last `capacity` chunks. Not thread-safe: its owner locks.
 
-    def __init__(self, capacity: int = 200_000) -> None:
+    `default` is the use case of a chunk of which none is said.
+    """
+
+    def __init__(self, capacity: int = 200_000, default: UseCase | None = None) -> None:
         self._capacity = capacity
+        self._default = default
         self._notes: OrderedDict[ChunkId, ChunkNote] = OrderedDict()
 
     def __len__(self) -> int:
@@ -76,6 +80,8 @@ class Notes:
         """
         note = self._notes.get(chunk, _NOTHING)
         case = next(iter(note.use_cases)) if len(note.use_cases) == 1 else None
+        if not note.use_cases:
+            case = self._default
         return None if case == "chat" and note.commits else case
 
     def only_of_session(self, ids: Iterable[ChunkId], session: str) -> list[ChunkId]:

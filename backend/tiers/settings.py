@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.tiers.use_case import TierRole
+from backend.tiers.use_case import TierRole, UseCase
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,10 @@ class TierSettings:
 
 @dataclass(frozen=True)
 class PolicySettings:
-    """`model` is vLLM's `--model`; `state_dir` holds what must survive a restart; `profile` need not exist."""
+    """`model` is vLLM's `--model`; `state_dir` holds what must survive a restart; `profile` need not exist.
+
+    `use_case` is that of prompts of which no note says it.
+    """
 
     model: str
     chunk_tokens: int
@@ -32,6 +35,7 @@ class PolicySettings:
     tiers: tuple[TierSettings, ...]
     world_size: int = 1
     write_bytes_per_day: int | None = None
+    use_case: UseCase | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), default=str)

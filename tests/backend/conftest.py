@@ -1,10 +1,12 @@
-"""A tiny model folder, a profile whose curves are easy to compute by hand, and a real HTTP server that speaks just
-enough of OpenAI's API, well or badly."""
+"""A tiny model folder, a profile whose curves are easy to compute by hand, a real HTTP server that speaks just enough
+of OpenAI's API, well or badly, and small real processes in the place of vLLM and LMCache."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from backend import part_process
+from backend.launch_state import log_path
+from backend.launcher import down
+from backend.plan import LaunchOptions, LaunchPlan, Part, Port
+from backend.processes import members
 from backend.tiers.cost import PrefillCost, TransferCost
 from backend.tiers.profile import Profile, Sample, TierProfile
 from backend.tiny_model import make_model_folder
@@ -205,3 +212,74 @@ def server() -> Iterator[OpenAIServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+# Answers every GET. With "family" it has a child as hard to find as vLLM's: an empty environment, a session of its own,
+# and no ear for SIGTERM.
+SERVER = """
+import os, signal, subprocess, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from multiprocessing import resource_tracker
+from multiprocessing.shared_memory import SharedMemory
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_): pass
+    def do_GET(self):
+        self.send_response(200); self.send_header("content-length", "0"); self.end_headers()
+
+print("part", sys.argv[2], "starts", flush=True)
+sleeper = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)"
+if "family" in sys.argv:
+    subprocess.Popen([sys.executable, "-c", sleeper + "; time.sleep(600)"], env={}, start_new_session=True)
+if "memory" in sys.argv:
+    memory = SharedMemory(create=True, size=4096)
+    resource_tracker.unregister(memory._name, "shared_memory")
+    print("memory", memory.name, flush=True)
+if "deaf" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def server_code() -> str:
+    return SERVER
+
+
+@pytest.fixture
+def free_ports():
+    with socket.socket() as one, socket.socket() as two:
+        for probe in (one, two):
+            probe.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1]
+
+
+@pytest.fixture
+def state_dir(tmp_path, monkeypatch):
+    monkeypatch.setattr(part_process, "_GRACE_SECONDS", 1.0)
+    state_dir = tmp_path / "backend"
+    yield state_dir
+    down(state_dir)
+    for name in ("cache", "engine"):
+        assert members(None, log_path(state_dir, name)) == ()
+
+
+@pytest.fixture
+def plan(free_ports, tmp_path):
+    def make(
+        cache: str = SERVER, engine: str = SERVER, extra: tuple[str, ...] = (), restart: bool = False
+    ) -> LaunchPlan:
+        options = LaunchOptions(model=tmp_path, engine_port=free_ports[1], ready_seconds=20.0, restart=restart)
+        parts = tuple(
+            Part(
+                name=name,
+                argv=(sys.executable, "-c", code, str(port), name, *extra),
+                env={},
+                ports=(Port(port, f"--{name}-port"),),
+                health_url=f"http://127.0.0.1:{port}/health",
+            )
+            for name, code, port in (("cache", cache, free_ports[0]), ("engine", engine, free_ports[1]))
+        )
+        return LaunchPlan(options, "cpu", "served", 4096, tmp_path / "kv", parts)
+
+    return make

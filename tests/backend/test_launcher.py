@@ -16,77 +16,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backend import launcher
 from backend.errors import AlreadyUp, LaunchBusy, LaunchError, LaunchOptionInvalid, PartFailed, PortTaken
 from backend.launch_state import PartState, exclusive, log_path, read_state, write_state
 from backend.launcher import down, status, up
-from backend.plan import LaunchOptions, LaunchPlan, Part, Port
 from backend.processes import ProcessMark, find, members, spawn
 
-# Answers every GET. With "family" it has a child as hard to find as vLLM's: an empty environment, a session of its own,
-# and no ear for SIGTERM.
-SERVER = """
-import os, signal, subprocess, sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from multiprocessing import resource_tracker
-from multiprocessing.shared_memory import SharedMemory
-
-class Handler(BaseHTTPRequestHandler):
-    def log_message(self, *_): pass
-    def do_GET(self):
-        self.send_response(200); self.send_header("content-length", "0"); self.end_headers()
-
-print("part", sys.argv[2], "starts", flush=True)
-sleeper = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)"
-if "family" in sys.argv:
-    subprocess.Popen([sys.executable, "-c", sleeper + "; time.sleep(600)"], env={}, start_new_session=True)
-if "memory" in sys.argv:
-    memory = SharedMemory(create=True, size=4096)
-    resource_tracker.unregister(memory._name, "shared_memory")
-    print("memory", memory.name, flush=True)
-if "deaf" in sys.argv:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-"""
 HANGS = "import time; print('thinking', flush=True); time.sleep(600)"
 FAILS = "import sys; print('no room left for the cache'); sys.exit(3)"
-
-
-@pytest.fixture
-def free_ports():
-    with socket.socket() as one, socket.socket() as two:
-        for probe in (one, two):
-            probe.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
-
-
-@pytest.fixture
-def state_dir(tmp_path, monkeypatch):
-    monkeypatch.setattr(launcher, "_GRACE_SECONDS", 1.0)
-    state_dir = tmp_path / "backend"
-    yield state_dir
-    down(state_dir)
-    for name in ("cache", "engine"):
-        assert members(None, log_path(state_dir, name)) == ()
-
-
-@pytest.fixture
-def plan(free_ports, tmp_path):
-    def make(cache: str = SERVER, engine: str = SERVER, extra: tuple[str, ...] = ()) -> LaunchPlan:
-        options = LaunchOptions(model=tmp_path, engine_port=free_ports[1], ready_seconds=20.0)
-        parts = tuple(
-            Part(
-                name=name,
-                argv=(sys.executable, "-c", code, str(port), name, *extra),
-                env={},
-                ports=(Port(port, f"--{name}-port"),),
-                health_url=f"http://127.0.0.1:{port}/health",
-            )
-            for name, code, port in (("cache", cache, free_ports[0]), ("engine", engine, free_ports[1]))
-        )
-        return LaunchPlan(options, "cpu", "served", 4096, tmp_path / "kv", parts)
-
-    return make
 
 
 def pids(state_dir: Path) -> dict[str, int | None]:

@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from backend.errors import EngineInterrupted, EngineUnreachable
+from backend.errors import EngineFailing, EngineInterrupted, EngineUnreachable
 from gateway.testing import Cut, ScriptedEngine
 
 COVERED = "How many customers do we have in Germany?"
@@ -136,11 +136,24 @@ def test_an_engine_that_is_away_is_a_503_that_names_the_next_step(served: Any) -
     assert "nothing answers" in trace["error"]
 
 
-def test_an_engine_that_is_away_is_a_503_in_a_stream_too(served: Any) -> None:
-    served.engine.enqueue(EngineUnreachable("main", "http://127.0.0.1:1/v1"))
-    response = served.ask(UNCOVERED, stream=True)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "died",
+    [
+        EngineUnreachable("main", "http://127.0.0.1:1/v1"),
+        EngineInterrupted("main", "the connection was closed"),
+        EngineFailing("main", 500, "EngineCore encountered an issue"),
+    ],
+)
+def test_an_engine_that_died_before_its_first_word_is_a_503_that_says_when_to_ask_again(
+    served: Any, died: Exception, stream: bool
+) -> None:
+    served.engine.enqueue(died)
+    response = served.ask(UNCOVERED, stream=stream)
     assert response.status_code == 503
-    assert response.json()["error"]["type"] == "server_error"
+    assert response.headers["retry-after"] == "5"
+    error = response.json()["error"]
+    assert (error["type"], error["param"], error["message"]) == ("server_error", None, str(died))
 
 
 def test_an_engine_that_stops_mid_stream_ends_the_stream_with_an_error(served: Any) -> None:

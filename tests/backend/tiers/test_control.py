@@ -73,6 +73,15 @@ def test_a_prompt_is_written_when_it_comes_a_second_time(control):
     assert stored(control, prompt) == [0, 1, 2, 3, 4]
 
 
+def test_a_prompt_without_a_note_has_the_use_case_of_the_start_and_one_with_a_note_has_its_own(policy_settings, clock):
+    control = TierControl(replace(policy_settings, use_case="batch"), clock)
+    control.put_note(ids("chat", 2), Note(use_case="chat"))
+    for name in ("plain", "chat"):
+        control.note_lookup(ids(name, 2))
+    assert stored(control, ids("plain", 2)) == [0, 1]
+    assert stored(control, ids("chat", 2)) == []
+
+
 def test_a_gate_that_is_off_stores_and_loads_everything(control):
     control.set_gates(load=False, store=False)
     control.note_lookup(ids("p", 2))
