@@ -20,12 +20,15 @@ from gateway.conversation import Conversation
 from gateway.core import Assistant, Core
 from gateway.engine_cache import Knowledge
 from gateway.errors import EngineNotConfigured, GatewayError, PromptTooLong
+from gateway.message_chain import Scope
 from gateway.other_values import with_question_values
-from gateway.prompt import Placed, Placements, Prompt, assemble, newly_needed
+from gateway.placements import Placed, Placements, reference
+from gateway.prompt import Prompt, assemble, newly_needed
 from gateway.sessions import Session
 from gateway.sql_grammar import grammar_of
 from gateway.traces import Retrieved, Trace
 from gateway.verification import Verification, verify
+from kb.database import transaction
 from kb.errors import KnowledgeError
 from kb.items import Item, Success
 from kb.retrieval import Hit, Retrieval
@@ -65,7 +68,7 @@ class Prepared:
     assistant: Assistant
     retrieval: Retrieval
     session: Session
-    placements: Placements
+    placements: Placements[Placed]
     prompt: Prompt
     verified: Item | None
     timings: dict[str, float]
@@ -252,7 +255,7 @@ class _Run:
 
     def keep_failure(self, message: str) -> None:
         if not self._kept:
-            self._keep(self._trace(status="failed", error=message))
+            self._remember(self._trace(status="failed", error=message), answered="ttft_seconds" in self._timings)
 
     async def _verify(self, text: str) -> Verification | None:
         assistant = self._prepared.assistant
@@ -288,16 +291,15 @@ class _Run:
         await asyncio.to_thread(self._remember, trace)
         return Answer(generated.text, generated.finish_reason, usage, trace)
 
-    def _remember(self, trace: Trace) -> None:
-        ask = self._prepared.ask
-        self._keep(trace)
-        placements = [[(p.item.id, p.item_hash) for p in turn] for turn in self._prepared.placements]
-        answered = ask.conversation.answered(trace.answer or "")
-        self._core.sessions.keep(ask.tenant, ask.assistant, ask.user, self._prepared.session.id, answered, placements)
-
-    def _keep(self, trace: Trace) -> None:
+    def _remember(self, trace: Trace, *, answered: bool = True) -> None:
+        """Keep the trace and, where an answer at least began, what the prompt had placed: a client may go on from it."""
         self._kept = True
-        self._core.traces.keep(trace)
+        ask, session = self._prepared.ask, self._prepared.session
+        scope, placed = _scope(ask, self._prepared.assistant), self._prepared.placements.map(reference)
+        with transaction(self._core.database) as connection:
+            self._core.traces.add(connection, trace)
+            if answered:
+                self._core.sessions.add(connection, scope, session.id, ask.conversation, placed, trace.answer)
 
     def _trace(self, **ending: object) -> Trace:
         prepared, ask = self._prepared, self._prepared.ask
@@ -327,28 +329,32 @@ class _Run:
 
 def _session(core: Core, assistant: Assistant, ask: Ask) -> Session:
     """The session that asks. Where it has asked before, its KV can come nearer while knowledge is retrieved."""
-    session = core.sessions.find(ask.tenant, ask.assistant, ask.user, ask.conversation, ask.session_id)
-    if session.placements and assistant.cache is not None:
+    session = core.sessions.find(_scope(ask, assistant), ask.conversation, ask.session_id)
+    if session.placements is not None and assistant.cache is not None:
         assistant.cache.expect(ask.tenant, session.id)
     return session
 
 
+def _scope(ask: Ask, assistant: Assistant) -> Scope:
+    return Scope(ask.tenant, ask.assistant, assistant.base.name, ask.user)
+
+
 def _placements(
     core: Core, assistant: Assistant, conversation: Conversation, session: Session, retrieval: Retrieval
-) -> Placements:
+) -> Placements[Placed]:
     """What earlier turns placed, as they placed it, and what this turn adds."""
-    items = core.retriever.items(assistant.base, (h for turn in session.placements for _, h in turn))
-    earlier = tuple(tuple(Placed(items[h], h) for _, h in turn) for turn in session.placements)
     retrieved = [Placed(hit.item, hit.item_hash) for hit in retrieval.hits]
-    if earlier:
-        return (*earlier, newly_needed(retrieved, earlier))
-    # A history that no session knows of: everything goes into the system message, nothing into old turns.
-    return (newly_needed(retrieved, ()), *(() for _ in conversation.user_turns[1:]))
+    if session.placements is None:
+        # Nothing is known of the history: everything goes into the system message, nothing into old turns.
+        return Placements(newly_needed(retrieved, ()), tuple(() for _ in conversation.user_turns))
+    items = core.retriever.items(assistant.base, (entry.item_hash for entry in session.placements))
+    earlier = session.placements.map(lambda entry: Placed(items[entry.item_hash], entry.item_hash, entry.reach))
+    return Placements(earlier.system, (*earlier.turns, newly_needed(retrieved, earlier)))
 
 
-def _grammar(assistant: Assistant, placements: Placements) -> str | None:
+def _grammar(assistant: Assistant, placements: Placements[Placed]) -> str | None:
     """Over the tables in the prompt; of a schema that was placed again in another wording, the later one counts."""
-    latest = {entry.item.id: entry.item for turn in placements for entry in turn}
+    latest = {entry.item.id: entry.item for entry in placements}
     return grammar_of(latest.values(), assistant.datasource.dialect if assistant.datasource else None)
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.engine import Message
 from gateway.errors import BadRequest
-from kb.codec import canonical_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +23,6 @@ class Conversation:
     @property
     def question(self) -> str:
         return self.messages[-1]["content"]
-
-    @property
-    def history(self) -> Conversation:
-        """All up to the last answer; empty in a first turn."""
-        last_answer = max((i for i, m in enumerate(self.messages) if m["role"] == "assistant"), default=-1)
-        return Conversation(self.system, self.messages[: last_answer + 1])
-
-    def answered(self, answer: str) -> Conversation:
-        """The conversation with the answer to its question appended."""
-        return Conversation(self.system, (*self.messages, {"role": "assistant", "content": answer}))
-
-    @property
-    def chain(self) -> str:
-        """A hash over every message so far. A client that sends its history back sends the same chain."""
-        state = hashlib.sha256(b"kvasir conversation 1\n" + canonical_json(list(self.system)))
-        for message in self.messages:
-            state = hashlib.sha256(state.digest() + canonical_json([message["role"], message["content"].strip()]))
-        return state.hexdigest()
 
 
 def parse_conversation(messages: Sequence[Message]) -> Conversation:

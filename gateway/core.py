@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from sqlalchemy import Engine as Database
 
@@ -131,7 +132,7 @@ def open_core(
         datasources={name: open_datasource(name, entry) for name, entry in settings.datasources.items()},
         caches=_caches(settings, engines),
         traces=Traces(database),
-        sessions=Sessions(database),
+        sessions=Sessions(database, expire_after=timedelta(days=settings.session_days)),
         proposals=Proposals(database),
         api_keys=ApiKeys(database),
     )

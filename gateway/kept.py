@@ -16,14 +16,11 @@ ROWS_AT_ONCE = 1000
 
 
 def kept_ids(database: Engine, settings: Settings, base: KnowledgeBase) -> set[str]:
-    """Commit ids and item hashes that traces, sessions, proposals and baselines name, and assistants' pinned commits.
-
-    Sessions do not say which base they are of: all of the tenant's are taken.
-    """
+    """Commit ids and item hashes that traces, sessions, proposals and baselines name, and assistants' pinned commits."""
     tenant, name = base.id.tenant, base.name
     return {
         *_of_traces(database, tenant, name),
-        *_of_sessions(database, tenant),
+        *_of_sessions(database, tenant, name),
         *_of_proposals(database, tenant, name),
         *_of_baselines(database, settings, base),
         *_pinned(settings, base),
@@ -47,11 +44,12 @@ def _of_traces(database: Engine, tenant: str, base: str) -> Iterator[str]:
             yield from (item["item_hash"] for item in row.items or ())
 
 
-def _of_sessions(database: Engine, tenant: str) -> Iterator[str]:
-    query = select(turns.c.placements).where(turns.c.tenant == tenant)
+def _of_sessions(database: Engine, tenant: str, base: str) -> Iterator[str]:
+    query = select(turns.c.placements).where(turns.c.tenant == tenant, turns.c.base == base)
     with database.connect() as connection:
         for placements in connection.execution_options(yield_per=ROWS_AT_ONCE).scalars(query):
-            yield from (item_hash for turn in placements for _, item_hash in turn)
+            for turn in (placements["system"], *placements["turns"]):
+                yield from (item_hash for _, item_hash, _ in turn)
 
 
 def _of_proposals(database: Engine, tenant: str, base: str) -> Iterator[str]:

@@ -141,6 +141,7 @@ class AssistantSettings(_Table):
 class Settings(BaseSettings):
     """All of it. `home` holds Kvasir's state, by default `.kvasir` beside the file, if one was read.
 
+    `session_days`: how long a conversation that is not carried on is remembered.
     Relative paths of the file are taken from its folder.
     """
 
@@ -162,6 +163,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     database_url: SecretStr | None = None
     embedding_model: str = "all-MiniLM-L6-v2"
+    session_days: int = Field(30, ge=1, le=3650)
     engines: dict[str, EngineSettings] = Field(default_factory=dict)
     datasources: dict[str, DatasourceSettings] = Field(default_factory=dict)
     assistants: dict[str, AssistantSettings] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The gateway's tables: traces, sessions, confirmations, proposals, API keys, stored replay answers.
+"""The gateway's tables: traces, sessions, confirmations, proposals, API keys, secrets, stored replay answers.
 
 They share the state database with `kb.tables`; `migrations/` creates them; a test compares the two.
 """
@@ -34,12 +34,23 @@ turns = Table(
     "session_turns",
     metadata,
     Column("tenant", String(100), primary_key=True),
-    Column("assistant", String(100), primary_key=True),
-    Column("user", String(200), primary_key=True),
     Column("chain", String(64), primary_key=True),
+    Column("tail", String(64), nullable=True),
+    Column("assistant", String(100), nullable=False),
+    Column("base", String(100), nullable=False),
     Column("session_id", String(64), nullable=False),
+    Column("digests", JSON, nullable=False),
     Column("placements", JSON, nullable=False),
     Column("created_at", String(40), nullable=False),
+    Index(None, "tenant", "tail"),
+    Index(None, "created_at"),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", String(200), nullable=False),
 )
 
 confirmations = Table(

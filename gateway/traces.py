@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Connection, Engine, insert, select
 
 from backend.engine import Message
 from gateway.errors import RequestNotFound
@@ -81,6 +81,11 @@ class Traces:
         self._engine = engine
 
     def keep(self, trace: Trace) -> None:
+        with transaction(self._engine) as connection:
+            self.add(connection, trace)
+
+    def add(self, connection: Connection, trace: Trace) -> None:
+        """The same within a transaction of the caller's."""
         row = {
             "tenant": trace.tenant,
             "id": trace.id,
@@ -96,8 +101,7 @@ class Traces:
             "prompt_hash": trace.prompt_hash,
             "trace": asdict(trace),
         }
-        with transaction(self._engine) as connection:
-            connection.execute(insert(requests).values(**row))
+        connection.execute(insert(requests).values(**row))
 
     def recent(self, tenant: str, assistant: str | None, limit: int) -> list[Trace]:
         """The last requests of the assistant, or of all, newest first."""

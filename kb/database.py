@@ -57,6 +57,16 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[
     return int(result.rowcount)
 
 
+def insert_or_replace(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert the rows; one whose key is there takes the place of what was there."""
+    ordered = sorted(rows, key=lambda row: [str(row[column.name]) for column in table.primary_key])
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    key = list(table.primary_key)
+    others = {column.name: statement.excluded[column.name] for column in table.columns if column not in key}
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=others), ordered)
+
+
 def upgrade(engine: Engine) -> str:
     """Bring the database to this Kvasir's schema version, and return that version. Repeatable.
 

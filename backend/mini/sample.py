@@ -9,7 +9,8 @@ from typing import Literal
 
 from backend.engine import Message
 from gateway.conversation import Conversation, parse_conversation
-from gateway.prompt import DEFAULT_INSTRUCTIONS, Placed, assemble
+from gateway.placements import Placed, Placements
+from gateway.prompt import DEFAULT_INSTRUCTIONS, assemble
 from kb.codec import encode_item
 from kb.items import Item
 from kb.objects import pack
@@ -70,5 +71,5 @@ def under_instructions(sample: Sample, instructions: str) -> Sample:
 
 
 def _assembled(conversation: Conversation, items: Sequence[Sequence[Item]]) -> tuple[Message, ...]:
-    placements = tuple(tuple(Placed(item, pack("item", encode_item(item))[0]) for item in turn) for turn in items)
+    placements = Placements.by_turn([[Placed(item, pack("item", encode_item(item))[0]) for item in t] for t in items])
     return assemble(DEFAULT_INSTRUCTIONS, conversation, placements).messages

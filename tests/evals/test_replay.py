@@ -16,7 +16,10 @@ from evals.case import Case, Retrieves, SqlResult
 from evals.replay import SuiteReplay, compare
 from evals.run import prepare_case
 from gateway.answering import Prepared
+from gateway.conversation import ask
 from gateway.core import Assistant, Core
+from gateway.message_chain import Scope
+from gateway.placements import Placements
 from gateway.replay import CaseOutcome, CaseReplay
 from gateway.tables import replay_answers, requests, turns
 from gateway.testing import ScriptedEngine
@@ -202,8 +205,8 @@ def test_results_that_were_cut_are_judged_only_where_the_statement_is_the_accept
 def test_a_conversation_that_a_user_had_does_not_change_the_case(shop: Shop) -> None:
     before = shop.head
     follow_up = Case("follow-up", "And how many were cancelled?", cancelled.expect, earlier=((CANCELLED, BY_STATUS),))
-    history = follow_up.conversation.history
-    shop.core.sessions.keep("default", "shop", "", "ses_user", history, [[]])
+    first = ask(CANCELLED)
+    shop.core.sessions.keep(Scope("default", "shop", "shop"), "ses_user", first, Placements(), BY_STATUS)
     shop.learn(HINT)
     shop.engine.enqueue(BY_STATE, BY_STATE)
 

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from gateway.conversation import parse_conversation
+from gateway.conversation import ask
+from gateway.message_chain import Scope
+from gateway.placements import Placements, Reference
 from gateway.proposals import Proposals
 from gateway.sessions import Sessions
 from gateway.traces import Retrieved, Trace, Traces
@@ -235,14 +237,14 @@ def test_what_a_trace_a_session_or_a_proposal_names_survives(home: Home, base: K
 
     item = Retrieved("rule:retrieved", hash_of(retrieved, "retrieved"), "rule", "Lost", 1.0, ("always",))
     Traces(database).keep(trace(traced, (item,)))
-    conversation = parse_conversation([{"role": "user", "content": "?"}])
-    placements = [[("rule:placed", hash_of(placed, "placed"))]]
-    Sessions(database).keep("default", "shop", "", "ses_1", conversation, placements)
+    reference = Reference("rule:placed", hash_of(placed, "placed"))
+    scope = Scope("default", "shop", base.name)
+    Sessions(database).keep(scope, "ses_1", ask("?"), Placements((reference,)), "SELECT 1")
     proposal = Proposals(database).confirm(trace(traced), "success", None, None, "ann")
     assert proposal is not None
     Proposals(database).keep(replace(proposal, commit=proposed, report={"base": replayed, "head": proposed}))
     home.configure(f'home = "state"\n[assistants.shop]\nkb = "main"\ncommit = "{pinned[:12]}"\n')
-    hashes = [item.item_hash, placements[0][0][1]]
+    hashes = [item.item_hash, reference.item_hash]
     assert shown(home, "gc", "--grace", "0s")["deleted"] > 0
     for commit, name in ((traced, "traced"), (proposed, "proposed"), (replayed, "replayed"), (pinned, "pinned")):
         assert base.item(f"rule:{name}", commit).body == Rule(name)

@@ -12,6 +12,7 @@ from sqlalchemy import event
 from gateway.answering import Ask, Prepared, prepare
 from gateway.conversation import Conversation, parse_conversation
 from gateway.core import Core, open_core
+from gateway.placements import reference
 from gateway.sessions import Session
 from gateway.settings import Settings
 from gateway.testing import ScriptedEngine
@@ -96,12 +97,11 @@ def test_a_first_question_reads_where_its_branch_stands_and_nothing_else(open_sh
 def test_a_follow_up_reads_its_session_and_no_item(open_shop: Callable[..., Core]) -> None:
     core = open_shop()
     first = asked(core, QUESTIONS[0])
-    placed = tuple((p.item.id, p.item_hash) for p in first.placements[0])
-    session = Session("ses", (placed,))
+    session = Session("ses", first.placements.map(reference))
     with statements(core) as found:
         second = asked(core, QUESTIONS[0], "SELECT 1", QUESTIONS[1], session=session)
     assert len(found) == 1
-    assert second.placements[0] == first.placements[0]
+    assert second.placements.system == first.placements.system
     assert second.prompt.messages[0] == first.prompt.messages[0]
 
 

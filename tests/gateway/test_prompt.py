@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from gateway.conversation import Conversation, parse_conversation
 from gateway.item_text import item_text
-from gateway.prompt import Placed, assemble, newly_needed
+from gateway.placements import Placed, Placements
+from gateway.prompt import assemble, newly_needed
 from kb.items import Document, Gotcha, Item, Metric, Preference, Rule, Schema, Success, Template
 
 MAKERS = {
@@ -58,15 +59,15 @@ def asked(*turns: str, system: str | None = None) -> Conversation:
 def test_the_order_in_which_items_are_given_changes_nothing(items: list[Placed], random: object) -> None:
     shuffled = list(items)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    first, second = (assemble(INSTRUCTIONS, asked("q"), (tuple(order),)) for order in (items, shuffled))
+    first, second = (assemble(INSTRUCTIONS, asked("q"), Placements(tuple(order))) for order in (items, shuffled))
     assert first == second
 
 
 @given(ITEMS, PLACED)
 def test_an_added_item_changes_no_byte_before_the_place_where_it_stands(items: list[Placed], added: Placed) -> None:
     without = [entry for entry in items if entry.item.id != added.item.id]
-    before = assemble(INSTRUCTIONS, asked("q"), (tuple(without),)).messages[0]["content"]
-    after = assemble(INSTRUCTIONS, asked("q"), (tuple([*without, added]),)).messages[0]["content"]
+    before = assemble(INSTRUCTIONS, asked("q"), Placements(tuple(without))).messages[0]["content"]
+    after = assemble(INSTRUCTIONS, asked("q"), Placements((*without, added))).messages[0]["content"]
     block = f"\n\n{item_text(added.item)}"
     place = after.index(block)
     assert before == after[:place] + after[place + len(block) :]
@@ -76,9 +77,8 @@ def test_an_added_item_changes_no_byte_before_the_place_where_it_stands(items: l
 @given(st.lists(ITEMS, min_size=1, max_size=4), st.lists(WORDS, min_size=4, max_size=4))
 def test_a_later_turn_changes_no_byte_of_an_earlier_turns_messages(turns: list[list[Placed]], words: list[str]) -> None:
     questions = [f"q{word}" for word in words][: len(turns)]
-    placements = tuple(tuple(turn) for turn in turns)
     prompts = [
-        assemble(INSTRUCTIONS, asked(*questions[:count]), placements[:count]).messages
+        assemble(INSTRUCTIONS, asked(*questions[:count]), Placements.by_turn(turns[:count])).messages
         for count in range(1, len(turns) + 1)
     ]
     for earlier, later in itertools.pairwise(prompts):
@@ -88,11 +88,12 @@ def test_a_later_turn_changes_no_byte_of_an_earlier_turns_messages(turns: list[l
 def test_the_same_inputs_give_the_same_bytes_in_another_process() -> None:
     program = (
         "from gateway.conversation import ask\n"
-        "from gateway.prompt import Placed, assemble\n"
+        "from gateway.placements import Placed, Placements\n"
+        "from gateway.prompt import assemble\n"
         "from kb.items import *\n"
         "items = {Item(f'{b.kind}:{n}', n, b) for n in 'abcdefgh' for b in (Rule(n), Document(n), Metric(n, 'x'))}\n"
         "placed = tuple(Placed(item, item.id) for item in items)\n"
-        "print([p.item.id for p in placed][:3], assemble('Do.', ask('q?'), (placed,)).hash)\n"
+        "print([p.item.id for p in placed][:3], assemble('Do.', ask('q?'), Placements(placed)).hash)\n"
     )
     outputs = []
     for seed in ("1", "2", "3"):
@@ -106,7 +107,7 @@ def test_the_same_inputs_give_the_same_bytes_in_another_process() -> None:
 
 def test_layers_stand_in_the_order_of_the_design() -> None:
     items = [placed(kind, "a") for kind in sorted(MAKERS)] + [placed("document", "z", usage="always")]
-    system = assemble(INSTRUCTIONS, asked("q"), (tuple(items),)).messages[0]["content"]
+    system = assemble(INSTRUCTIONS, asked("q"), Placements(tuple(items))).messages[0]["content"]
     found = [line.split('"')[1] for line in system.splitlines() if line.startswith("<") and " id=" in line]
     assert found == [
         "document:z",
@@ -123,19 +124,19 @@ def test_layers_stand_in_the_order_of_the_design() -> None:
 
 def test_a_preference_stands_behind_all_that_users_share_even_where_it_always_applies() -> None:
     items = (placed("preference", "a", usage="always"), placed("rule", "b"), placed("success", "c"))
-    system = assemble(INSTRUCTIONS, asked("q"), (items,)).messages[0]["content"]
+    system = assemble(INSTRUCTIONS, asked("q"), Placements(items)).messages[0]["content"]
     assert system.index("<success") < system.index("<preference")
 
 
 def test_the_clients_own_system_text_stands_behind_the_items() -> None:
-    prompt = assemble(INSTRUCTIONS, asked("q", system="Be brief."), ((placed("rule", "a"),),))
+    prompt = assemble(INSTRUCTIONS, asked("q", system="Be brief."), Placements((placed("rule", "a"),)))
     assert prompt.messages[0]["content"].startswith(INSTRUCTIONS)
     assert prompt.messages[0]["content"].endswith("</rule>\n\nBe brief.")
     assert [message["role"] for message in prompt.messages] == ["system", "user"]
 
 
 def test_a_later_turns_items_stand_in_front_of_its_message() -> None:
-    prompt = assemble(INSTRUCTIONS, asked("q1", "q2"), ((), (placed("gotcha", "g"),)))
+    prompt = assemble(INSTRUCTIONS, asked("q1", "q2"), Placements.by_turn([(), (placed("gotcha", "g"),)]))
     assert prompt.messages[-1]["content"] == '<gotcha id="gotcha:g">\nx\n</gotcha>\n\nq2'
     assert prompt.messages[1]["content"] == "q1"
 
@@ -143,20 +144,20 @@ def test_a_later_turns_items_stand_in_front_of_its_message() -> None:
 def test_an_item_is_placed_again_only_in_a_new_wording() -> None:
     rule, other = placed("rule", "a"), placed("rule", "b")
     reworded = replace(rule, item_hash="another")
-    assert newly_needed([rule, other], ((rule,),)) == (other,)
-    assert newly_needed([reworded], ((rule,),)) == (reworded,)
-    assert newly_needed([rule], ((rule,), (reworded,))) == (rule,)
-    assert newly_needed([reworded], ((rule,), (reworded,))) == ()
+    assert newly_needed([rule, other], [rule]) == (other,)
+    assert newly_needed([reworded], [rule]) == (reworded,)
+    assert newly_needed([rule], [rule, reworded]) == (rule,)
+    assert newly_needed([reworded], [rule, reworded]) == ()
 
 
 def test_the_hash_is_over_the_messages_alone() -> None:
     item = placed("rule", "a")
     same = replace(item, item_hash="another", item=replace(item.item, title="Another title"))
-    first, second = (assemble(INSTRUCTIONS, asked("q"), ((entry,),)) for entry in (item, same))
+    first, second = (assemble(INSTRUCTIONS, asked("q"), Placements((entry,))) for entry in (item, same))
     assert first.hash == second.hash
-    assert first.hash != assemble(INSTRUCTIONS, asked("Q"), ((item,),)).hash
+    assert first.hash != assemble(INSTRUCTIONS, asked("Q"), Placements((item,))).hash
 
 
 def test_placements_that_do_not_fit_the_turns_are_a_bug_of_ours() -> None:
     with pytest.raises(AssertionError, match="every user turn"):
-        assemble(INSTRUCTIONS, asked("q1", "q2"), ((),))
+        assemble(INSTRUCTIONS, asked("q1", "q2"), Placements())

@@ -1,28 +1,40 @@
-"""Sessions: a conversation finds what its turns placed by its messages alone."""
+"""Sessions: a conversation finds what its turns placed by its messages alone, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
+from sqlalchemy import Engine, func, select, update
 
+import gateway.sessions
 from backend.client import Message
 from gateway.conversation import Conversation, parse_conversation
-from gateway.sessions import Sessions
-from kb.database import open_database, upgrade
+from gateway.message_chain import Scope
+from gateway.placements import Placements, Reference
+from gateway.sessions import Session, Sessions
+from gateway.tables import turns
+from kb.database import open_database, transaction, upgrade
 
-USER = "ada"
-PLACED = (("rule:a", "hash a"), ("schema:b", "hash b"))
+SHOP = Scope("acme", "shop", "shop", "ada")
+FIRST = (Reference("rule:a", "hash a", 900), Reference("schema:b", "hash b"))
+SECOND, THIRD = (Reference("schema:c", "hash c"),), (Reference("gotcha:d", "hash d", 7),)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    url = f"sqlite:///{tmp_path}/state.db" if request.param == "sqlite" else request.getfixturevalue("fresh_postgres")
+    database = open_database(url)
+    upgrade(database)
+    yield database
+    database.dispose()
 
 
 @pytest.fixture
-def sessions(tmp_path: Path) -> Iterator[Sessions]:
-    database = open_database(f"sqlite:///{tmp_path}/state.db")
-    upgrade(database)
-    yield Sessions(database)
-    database.dispose()
+def sessions(database: Engine) -> Sessions:
+    return Sessions(database)
 
 
 def talk(*contents: str, system: str | None = None) -> Conversation:
@@ -32,110 +44,209 @@ def talk(*contents: str, system: str | None = None) -> Conversation:
     return parse_conversation(messages)
 
 
+def find(sessions: Sessions, *contents: str, scope: Scope = SHOP, session_id: str | None = None) -> Session:
+    return sessions.find(scope, talk(*contents), session_id)
+
+
+PLACED = Placements.by_turn([FIRST, SECOND, THIRD])
+
+
 @pytest.fixture
 def session_id(sessions: Sessions) -> str:
-    """Of a conversation `q1` answered with `a1`."""
-    first = talk("q1")
-    found = sessions.find("acme", "shop", USER, first, None)
-    assert found.placements == ()
-    sessions.keep("acme", "shop", USER, found.id, first.answered("a1"), [PLACED])
+    """Of a conversation `q1`, `a1`, `q2`, `a2`, `q3`, `a3`, each turn of which placed something."""
+    said = ("q1", "a1", "q2", "a2", "q3", "a3")
+    found = Session("")
+    for turn in range(3):
+        conversation = talk(*said[: 2 * turn + 1])
+        found = sessions.find(SHOP, conversation, None)
+        placed = Placements.by_turn([FIRST, SECOND, THIRD][: turn + 1])
+        sessions.keep(SHOP, found.id, conversation, placed, said[2 * turn + 1])
     return found.id
 
 
 def test_the_next_turn_of_a_plain_client_finds_its_session(sessions: Sessions, session_id: str) -> None:
-    second = talk("q1", "a1", "q2")
-    found = sessions.find("acme", "shop", USER, second, None)
-    assert (found.id, found.placements) == (session_id, (PLACED,))
-    sessions.keep("acme", "shop", USER, found.id, second.answered("a2"), [PLACED, ()])
-    third = sessions.find("acme", "shop", USER, talk("q1", "a1", "q2", "a2", "q3"), None)
-    assert (third.id, third.placements) == (session_id, (PLACED, ()))
+    assert find(sessions, "q1", "a1", "q2", "a2", "q3", "a3", "q4") == Session(session_id, PLACED)
 
 
-@pytest.mark.parametrize("history", [("q1 ", "a1", "q2"), ("\nq1", "  a1\n", "q2")])
-def test_white_space_around_a_message_does_not_lose_the_session(
-    sessions: Sessions, session_id: str, history: tuple[str, ...]
+@pytest.mark.parametrize("history", [("q1 ", "a1"), ("\nq1", "  a1\n"), ("q1", "a1\n\n")])
+def test_white_space_does_not_lose_the_session(sessions: Sessions, session_id: str, history: tuple[str, ...]) -> None:
+    assert find(sessions, *history, "q2") == Session(session_id, Placements(FIRST))
+
+
+def test_an_answer_that_the_client_reflowed_is_the_same_answer(sessions: Sessions) -> None:
+    sessions.keep(SHOP, "ses", talk("q"), Placements(FIRST), "SELECT 1\n  FROM t\n")
+    assert find(sessions, "q", "SELECT 1 FROM t", "next") == Session("ses", Placements(FIRST))
+
+
+def test_a_question_asked_again_stands_on_the_same_history(sessions: Sessions, session_id: str) -> None:
+    for question in ("q3", "q3 in other words"):
+        found = find(sessions, "q1", "a1", "q2", "a2", question)
+        assert found == Session(session_id, Placements.by_turn([FIRST, SECOND]))
+
+
+def test_each_branch_goes_on_from_what_it_placed(sessions: Sessions, session_id: str) -> None:
+    branch = Placements.by_turn([FIRST, THIRD])
+    sessions.keep(SHOP, session_id, talk("q1", "a1", "q2"), branch, "another a2")
+    assert find(sessions, "q1", "a1", "q2", "another a2", "q3").placements == branch
+    assert find(sessions, "q1", "a1", "q2", "a2", "q3").placements == Placements.by_turn([FIRST, SECOND])
+
+
+@pytest.mark.parametrize("answer", ["a2 in the client's words", "a", "**a2**"])
+def test_a_changed_answer_keeps_all_that_was_placed(sessions: Sessions, session_id: str, answer: str) -> None:
+    found = find(sessions, "q1", "a1", "q2", answer, "q3")
+    assert found == Session(session_id, Placements.by_turn([FIRST, SECOND]))
+
+
+def test_an_answer_that_broke_off_keeps_what_its_turn_placed(sessions: Sessions) -> None:
+    sessions.keep(SHOP, "ses", talk("q1"), Placements(FIRST), None)
+    assert find(sessions, "q1", "the beginning of a", "q2") == Session("ses", Placements(FIRST))
+
+
+def test_turns_that_another_server_answered_placed_nothing(sessions: Sessions, session_id: str) -> None:
+    found = find(sessions, "q1", "a1", "elsewhere", "its answer", "q2")
+    assert found == Session(session_id, Placements(FIRST, ((), ())))
+
+
+def test_an_edited_first_question_is_a_new_session(sessions: Sessions, session_id: str) -> None:
+    for history in (("q1 edited", "a1"), ("q 1", "a1"), ("q1 edited", "a1", "q2", "a2")):
+        found = find(sessions, *history, "q3")
+        assert found.id != session_id
+        assert found.placements is None
+
+
+def test_a_conversation_whose_oldest_messages_were_dropped_is_found(sessions: Sessions, session_id: str) -> None:
+    assert find(sessions, "q2", "a2", "q3", "a3", "q4") == Session(session_id, Placements(FIRST, (SECOND, THIRD)))
+    assert find(sessions, "q3", "a3", "q4") == Session(session_id, Placements(FIRST, (THIRD,)))
+
+
+def test_a_conversation_that_lost_its_middle_is_found(sessions: Sessions, session_id: str) -> None:
+    assert find(sessions, "q1", "a1", "q3", "a3", "q4") == Session(session_id, Placements(FIRST, ((), THIRD)))
+
+
+def test_a_shortened_conversation_goes_on_as_one(sessions: Sessions, session_id: str) -> None:
+    placed = Placements(FIRST, (SECOND, THIRD, ()))
+    sessions.keep(SHOP, session_id, talk("q2", "a2", "q3", "a3", "q4"), placed, "a4")
+    assert find(sessions, "q2", "a2", "q3", "a3", "q4", "a4", "q5") == Session(session_id, placed)
+    shorter = Placements(FIRST, (THIRD, ()))
+    assert find(sessions, "q3", "a3", "q4", "a4", "q5") == Session(session_id, shorter)
+
+
+def test_the_same_last_exchange_of_another_conversation_is_not_this_one(sessions: Sessions, session_id: str) -> None:
+    assert find(sessions, "something else", "its answer", "q3", "a3", "q4").placements is None
+
+
+def test_a_conversation_longer_than_is_kept_is_found_when_it_is_shortened(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert sessions.find("acme", "shop", USER, talk(*history), None).id == session_id
+    monkeypatch.setattr(gateway.sessions, "LOOKED_BACK", 4)
+    said = [f"{role}{turn}" for turn in range(6) for role in "qa"]
+    placed = Placements.by_turn([FIRST, *((Reference(f"schema:{turn}", f"hash {turn}"),) for turn in range(1, 6))])
+    sessions.keep(SHOP, "ses", talk(*said[:-1]), placed, said[-1])
+    assert find(sessions, *said, "next") == Session("ses", placed)
+    assert find(sessions, *said[-4:], "next") == Session("ses", Placements(FIRST, placed.turns[-2:]))
+    assert find(sessions, *said[-6:], "next").placements is None
+
+
+def test_the_clients_system_text_does_not_tell_conversations_apart(sessions: Sessions, session_id: str) -> None:
+    for system in ("It is 10:03.", "It is 10:04."):
+        assert sessions.find(SHOP, talk("q1", "a1", "q2", system=system), None).id == session_id
 
 
 @pytest.mark.parametrize(
-    "history",
-    [("q1 edited", "a1", "q2"), ("q1", "a1 edited", "q2"), ("q 1", "a1", "q2"), ("q1", "a1", "q2", "a2", "q3")],
+    "scope",
+    [
+        Scope("rival", "shop", "shop", "ada"),
+        Scope("acme", "other", "shop", "ada"),
+        Scope("acme", "shop", "archive", "ada"),
+        Scope("acme", "shop", "shop", "bob"),
+        Scope("acme", "shop", "shop"),
+    ],
 )
-def test_an_edited_history_is_a_new_session(sessions: Sessions, session_id: str, history: tuple[str, ...]) -> None:
-    found = sessions.find("acme", "shop", USER, talk(*history), None)
-    assert found.id != session_id
-    assert found.placements == ()
-
-
-def test_another_system_text_is_another_conversation(sessions: Sessions, session_id: str) -> None:
-    assert sessions.find("acme", "shop", USER, talk("q1", "a1", "q2", system="Be brief."), None).id != session_id
-
-
-def test_texts_that_join_to_the_same_letters_are_different_conversations() -> None:
-    assert talk("ab", "c", "d").chain != talk("a", "bc", "d").chain
-    assert talk("a", system="b").chain != talk("b", system="a").chain
-
-
-@pytest.mark.parametrize(("tenant", "assistant"), [("rival", "shop"), ("acme", "other")])
-def test_neither_another_tenant_nor_another_assistant_finds_it(
-    sessions: Sessions, session_id: str, tenant: str, assistant: str
-) -> None:
-    found = sessions.find(tenant, assistant, USER, talk("q1", "a1", "q2"), None)
-    assert found.id != session_id
-    assert found.placements == ()
+def test_no_other_tenant_assistant_base_or_user_finds_it(sessions: Sessions, session_id: str, scope: Scope) -> None:
+    for history in (("q1", "a1"), ("q1", "changed"), ("q3", "a3")):
+        found = find(sessions, *history, "next", scope=scope)
+        assert found.id != session_id
+        assert found.placements is None
 
 
 def test_a_given_id_is_kept_and_its_placements_are_still_found_by_the_messages(
     sessions: Sessions, session_id: str
 ) -> None:
-    named = sessions.find("acme", "shop", USER, talk("q1", "a1", "q2"), "mine")
-    assert (named.id, named.placements) == ("mine", (PLACED,))
-    unknown = sessions.find("acme", "shop", USER, talk("other", "a1", "q2"), session_id)
-    assert (unknown.id, unknown.placements) == (session_id, ())
+    assert find(sessions, "q1", "a1", "q2", session_id="mine") == Session("mine", Placements(FIRST))
+    assert find(sessions, "other", "a1", "q2", session_id=session_id) == Session(session_id, None)
 
 
 def test_a_repeated_first_question_is_a_session_of_its_own(sessions: Sessions, session_id: str) -> None:
-    assert sessions.find("acme", "shop", USER, talk("q1"), None).id != session_id
+    found = find(sessions, "q1")
+    assert found.id != session_id
+    assert found.placements is None
 
 
-def test_two_answers_of_one_wording_share_the_first_entry(sessions: Sessions, session_id: str) -> None:
-    sessions.keep("acme", "shop", USER, "later", talk("q1").answered("a1"), [()])
-    found = sessions.find("acme", "shop", USER, talk("q1", "a1", "q2"), None)
-    assert (found.id, found.placements) == (session_id, (PLACED,))
+def test_of_two_conversations_in_the_same_words_the_later_goes_on(sessions: Sessions, session_id: str) -> None:
+    sessions.keep(SHOP, "later", talk("q1"), Placements(SECOND), "a1")
+    assert find(sessions, "q1", "a1", "q2") == Session("later", Placements(SECOND))
+    # What the earlier one has said since is its own, and all that it had placed is still with it.
+    assert find(sessions, "q1", "a1", "q2", "a2", "q3").placements == Placements.by_turn([FIRST, SECOND])
 
 
 def test_messages_between_the_answer_and_the_question_placed_nothing(sessions: Sessions, session_id: str) -> None:
-    messages: list[Message] = [
-        {"role": "user", "content": "q1"},
-        {"role": "assistant", "content": "a1"},
-        {"role": "user", "content": "wait"},
-        {"role": "user", "content": "q2"},
-    ]
-    found = sessions.find("acme", "shop", USER, parse_conversation(messages), None)
-    assert (found.id, found.placements) == (session_id, (PLACED, ()))
+    said = [("user", "q1"), ("assistant", "a1"), ("user", "wait"), ("user", "q2")]
+    messages: list[Message] = [{"role": role, "content": content} for role, content in said]
+    found = sessions.find(SHOP, parse_conversation(messages), None)
+    assert found == Session(session_id, Placements(FIRST, ((), ())))
 
 
-def test_two_messages_in_a_row_are_answered_over_http(serve: Callable[..., Any]) -> None:
-    served = serve()
-    served.engine.enqueue("SELECT 1", "SELECT 2")
-    question = "Which supplier has the longest lead time?"
-    first = served.ask(question).json()
-    messages = [
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": "SELECT 1"},
-        {"role": "user", "content": "Wait."},
-        {"role": "user", "content": "And how many returns were there?"},
-    ]
-    second = served.ask(messages)
-    assert second.status_code == 200
-    assert second.json()["kvasir"]["session_id"] == first["kvasir"]["session_id"]
-    before, after = (call.messages for call in served.engine.calls)
-    assert after[: len(before)] == before
-    assert after[-2] == messages[2]
+def test_another_gateway_on_the_same_database_finds_it(database: Engine, session_id: str) -> None:
+    other = open_database(database.url.render_as_string(hide_password=False))
+    assert find(Sessions(other), "q1", "a1", "q2") == Session(session_id, Placements(FIRST))
+    other.dispose()
 
 
-def test_another_user_who_says_the_same_words_has_another_session(sessions: Sessions, session_id: str) -> None:
-    found = sessions.find("acme", "shop", "bob", talk("q1", "a1", "q2"), None)
-    assert found.id != session_id
-    assert found.placements == ()
+def test_another_state_database_hashes_the_same_words_to_something_else(
+    sessions: Sessions, database: Engine, tmp_path: Path
+) -> None:
+    other = open_database(f"sqlite:///{tmp_path}/other.db")
+    upgrade(other)
+    chains = []
+    for each in (database, other):
+        Sessions(each).keep(SHOP, "ses", talk("q1"), Placements(), "a1")
+        with each.connect() as connection:
+            chains.append(set(connection.scalars(select(turns.c.chain))))
+    assert chains[0].isdisjoint(chains[1])
+    other.dispose()
+
+
+def test_what_expired_is_not_found_and_is_deleted(sessions: Sessions, database: Engine, session_id: str) -> None:
+    sessions.keep(SHOP, "young", talk("young"), Placements(SECOND), "answer")
+    old = (datetime.now(UTC) - timedelta(days=31)).isoformat()
+    with transaction(database) as connection:
+        connection.execute(update(turns).where(turns.c.session_id == session_id).values(created_at=old))
+    for history in (("q1", "a1"), ("q1", "changed"), ("q3", "a3")):
+        assert find(sessions, *history, "next").placements is None
+    with transaction(database) as connection:
+        sessions.sweep(connection)
+        assert connection.scalar(select(func.count()).select_from(turns)) == 2
+    assert find(sessions, "young", "answer", "next").placements == Placements(SECOND)
+
+
+def test_a_sweep_is_due_with_the_turns_that_are_kept(
+    sessions: Sessions, database: Engine, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = (datetime.now(UTC) - timedelta(days=31)).isoformat()
+    with transaction(database) as connection:
+        connection.execute(update(turns).values(created_at=old))
+    monkeypatch.setattr(gateway.sessions, "SWEEP_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(gateway.sessions, "SWEPT_AT_ONCE", 4)
+    left = []
+    for number in range(2):
+        sessions.keep(SHOP, "new", talk(f"new {number}"), Placements(), "answer")
+        with database.connect() as connection:
+            left.append(connection.scalar(select(func.count()).select_from(turns).where(turns.c.created_at == old)))
+    assert left == [2, 0]
+
+
+def test_a_question_asked_many_times_is_stored_once_for_each_answer(sessions: Sessions, database: Engine) -> None:
+    for number in range(6):
+        sessions.keep(SHOP, f"ses_{number}", talk("q"), Placements(FIRST), f"answer {number % 2}")
+    with database.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(turns)) == 3
