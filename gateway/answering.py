@@ -292,7 +292,7 @@ class _Run:
         return Answer(generated.text, generated.finish_reason, usage, trace)
 
     def _remember(self, trace: Trace, *, answered: bool = True) -> None:
-        """Keep the trace and, where an answer at least began, what the prompt had placed: a client may go on from it."""
+        """Keep the trace and, where an answer began, what the prompt placed: a client may go on from half of one."""
         self._kept = True
         ask, session = self._prepared.ask, self._prepared.session
         scope, placed = _scope(ask, self._prepared.assistant), self._prepared.placements.map(reference)

@@ -16,7 +16,7 @@ ROWS_AT_ONCE = 1000
 
 
 def kept_ids(database: Engine, settings: Settings, base: KnowledgeBase) -> set[str]:
-    """Commit ids and item hashes that traces, sessions, proposals and baselines name, and assistants' pinned commits."""
+    """Commits and items that traces, sessions, proposals and baselines name, and assistants' pinned commits."""
     tenant, name = base.id.tenant, base.name
     return {
         *_of_traces(database, tenant, name),

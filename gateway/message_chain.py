@@ -54,7 +54,7 @@ class MessageChain:
 
     @property
     def tail(self) -> str | None:
-        """Of a question and its answer, where they are the last messages: what is left of a chain that lost its head."""
+        """Of a question and its answer, where they come last: what is left of a chain that lost its beginning."""
         if [message["role"] for message in self.messages[-2:]] != ["user", "assistant"]:
             return None
         return self._hash(b"kvasir tail", b"".join(self._digests[-2:])).hex()

@@ -127,7 +127,7 @@ class Sessions:
         """By the longest beginning of a history that is known; `links` are those of its messages."""
         rows = {row.chain: row for row in connection.execute(self._query(scope).where(turns.c.chain.in_(links)))}
         row = next((rows[link] for link in reversed(links) if link in rows), None)
-        return row and Session(row.session_id, _read(row))
+        return None if row is None else Session(row.session_id, _read(row))
 
     def _shortened(self, connection: Connection, scope: Scope, chain: MessageChain) -> Session | None:
         """By the last exchange, where the history is a conversation with messages left out before that."""

@@ -10,7 +10,8 @@ from evals.bench.mini.knowledge import tables_of
 from evals.bench.mini.question_set import Group, Question, QuestionSet, Step
 from evals.bench.remembering import Remembering
 from gateway.conversation import ask
-from gateway.prompt import DEFAULT_INSTRUCTIONS, Placed, assemble, newly_needed
+from gateway.placements import Placed, Placements
+from gateway.prompt import DEFAULT_INSTRUCTIONS, assemble, newly_needed
 from kb.embedding import Embedder
 from kb.knowledge_base import Changes, KnowledgeBase
 from kb.memory_store import MemoryStore
@@ -59,5 +60,5 @@ def _prompt(base: KnowledgeBase, retriever: Retriever, question: str) -> Prompt:
     """As `gateway.answering.prepare` makes it for the first turn of a conversation."""
     hits = retriever.retrieve(base, question).hits
     placed = newly_needed([Placed(hit.item, hit.item_hash) for hit in hits], ())
-    messages = assemble(DEFAULT_INSTRUCTIONS, ask(question), (placed,)).messages
+    messages = assemble(DEFAULT_INSTRUCTIONS, ask(question), Placements(placed)).messages
     return prompt_of(messages, tables_of(entry.item for entry in placed))

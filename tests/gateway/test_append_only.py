@@ -1,0 +1,105 @@
+"""Any client that branches, edits, rewrites answers or drops messages: what of its history stays, stays byte by byte.
+
+The client is played with the real store; each of its questions places what no question before has placed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backend.engine import Message
+from gateway.conversation import parse_conversation
+from gateway.message_chain import Scope
+from gateway.placements import Placed, Placements, reference
+from gateway.prompt import assemble, newly_needed
+from gateway.sessions import Sessions
+from kb.database import open_database, upgrade
+from kb.items import Item, Rule
+
+NUMBERS = itertools.count()
+ACTIONS = st.lists(
+    st.tuples(st.sampled_from(["ask", "regenerate", "edit", "rewrite", "drop", "cut out"]), st.integers(0, 99)),
+    min_size=3,
+    max_size=12,
+)
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessions]:
+    database = open_database(f"sqlite:///{tmp_path_factory.mktemp('state')}/state.db")
+    upgrade(database)
+    yield Sessions(database)
+    database.dispose()
+
+
+@dataclass
+class Player:
+    """A client and its gateway. `sent` holds the last prompt's messages."""
+
+    sessions: Sessions
+    scope: Scope = field(default_factory=lambda: Scope("acme", "shop", "shop", f"user {next(NUMBERS)}"))
+    messages: list[Message] = field(default_factory=list)
+    sent: tuple[Message, ...] = ()
+    items: dict[str, Item] = field(default_factory=dict)
+
+    def ask(self, question: str) -> None:
+        self.messages.append({"role": "user", "content": question})
+        conversation = parse_conversation(self.messages)
+        session = self.sessions.find(self.scope, conversation, None)
+        item = Item(f"rule:{next(NUMBERS)}", "x", Rule(f"placed with {question}"))
+        self.items[item.id] = item
+        new = [Placed(item, item.id)]
+        if session.placements is None:
+            placed = Placements(newly_needed(new, ()), tuple(() for _ in conversation.user_turns))
+        else:
+            earlier = session.placements.map(lambda entry: Placed(self.items[entry.item_id], entry.item_hash))
+            placed = Placements(earlier.system, (*earlier.turns, newly_needed(new, earlier)))
+        self.sent = assemble("Answer.", conversation, placed).messages
+        answer = f"answer {next(NUMBERS)}"
+        self.sessions.keep(self.scope, session.id, conversation, placed.map(reference), answer)
+        self.messages.append({"role": "assistant", "content": answer})
+
+
+def questions(messages: list[Message]) -> list[int]:
+    return [place for place, message in enumerate(messages) if message["role"] == "user"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ACTIONS)
+def test_what_stays_of_a_history_keeps_its_bytes(sessions: Sessions, actions: list[tuple[str, int]]) -> None:
+    player = Player(sessions)
+    player.ask("the first question")
+    for action, number in actions:
+        before, had = player.sent, list(player.messages)
+        places = questions(had)
+        place = places[number % len(places)]
+        if action == "regenerate":
+            player.messages = had[: places[-1]]
+        elif action == "edit":
+            player.messages = had[:place]
+        elif action == "rewrite":
+            player.messages[-1] = {"role": "assistant", "content": f"{had[-1]['content']}, says the client"}
+        elif action == "drop" and place:
+            player.messages = had[place:]
+        elif action == "cut out" and 0 < place < places[-1]:
+            player.messages = [*had[:place], *had[places[-1] :]]
+        kept = len(player.messages)
+        question = had[places[-1]]["content"] if action == "regenerate" else f"question {next(NUMBERS)}"
+        player.ask(question)
+        if kept == 0:
+            continue  # Nothing of the history is left, so this is a new conversation.
+        assert player.sent[0] == before[0], action
+        if action == "drop":
+            assert player.sent[1:kept] == before[len(had) - kept + 1 : len(before)]
+        elif action == "cut out":
+            assert player.sent[1 : place + 1] == before[1 : place + 1]
+        else:
+            shared = min(kept + 1, len(before))
+            assert player.sent[:shared] == before[:shared]
