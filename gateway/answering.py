@@ -343,7 +343,8 @@ def _placements(
     core: Core, assistant: Assistant, conversation: Conversation, session: Session, retrieval: Retrieval
 ) -> Placements[Placed]:
     """What earlier turns placed, as they placed it, and what this turn adds."""
-    retrieved = [Placed(hit.item, hit.item_hash) for hit in retrieval.hits]
+    reach = retrieval.reach
+    retrieved = [Placed(hit.item, hit.item_hash, reach.get(hit.item.id, 0)) for hit in retrieval.hits]
     if session.placements is None:
         # Nothing is known of the history: everything goes into the system message, nothing into old turns.
         return Placements(newly_needed(retrieved, ()), tuple(() for _ in conversation.user_turns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -128,6 +129,22 @@ class Traces:
         if stored is None:
             raise RequestNotFound(request_id)
         return _trace(stored)
+
+    def reach(self, tenant: str, kb: str, recent: int) -> tuple[int, dict[str, int]]:
+        """How many of the base's `recent` last requests went to an engine, and item id → in how many it was needed."""
+        query = (
+            select(requests.c.trace["items"].label("items"), requests.c.trace["engine"].as_string().label("engine"))
+            .where(requests.c.tenant == tenant, requests.c.base == kb)
+            .order_by(requests.c.created_at.desc(), requests.c.id)
+            .limit(recent)
+        )
+        counted, needed = 0, Counter[str]()
+        with self._engine.connect() as connection:
+            for row in connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query):
+                if row.engine is not None:
+                    counted += 1
+                    needed.update(item["id"] for item in row.items or ())
+        return counted, dict(needed)
 
     def that_used(self, tenant: str, kb: str, items: Collection[str], *, since: str) -> list[Use]:
         """Requests from the time `since` on that one of these items was retrieved for, oldest first, and those that

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 
 from kb.ancestry import is_ancestor
 from kb.changes import Changes as Changes
@@ -28,6 +29,7 @@ from kb.errors import (
     RefMoved,
     TagNotFound,
 )
+from kb.item_reach import pack_reach, unpack_reach
 from kb.items import Item
 from kb.objects import Commit, Tag, intact, pack, pack_commit, unpack, unpack_commit
 from kb.quarantine import settled
@@ -39,6 +41,8 @@ from kb.tree import Reader, TreeWriter, all_entries, tree_diff, tree_get
 
 FEW = 64
 """Up to so many items are looked for in a tree one by one; for more, all of it is read."""
+KEPT_REACH = 16
+"""Frozen reaches that are kept in memory; most commits share one."""
 
 
 class KnowledgeBase:
@@ -49,6 +53,7 @@ class KnowledgeBase:
         self.id = BaseId(tenant, name)
         self.store = store
         self._now = now or (lambda: datetime.now(UTC))
+        self._reach_of = lru_cache(KEPT_REACH)(self._read_reach)
         if name not in store.bases(tenant):
             raise BaseNotFound(name, store.bases(tenant))
 
@@ -170,6 +175,10 @@ class KnowledgeBase:
         """The same of several at once, by node."""
         return self._objects(nodes, "tree")
 
+    def reach(self, commit: Commit) -> Mapping[str, int]:
+        """Item id → reach as it was frozen, in thousandths; 0 of what is not there."""
+        return self._reach_of(commit.reach) if commit.reach is not None else {}
+
     def diff(self, old: str, new: str) -> Diff:
         """Item by item what differs from commit `old` to commit `new`."""
         before, after = self.resolve(old), self.resolve(new)
@@ -192,10 +201,12 @@ class KnowledgeBase:
         branch: str = MAIN,
         evidence: Mapping[str, str] | None = None,
         onto: str | None = None,
+        reach: Mapping[str, int] | None = None,
     ) -> Commit:
         """Commit on a branch's head, with the quarantine that follows (`kb/quarantine.py`). If `onto` names the commit
         the changes were made for, an item that changed between it and the head is a `Conflict`; so is one another
-        writer changes while this runs. Raises `NothingToCommit` where no item would change.
+        writer changes while this runs. `reach` is frozen in place of the parent's. Raises `NothingToCommit` where
+        neither an item nor the reach would change.
         """
         head = self.branches().get(branch)
         if head is None:
@@ -205,7 +216,14 @@ class KnowledgeBase:
             self.refuse_conflicts(known, head, changes.ids, branch)
             try:
                 return self.commit_on(
-                    (head,), changes, author=author, message=message, branch=branch, evidence=evidence, known=made_for
+                    (head,),
+                    changes,
+                    author=author,
+                    message=message,
+                    branch=branch,
+                    evidence=evidence,
+                    known=made_for,
+                    reach=reach,
                 )
             except RefMoved as moved:
                 if moved.found is None:
@@ -222,21 +240,27 @@ class KnowledgeBase:
         branch: str,
         evidence: Mapping[str, str] | None = None,
         known: str | None = None,
+        reach: Mapping[str, int] | None = None,
     ) -> Commit:
         """Commit what `changes` makes of the first parent, which must be the branch's head: raises `RefMoved`.
 
         More than one parent makes a merge, which is recorded even where it changes nothing; else that is
         `NothingToCommit`. `known` is the commit against whose schema the items were written, if not that parent.
+        Without `reach`, that of the first parent stays.
         """
         first = self.commit_at(parents[0])
         read = lru_cache(self.tree_node)
         made_for = first if known in (None, first.id) else self.commit_at(known or "")
         step = settled(self, first, changes, made_for, read)
         written, root = self._tree_after(first, step.changes, read)
-        if root == first.tree and len(parents) == 1:
+        frozen = first.reach
+        if reach is not None:
+            frozen, data = pack_reach(reach)
+            written[frozen] = data
+        if root == first.tree and frozen == first.reach and len(parents) == 1:
             raise NothingToCommit(self.name, branch)
         told = {**(evidence or {}), **step.evidence}
-        return self._write_commit(written, root, parents, branch, first.id, author, message, told)
+        return self._write_commit(written, root, parents, branch, first.id, author, message, told, frozen)
 
     def refuse_conflicts(self, known: str, head: str, item_ids: Collection[str], branch: str) -> None:
         """Raise `Conflict` where one of the items changed from commit `known` to `head`."""
@@ -325,6 +349,7 @@ class KnowledgeBase:
         author: str,
         message: str,
         evidence: Mapping[str, str],
+        reach: str | None = None,
     ) -> Commit:
         created_at = self._now().astimezone(UTC).isoformat(timespec="microseconds")
         commit, data = pack_commit(
@@ -335,6 +360,7 @@ class KnowledgeBase:
             message=message,
             created_at=created_at,
             evidence=evidence,
+            reach=reach,
         )
         move = RefMove(f"heads/{branch}", expected, commit.id)
         self.store.write(self.id, {**objects, commit.id: data}, [move], present=parents)
@@ -359,6 +385,9 @@ class KnowledgeBase:
     def _names(self, prefix: str) -> dict[str, str]:
         refs = self.store.refs(self.id)
         return {ref[len(prefix) :]: refs[ref] for ref in sorted(refs) if ref.startswith(prefix)}
+
+    def _read_reach(self, object_id: str) -> Mapping[str, int]:
+        return MappingProxyType(unpack_reach(self.name, object_id, self._object(object_id)))
 
     def _hash_of(self, item_id: str, commit: Commit) -> str | None:
         return tree_get(commit.tree, item_id, self.tree_node)

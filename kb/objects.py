@@ -14,7 +14,7 @@ from typing import Any, Literal
 from kb.codec import canonical_json
 from kb.errors import ObjectCorrupt
 
-Tag = Literal["item", "tree", "commit"]
+Tag = Literal["item", "tree", "commit", "reach"]
 
 
 def pack(tag: Tag, content: bytes) -> tuple[str, bytes]:
@@ -48,7 +48,8 @@ def intact(base: str, object_id: str, data: bytes | None) -> bytes:
 class Commit:
     """An immutable state of all items of one base. `tree` is the root of its fan-out tree.
 
-    `evidence` says why it was let in (request, proposal, replay); `created_at` is ISO 8601 in UTC.
+    `evidence` says why it was let in (request, proposal, replay); `created_at` is ISO 8601 in UTC; `reach` names the
+    items' reach, if it was ever frozen.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Commit:
     message: str
     created_at: str
     evidence: Mapping[str, str]
+    reach: str | None = None
 
     @property
     def short_id(self) -> str:
@@ -78,6 +80,7 @@ def pack_commit(
     message: str,
     created_at: str,
     evidence: Mapping[str, str],
+    reach: str | None = None,
 ) -> tuple[Commit, bytes]:
     fields: dict[str, Any] = {
         "base": base,
@@ -87,9 +90,11 @@ def pack_commit(
         "message": message,
         "created_at": created_at,
         "evidence": dict(evidence),
+        # Left out where there is none: the ids of such commits are what they always were.
+        **({"reach": reach} if reach else {}),
     }
     commit_id, data = pack("commit", canonical_json(fields))
-    return Commit(commit_id, base, tree, parents, author, message, created_at, dict(evidence)), data
+    return Commit(commit_id, base, tree, parents, author, message, created_at, dict(evidence), reach), data
 
 
 def unpack_commit(base: str, commit_id: str, data: bytes) -> Commit:

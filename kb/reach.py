@@ -1,5 +1,5 @@
-"""What an object names: the edges of the graph that `verify` and `gc` walk. A commit names its tree and its parents, a
-tree node its children or its items' hashes, an item nothing.
+"""What an object names: the edges of the graph that `verify` and `gc` walk. A commit names its tree, its
+parents and its items' reach, a tree node its children or its items' hashes, an item and a reach nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kb.item_reach import unpack_reach
 from kb.objects import Tag, unpack, unpack_commit
+
+TAGS: tuple[Tag, ...] = ("item", "tree", "commit", "reach")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,10 @@ def edges(base: str, object_id: str, tag: Tag, data: bytes) -> Iterator[Edge]:
         commit = unpack_commit(base, object_id, data)
         yield Edge(commit.tree, "tree")
         yield from (Edge(parent, "commit") for parent in commit.parents)
+        if commit.reach is not None:
+            yield Edge(commit.reach, "reach")
+    elif tag == "reach":
+        unpack_reach(base, object_id, data)
     else:
         content = json.loads(unpack(base, object_id, tag, data))
         if "entries" in content:
@@ -43,7 +50,7 @@ def edges(base: str, object_id: str, tag: Tag, data: bytes) -> Iterator[Edge]:
 
 def tag_of(data: bytes) -> Tag | None:
     """What an object says it is."""
-    for tag in ("item", "tree", "commit"):
+    for tag in TAGS:
         if data.startswith(f"kvasir {tag} 1\n".encode()):
             return tag
     return None

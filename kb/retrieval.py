@@ -47,12 +47,13 @@ __all__ = ["Hit", "Limits", "Retrieval", "Retriever", "Weights"]
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """Hits by kind, best first within a kind."""
+    """Hits by kind, best first within a kind. `reach` is that of the commit's items, 0 of what is not there."""
 
     commit: Commit
     question: MaskedQuestion
     mentions: tuple[Mention, ...]
     hits: tuple[Hit, ...]
+    reach: Mapping[str, int]
 
     def of_kind(self, *kinds: Kind) -> tuple[Hit, ...]:
         return tuple(hit for hit in self.hits if hit.item.kind in kinds)
@@ -98,7 +99,7 @@ class Retriever:
         hits = within([*hits, *joined(index, hits)], limits)
         hits += gotchas(index, mentions, hits)
         hits += patterns
-        return Retrieval(commit, masked, tuple(mentions), tuple(connected(within(hits, limits))))
+        return Retrieval(commit, masked, tuple(mentions), tuple(connected(within(hits, limits))), base.reach(commit))
 
     def warm_up(self) -> None:
         """Load the embedding model now rather than with the first question."""

@@ -45,7 +45,7 @@ class Problem:
 class Verification:
     """`checked` counts objects by tag, broken ones included."""
 
-    checked: dict[Tag, int] = field(default_factory=lambda: {"commit": 0, "tree": 0, "item": 0})
+    checked: dict[Tag, int] = field(default_factory=lambda: {"commit": 0, "tree": 0, "item": 0, "reach": 0})
     problems: list[Problem] = field(default_factory=list)
 
     @property

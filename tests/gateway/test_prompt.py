@@ -32,9 +32,9 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 INSTRUCTIONS = "Answer with one query."
 
 
-def placed(kind: str, name: str, text: str = "x", usage: str = "auto") -> Placed:
+def placed(kind: str, name: str, text: str = "x", usage: str = "auto", reach: int = 0) -> Placed:
     item = Item(f"{kind}:{name}", name, MAKERS[kind](text), usage=usage)  # type: ignore[operator, arg-type]
-    return Placed(item, f"hash of {item!r}")
+    return Placed(item, f"hash of {item!r}", reach)
 
 
 PLACED = st.builds(
@@ -43,6 +43,7 @@ PLACED = st.builds(
     st.text("abcdefgh", min_size=1, max_size=3),
     st.text(max_size=20),
     st.sampled_from(["auto", "always"]),
+    st.integers(0, 3),
 )
 ITEMS = st.lists(PLACED, max_size=8, unique_by=lambda entry: entry.item.id)
 
@@ -120,6 +121,19 @@ def test_layers_stand_in_the_order_of_the_design() -> None:
         "success:a",
         "preference:a",
     ]
+
+
+def test_within_a_kind_the_widest_reach_comes_first_and_the_kinds_keep_their_places() -> None:
+    items = (
+        placed("success", "a", reach=1000),
+        placed("schema", "a"),
+        placed("schema", "b", reach=20),
+        placed("schema", "c", reach=700),
+        placed("schema", "d", reach=20),
+    )
+    system = assemble(INSTRUCTIONS, asked("q"), Placements(items)).messages[0]["content"]
+    found = [line.split('"')[1] for line in system.splitlines() if line.startswith("<") and " id=" in line]
+    assert found == ["schema:c", "schema:b", "schema:d", "schema:a", "success:a"]
 
 
 def test_a_preference_stands_behind_all_that_users_share_even_where_it_always_applies() -> None:
