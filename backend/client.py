@@ -132,6 +132,14 @@ class LiteLLMEngine:
     async def token_ids(self, messages: Sequence[Message]) -> Sequence[int] | None:
         return await self._mapped(self._vllm.token_ids(messages)) if self._vllm is not None else None
 
+    async def text_tokens(self, text: str) -> int:
+        if self._embedded is not None and self._folder is not None:
+            return await self._mapped(self._embedded.text_tokens(self._folder, text))
+        if self._vllm is not None:
+            return await self._mapped(self._vllm.text_tokens(text))
+        counted: int = await asyncio.to_thread(self._litellm.token_counter, model=self._config.model, text=text)
+        return counted
+
     async def window_tokens(self) -> int | None:
         if self._config.window_tokens is not None:
             return self._config.window_tokens

@@ -37,6 +37,10 @@ class EmbeddedProvider:
         """Tokens of the prompt that `messages` become, chat template included."""
         return await asyncio.to_thread(self._serve(folder).model.count_tokens, messages)
 
+    async def text_tokens(self, folder: Path, text: str) -> int:
+        """Tokens of a text by itself."""
+        return await asyncio.to_thread(self._serve(folder).model.text_tokens, text)
+
     def completion(self, **call: Any) -> Any:
         return _fill(call["model_response"], call["model"], list(self._pieces(call)))
 

@@ -64,7 +64,7 @@ class Abandoned(Exception):
 
 
 class EmbeddedModel:
-    """One model folder. `generate` belongs to one thread at a time; `count_tokens` to any."""
+    """One model folder. `generate` belongs to one thread at a time; counting to any."""
 
     def __init__(self, path: Path, *, prefix_cache_mb: int = EngineConfig.prefix_cache_mb) -> None:
         self.folder = check_model_folder(path)
@@ -79,6 +79,11 @@ class EmbeddedModel:
     def count_tokens(self, messages: Sequence[Mapping[str, Any]]) -> int:
         """Tokens of the prompt, chat template included."""
         return len(self._encode(messages))
+
+    def text_tokens(self, text: str) -> int:
+        """Tokens of a text by itself."""
+        with self._tokenizer_lock:
+            return len(self._loaded_tokenizer()(text, add_special_tokens=False)["input_ids"])
 
     def generate(self, prompt: Prompt, cancelled: threading.Event) -> Iterator[Piece]:
         """Pieces of the answer to `prompt`.

@@ -148,6 +148,10 @@ class Engine(Protocol):
         """Tokens of that prompt, as the engine's caches know it; `None` where the engine does not tell them."""
         ...
 
+    async def text_tokens(self, text: str) -> int:
+        """Tokens of a text by itself, without the chat template's; as exact as `count_tokens`."""
+        ...
+
     async def window_tokens(self) -> int | None:
         """Tokens of prompt and answer together that fit, or `None` where the engine does not say."""
         ...

@@ -29,7 +29,14 @@ class VLLMServer:
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the prompt, the chat template's included."""
-        count = (await self._tokenize(messages)).get("count")
+        return await self._counted(_prompt(messages))
+
+    async def text_tokens(self, text: str) -> int:
+        """Tokens of a text by itself."""
+        return await self._counted({"prompt": text, "add_special_tokens": False})
+
+    async def _counted(self, what: dict[str, Any]) -> int:
+        count = (await self._tokenize(what)).get("count")
         if not isinstance(count, int):
             raise EngineRefused(
                 self._config.name, 502, f"{self._tokenize_url} answered without a count; is this a vLLM server?"
@@ -38,7 +45,7 @@ class VLLMServer:
 
     async def token_ids(self, messages: Sequence[Message]) -> list[int] | None:
         """The prompt's tokens, the chat template's included; `None` where the server does not list them."""
-        tokens = (await self._tokenize(messages)).get("tokens")
+        tokens = (await self._tokenize(_prompt(messages))).get("tokens")
         return tokens if isinstance(tokens, list) else None
 
     async def window_tokens(self) -> int | None:
@@ -55,9 +62,8 @@ class VLLMServer:
         # It lies beside `/v1`, not below it.
         return f"{self._api_base.removesuffix('/v1')}/tokenize"
 
-    async def _tokenize(self, messages: Sequence[Message]) -> dict[str, Any]:
-        body = {"model": self._config.served_name, "messages": list(messages), "add_generation_prompt": True}
-        return await self._ask("POST", self._tokenize_url, body)
+    async def _tokenize(self, what: dict[str, Any]) -> dict[str, Any]:
+        return await self._ask("POST", self._tokenize_url, {"model": self._config.served_name, **what})
 
     async def _ask(self, method: str, url: str, body: dict[str, Any] | None) -> dict[str, Any]:
         key = self._config.api_key
@@ -71,3 +77,7 @@ class VLLMServer:
             except ValueError as exc:
                 raise EngineRefused(self._config.name, 502, f"{url} answered something that is not JSON") from exc
             return answer if isinstance(answer, dict) else {}
+
+
+def _prompt(messages: Sequence[Message]) -> dict[str, Any]:
+    return {"messages": list(messages), "add_generation_prompt": True}

@@ -14,6 +14,7 @@ from gateway.api_keys import ApiKeys
 from gateway.datasource import Datasource, DatasourceConfig
 from gateway.engine_cache import EngineCache
 from gateway.errors import AssistantNotFound
+from gateway.item_tokens import ItemTokens
 from gateway.proposals import Proposals
 from gateway.sessions import Sessions
 from gateway.settings import AssistantSettings, DatasourceSettings, EngineSettings, Settings
@@ -21,6 +22,7 @@ from gateway.stable_prefix import StablePrefixes
 from gateway.traces import Traces
 from kb.database import check_version, open_database
 from kb.embedding import Embedder, SentenceEmbedder
+from kb.hit import Limits
 from kb.knowledge_base import KnowledgeBase
 from kb.retrieval import Retriever
 from kb.sql_store import SqlStore
@@ -36,6 +38,7 @@ class Assistant:
     base: KnowledgeBase
     engine: Engine | None
     datasource: Datasource | None
+    limits: Limits = field(default_factory=Limits)
     cache: EngineCache | None = None
 
     @property
@@ -63,6 +66,7 @@ class Core:
     proposals: Proposals
     api_keys: ApiKeys
     stable_prefixes: StablePrefixes = field(default_factory=StablePrefixes, init=False, repr=False, compare=False)
+    _counters: dict[str, ItemTokens] = field(default_factory=dict, init=False, repr=False, compare=False)
     _bases: dict[BaseId, KnowledgeBase] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def assistant(self, tenant: str, name: str) -> Assistant:
@@ -76,6 +80,7 @@ class Core:
             self.base(tenant, settings.kb),
             self.engines.get(settings.engine) if settings.engine else None,
             self.datasources.get(settings.datasource) if settings.datasource else None,
+            self._limits(settings),
             self.caches.get(settings.engine) if settings.engine else None,
         )
 
@@ -95,6 +100,13 @@ class Core:
         if wanted not in self._bases:
             self._bases[wanted] = KnowledgeBase(self.store, tenant, name)
         return self._bases[wanted]
+
+    def _limits(self, settings: AssistantSettings) -> Limits:
+        engine = self.engines.get(settings.engine) if settings.engine else None
+        if engine is None or not settings.budgets:
+            return Limits()
+        counter = self._counters.setdefault(str(settings.engine), ItemTokens(engine))
+        return Limits(tokens=settings.budgets, measure=counter.of)
 
     def followed(self) -> Iterator[tuple[KnowledgeBase, str]]:
         """What assistants retrieve from, each base and revision once; bases that are not there yet are left out."""

@@ -10,7 +10,7 @@ import shlex
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -31,6 +31,7 @@ from backend.engine import EngineConfig
 from backend.tiers.use_case import UseCase
 from gateway.errors import ConfigError
 from gateway.prompt import DEFAULT_INSTRUCTIONS
+from kb.items import Kind
 
 CONFIG_FILE = "kvasir.toml"
 HOME = Path(".kvasir")
@@ -118,7 +119,7 @@ class AssistantSettings(_Table):
     `verified_answers`: a confirmed answer of the same question may answer without the engine; `template_answers`: one
     about other values, too, with the question's values in its statement. `approval`: whether a
     proposal with a clean verdict lands by itself, waits for a curator, or for one who is not who confirmed it.
-    `suite`: cases replayed before it lands.
+    `suite`: cases replayed before it lands. `budgets`: the most tokens that one question retrieves of a kind.
     `decoding`: with `sql`, an answer is one SELECT over the tables that its prompt shows, as far as it goes.
     """
 
@@ -136,6 +137,7 @@ class AssistantSettings(_Table):
     approval: Approval = "automatic"
     suite: str | None = None
     repeats: int = Field(1, ge=1, le=20)
+    budgets: dict[Kind, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
 
 
 class Settings(BaseSettings):
@@ -379,6 +381,12 @@ def _check_references(path: Path, settings: Settings) -> None:
                     wanted,
                     f"no [{key}s.{wanted}] is configured (known: {listed}); add it or name a known one",
                 )
+        if assistant.budgets and assistant.engine is None:
+            raise ConfigError(
+                f"{path}, assistants.{name}.budgets",
+                assistant.budgets,
+                "budgets are in tokens of the assistant's engine, and it has none; name one as engine",
+            )
         if assistant.decoding == "sql" and assistant.engine is not None:
             model = settings.engines[assistant.engine].model
             if not EngineConfig(assistant.engine, model).takes_grammar:

@@ -66,6 +66,9 @@ class ScriptedEngine:
     async def token_ids(self, messages: Sequence[Message]) -> list[int]:
         return [crc32(word.encode()) for message in messages for word in message["content"].split()]
 
+    async def text_tokens(self, text: str) -> int:
+        return len(text.split())
+
     async def window_tokens(self) -> int | None:
         return self.config.window_tokens
 

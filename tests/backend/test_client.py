@@ -256,6 +256,12 @@ def test_vllm_tells_the_tokens_themselves_and_others_do_not(server):
     assert asyncio.run(connect(EngineConfig("other", "openai/x")).token_ids(QUESTION)) is None
 
 
+def test_vllm_counts_a_text_by_itself(server):
+    assert asyncio.run(engine(server).text_tokens("a block")) == 42
+    path, body, _ = server.requests[0]
+    assert (path, body) == ("/tokenize", {"model": "served", "prompt": "a block", "add_special_tokens": False})
+
+
 def test_counting_maps_the_same_errors_as_asking(server):
     server.mode = 401
     with pytest.raises(EngineRefused) as refused:
@@ -264,6 +270,8 @@ def test_counting_maps_the_same_errors_as_asking(server):
     gone = EngineConfig("main", "hosted_vllm/served", api_base=f"http://127.0.0.1:{free_port()}/v1")
     with pytest.raises(EngineUnreachable):
         asyncio.run(connect(gone).window_tokens())
+    with pytest.raises(EngineUnreachable):
+        asyncio.run(connect(gone).text_tokens("a block"))
 
 
 def test_a_configured_window_is_not_asked_for(server):
@@ -280,13 +288,14 @@ def test_other_providers_are_counted_without_a_network():
         "for model in ('openai/gpt-4o', 'anthropic/claude-sonnet-4-5', 'together_ai/meta-llama/Llama-3-70b-chat-hf'):\n"
         "    engine = connect(EngineConfig('main', model, api_key='k'))\n"
         "    tokens = asyncio.run(engine.count_tokens([{'role': 'user', 'content': 'one two three'}]))\n"
-        "    print(tokens, asyncio.run(engine.window_tokens()))\n"
+        "    print(tokens, asyncio.run(engine.window_tokens()), asyncio.run(engine.text_tokens('one two three')))\n"
     )
     lines = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, env={**os.environ}
     ).stdout.splitlines()
     assert [int(line.split()[0]) > 3 for line in lines] == [True, True, True]
     assert lines[0].split()[1] == "128000"
+    assert [int(line.split()[2]) for line in lines] == [3, 3, 3]
 
 
 @pytest.mark.parametrize("model", ["embedded/x", "hosted_vllm/x"])

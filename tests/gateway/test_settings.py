@@ -122,6 +122,9 @@ BAD_FILES = [
     ("[assistants.a]\nkb = 'x'\nengine = 'm'", (", assistants.a.engine:", "got 'm'", "known: none")),
     (f"{ENGINE}[assistants.a]\nkb = 'x'\nengine = 'mian'", (", assistants.a.engine:", "'mian'", "known: main")),
     ("[assistants.a]\nkb = 'x'\ndatasource = 'd'", (", assistants.a.datasource:", "got 'd'", "known: none")),
+    ("[assistants.a]\nkb = 'x'\nbudgets = {schema = 9}", (", assistants.a.budgets:", "name one as engine")),
+    (f"{ENGINE}[assistants.a]\nkb = 'x'\nengine = 'main'\nbudgets = {{tables = 9}}", ("a.budgets.tables", "'schema'")),
+    (f"{ENGINE}[assistants.a]\nkb = 'x'\nengine = 'main'\nbudgets = {{rule = 0}}", ("a.budgets.rule", "got 0")),
     ("[assistant.a]\nkb = 'x'", (", assistant:", "did you mean 'assistants'?")),
     ("database_url = 'mysql://h/d'", (", database_url:", "postgresql://")),
 ]
