@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +17,7 @@ from sqlalchemy import event
 from gateway.answering import Ask, Prepared, prepare
 from gateway.conversation import Conversation, parse_conversation
 from gateway.core import Core, open_core
+from gateway.message_chain import Scope
 from gateway.placements import reference
 from gateway.sessions import Session
 from gateway.settings import Settings
@@ -115,6 +121,41 @@ def test_what_is_kept_of_other_questions_and_commits_changes_no_prompt(open_shop
     for number, (question, commit) in list(enumerate(pairs))[::-3]:
         fresh = open_shop(filled=True)
         assert seen(asked(fresh, question, revision=commit)) == warm[number]
+
+
+PREPARER = """
+import json, sys
+from pathlib import Path
+from gateway.answering import Ask, prepare
+from gateway.conversation import parse_conversation
+from gateway.core import open_core
+from gateway.settings import load_settings
+
+core = open_core(load_settings(Path(sys.argv[1])))
+for messages in json.loads(sys.argv[2]):
+    print(prepare(core, Ask("default", "shop", parse_conversation(messages))).prompt.hash)
+core.close()
+"""
+
+
+def test_another_process_prepares_the_same_bytes(open_shop: Callable[..., Core], tmp_path: Path) -> None:
+    core = open_shop()
+    answered = talk(QUESTIONS[0])
+    first = prepare(core, Ask("default", "shop", answered))
+    scope = Scope("default", "shop", "shop")
+    core.sessions.keep(scope, first.session.id, answered, first.placements.map(reference), "SELECT 1")
+    reach = {item: number % 5 for number, item in enumerate(sorted(core.base("default", "shop").entries()))}
+    core.base("default", "shop").commit(Changes(), author="ann", message="x", reach=reach)
+    talks = [talk(question) for question in QUESTIONS] + [talk(QUESTIONS[0], "SELECT 1", QUESTIONS[1])]
+    here = [prepare(core, Ask("default", "shop", each)).prompt.hash for each in talks]
+    config = tmp_path / "kvasir.toml"
+    config.write_text('home = "home"\n[assistants.shop]\nkb = "shop"\n')
+    messages = json.dumps([each.messages for each in talks])
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", PREPARER, str(config), messages]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == here
 
 
 def test_a_base_that_is_made_later_is_found_and_then_kept(open_shop: Callable[..., Core]) -> None:
