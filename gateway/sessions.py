@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, delete, select, tuple_
+from sqlalchemy import Column, Connection, Engine, Row, Select, delete, select, tuple_
 
 from backend.engine import Message
 from gateway import tables
@@ -125,7 +125,8 @@ class Sessions:
 
     def _beginning(self, connection: Connection, scope: Scope, links: Sequence[str]) -> Session | None:
         """By the longest beginning of a history that is known; `links` are those of its messages."""
-        rows = {row.chain: row for row in connection.execute(self._query(scope).where(turns.c.chain.in_(links)))}
+        query = self._query(scope, turns.c.chain).where(turns.c.chain.in_(links))
+        rows = {row.chain: row for row in connection.execute(query)}
         row = next((rows[link] for link in reversed(links) if link in rows), None)
         return None if row is None else Session(row.session_id, _read(row))
 
@@ -133,13 +134,13 @@ class Sessions:
         """By the last exchange, where the history is a conversation with messages left out before that."""
         if chain.tail is None:
             return None
-        latest = self._query(scope).where(turns.c.tail == chain.tail).order_by(turns.c.created_at.desc())
-        rows = connection.execute(latest.limit(SAME_TAIL)).all()
+        query = self._query(scope, turns.c.digests).where(turns.c.tail == chain.tail)
+        rows = connection.execute(query.order_by(turns.c.created_at.desc()).limit(SAME_TAIL)).all()
         return next((found for row in rows if (found := _without_some(row, chain)) is not None), None)
 
-    def _query(self, scope: Scope) -> Select[Any]:
-        columns = (turns.c.chain, turns.c.session_id, turns.c.digests, turns.c.placements)
-        return select(*columns).where(turns.c.tenant == scope.tenant, turns.c.created_at >= self._oldest())
+    def _query(self, scope: Scope, wanted: Column[Any]) -> Select[Any]:
+        query = select(turns.c.session_id, turns.c.placements, wanted)
+        return query.where(turns.c.tenant == scope.tenant, turns.c.created_at >= self._oldest())
 
 
 def _without_some(row: Row[Any], chain: MessageChain) -> Session | None:

@@ -20,6 +20,8 @@ from .asking import CHUNK_TOKENS, ask_gateway, eventually
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
+BLOCK_TOKENS = 128
+"""Of vLLM's KV blocks on a CPU; the last tokens of a prompt fill none."""
 
 def test_a_second_question_reuses_the_first_ones_kv(client: httpx.Client, pair: Any) -> None:
     before = pair.vllm_metrics()["vllm:prefix_cache_hits_total"]
@@ -38,6 +40,27 @@ def test_a_second_question_reuses_the_first_ones_kv(client: httpx.Client, pair: 
     hits = eventually(lambda: pair.vllm_metrics()["vllm:prefix_cache_hits_total"] - before, 2 * CHUNK_TOKENS)
     assert hits == reused["engine_cached_tokens"]
     assert reused["cached_tokens"] == reused["engine_cached_tokens"] + reused["lmcache_loaded_tokens"]
+
+
+def test_a_later_turn_computes_its_own_tokens_alone_also_where_the_client_reflowed_an_answer(
+    client: httpx.Client,
+) -> None:
+    messages = [{"role": "user", "content": "How many suppliers are there in Norway?"}]
+    first = said(client, messages)
+    # The model is random: of what it said the client keeps the words, and what it keeps is what it sends again.
+    messages.append({"role": "assistant", "content": " ".join(first["choices"][0]["message"]["content"].split())})
+    messages.append({"role": "user", "content": "And which of them sent reviews?"})
+    second = said(client, messages)
+    assert second["kvasir"]["session_id"] == first["kvasir"]["session_id"]
+    whole_blocks = first["usage"]["prompt_tokens"] // BLOCK_TOKENS * BLOCK_TOKENS
+    assert second["kvasir"]["cached_tokens"] >= whole_blocks - BLOCK_TOKENS
+
+
+def said(client: httpx.Client, messages: list[dict[str, str]]) -> dict[str, Any]:
+    response = client.post("/v1/chat/completions", json={"model": "shop", "messages": messages})
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
 
 
 def test_a_stream_through_the_gateway_ends_with_the_engines_usage(client: httpx.Client) -> None:

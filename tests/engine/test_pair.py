@@ -36,6 +36,14 @@ def test_the_token_count_is_the_one_that_the_engine_bills(engine):
     assert asyncio.run(engine.window_tokens()) == 4096
 
 
+def test_a_block_is_counted_at_what_it_adds_to_the_prompt(engine):
+    block = '\n\n<schema id="schema:orders">\nTable orders\n- state TEXT (values: paid, open)\n</schema>'
+    without, within = conversation("lakes", "How deep?"), conversation("lakes", "How deep?")
+    within[0]["content"] += block
+    added = asyncio.run(engine.count_tokens(within)) - asyncio.run(engine.count_tokens(without))
+    assert asyncio.run(engine.text_tokens(block)) == added > 20
+
+
 def test_the_second_question_reuses_the_first_ones_prefix(engine, pair):
     before = pair.vllm_metrics()["vllm:prefix_cache_hits_total"]
     first = ask(engine, "harbours", "Where do ships land?")
