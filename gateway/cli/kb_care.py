@@ -37,6 +37,7 @@ def verify(session: Session, base_name: str) -> None:
             click.echo(f"    reached by {' → '.join(problem.reached_by)}")
         counts = found.checked
         checked = f"{counts['commit']} commits, {counts['tree']} tree nodes, {counts['item']} items"
+        checked += f", {counts['reach']} of reach" if counts["reach"] else ""
         click.echo(f"{checked}: " + (f"{len(found.problems)} broken" if found.problems else "all whole"))
 
     session.show(verify_view(found), text)
