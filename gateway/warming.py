@@ -119,7 +119,7 @@ class Warming:
         ask = Ask(assistant.settings.tenant, assistant.name, conversation, user=user)
         try:
             prepared = prepare(self._core, ask, revision=commit, session=Session("warming"))
-        except (GatewayError, KnowledgeError) as exc:
+        except (GatewayError, BackendError, KnowledgeError) as exc:
             logger.warning("a question of '%s' cannot be warmed at %s: %s", assistant.name, commit[:12], exc)
             return None
         return None if prepared.verified is not None else prepared.prompt.knowledge
