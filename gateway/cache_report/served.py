@@ -5,17 +5,21 @@ The engine's tokens of a stretch are not known, as it counts whole prompts: they
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from backend.engine import Message
 from gateway.cache_use import CacheUse, cache_use
-from gateway.conversation import Conversation
+from gateway.message_chain import MessageChain
 from gateway.prompt import Layer
 from gateway.traces import Trace
 from kb.items import Kind
 
 Turn = tuple[str, str]
 """A question and its answer."""
+
+_KEY = b"cache report"
+"""Of chains that are compared within one report and stored nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,8 @@ def served(trace: Trace) -> Served | None:
     use = cache_use(trace) if trace.status == "answered" else None
     if use is None or not use.prompt_tokens or not trace.parts:
         return None
-    said = Conversation((), trace.messages)
-    earlier = said.history
+    chain = MessageChain(_KEY, (*trace.messages, {"role": "assistant", "content": trace.answer or ""}))
+    last_answer = max((i for i, m in enumerate(trace.messages) if m["role"] == "assistant"), default=-1)
     return Served(
         id=trace.id,
         assistant=trace.assistant,
@@ -66,17 +70,17 @@ def served(trace: Trace) -> Served | None:
         stretches=_stretches(trace, use.prompt_tokens),
         prompt_tokens=use.prompt_tokens,
         use=use,
-        history=earlier.chain if earlier.messages else None,
-        conversation=said.answered(trace.answer or "").chain,
+        history=chain.links[last_answer] if last_answer >= 0 else None,
+        conversation=chain.links[-1],
         turn=(trace.question.strip(), (trace.answer or "").strip()),
-        last_turn=_last_turn(earlier),
+        last_turn=_last_turn(trace.messages[: last_answer + 1]),
     )
 
 
-def _last_turn(history: Conversation) -> Turn | None:
-    if len(history.messages) < 2:
+def _last_turn(history: Sequence[Message]) -> Turn | None:
+    if len(history) < 2:
         return None
-    question, answer = (message["content"].strip() for message in history.messages[-2:])
+    question, answer = (message["content"].strip() for message in history[-2:])
     return question, answer
 
 
