@@ -19,7 +19,8 @@ from gateway.cache_report.report import CacheReport, cache_report
 from gateway.cache_report.served import served as served_of
 from gateway.conversation import parse_conversation
 from gateway.errors import BadRequest
-from gateway.prompt import PREAMBLE, Placed, assemble
+from gateway.placements import Placed, Placements
+from gateway.prompt import PREAMBLE, assemble
 from gateway.since import since_time
 from gateway.tables import requests
 from gateway.traces import Trace, Traces
@@ -63,7 +64,7 @@ def served(
     conversation = parse_conversation(messages)
     first = tuple(placed(item) for item in items.split()) if isinstance(items, str) else tuple(items)
     later = turns or ((),) * (len(conversation.user_turns) - 1)
-    prompt = assemble(instructions, conversation, (first, *later))
+    prompt = assemble(instructions, conversation, Placements.by_turn((first, *later)))
     tokens = sum(len(f"<{message['role']}>{message['content']}") for message in prompt.messages)
     fields: dict[str, Any] = {
         "commit": "c1",

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.item_text import item_text
-from gateway.prompt import Placed, assemble
+from gateway.placements import Placed, Placements
+from gateway.prompt import assemble
 
 from .test_prompt import INSTRUCTIONS, ITEMS, asked, placed
 
@@ -19,7 +20,7 @@ LOOKED_UP = ITEMS.map(lambda items: [one for one in items if one.item.usage == "
 def test_the_parts_cover_every_message_and_an_items_part_is_its_text(
     turns: list[list[Placed]], system: str | None
 ) -> None:
-    placements = tuple(tuple(turn) for turn in turns)
+    placements = Placements.by_turn(turns)
     prompt = assemble(INSTRUCTIONS, asked(*("q" * (n + 1) for n in range(len(turns))), system=system), placements)
     texts = {entry.item.id: set[str]() for turn in turns for entry in turn}
     for turn in turns:
@@ -39,8 +40,8 @@ def test_the_parts_cover_every_message_and_an_items_part_is_its_text(
 @given(LOOKED_UP, LOOKED_UP)
 def test_what_a_question_looks_up_changes_nothing_of_the_stable_prefix(one: list[Placed], other: list[Placed]) -> None:
     always = [placed("rule", "r"), placed("document", "always", usage="always")]
-    first = assemble(INSTRUCTIONS, asked("q"), ((*always, *one),))
-    second = assemble(INSTRUCTIONS, asked("another", system="Be brief."), ((*always, *other),))
+    first = assemble(INSTRUCTIONS, asked("q"), Placements((*always, *one)))
+    second = assemble(INSTRUCTIONS, asked("another", system="Be brief."), Placements((*always, *other)))
     assert first.stable_prefix == second.stable_prefix
     assert first.stable_prefix.endswith(item_text(always[0].item))
     assert first.messages[0]["content"].startswith(first.stable_prefix)
@@ -48,8 +49,8 @@ def test_what_a_question_looks_up_changes_nothing_of_the_stable_prefix(one: list
 
 def test_items_of_a_later_turn_are_added_first_and_conversation_afterwards() -> None:
     gotcha = placed("gotcha", "g")
-    second = assemble(INSTRUCTIONS, asked("q1", "q2"), ((), (gotcha,)))
-    third = assemble(INSTRUCTIONS, asked("q1", "q2", "q3"), ((), (gotcha,), ()))
+    second = assemble(INSTRUCTIONS, asked("q1", "q2"), Placements.by_turn([(), (gotcha,)]))
+    third = assemble(INSTRUCTIONS, asked("q1", "q2", "q3"), Placements.by_turn([(), (gotcha,), ()]))
     assert [part.layer for part in second.parts] == [
         "instructions",
         "conversation",
