@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from backend.bench_cli import bench_command
 from backend.cli_failure import errors_shown
 from backend.cli_options import home_option, json_option
 from backend.doctor.cli import doctor_command
@@ -169,6 +170,7 @@ def down_command(home: Path, only: PartName | None, as_json: bool) -> None:
 
 
 group.add_command(profile_command)
+group.add_command(bench_command)
 group.add_command(doctor_command)
 
 

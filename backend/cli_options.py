@@ -24,3 +24,15 @@ def home_option(command: Command) -> Command:
 
 def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
+
+
+def parse_lengths(text: str | None) -> tuple[int, ...] | None:
+    """Tokens of `--lengths`, such as 512,1024."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as exc:
+        raise click.BadParameter(
+            f"got {text!r}; give numbers with commas between them", param_hint="--lengths"
+        ) from exc

@@ -17,7 +17,7 @@ BackendError
 │   └── SizeOptionInvalid        an option cannot work; carries `option`
 ├── CacheFailed                  a cache server did not do what it was told; carries `url`
 ├── ProfileInvalid               a `profile.json` cannot be used; carries `path`
-├── ProfileFailed                `kvasir backend profile` could not measure; carries `step`
+├── MeasurementFailed            `kvasir backend profile` or `bench` could not measure; carries `step`
 ├── DoctorFailed                 `kvasir backend doctor` has nothing to look at
 └── LaunchError                  `kvasir backend up` or `down`
     ├── EnginePythonInvalid      the engine's Python is absent or lacks vLLM or LMCache
@@ -181,12 +181,12 @@ class ProfileInvalid(BackendError):
         super().__init__(f"profile '{path}' {problem}; measure again with 'kvasir backend profile'")
 
 
-class ProfileFailed(BackendError):
+class MeasurementFailed(BackendError):
     """A measurement did not measure what it should; `step` says which."""
 
     def __init__(self, step: str, problem: str) -> None:
         self.step = step
-        super().__init__(f"profile: {step}: {problem}")
+        super().__init__(f"{step}: {problem}")
 
 
 class DoctorFailed(BackendError):

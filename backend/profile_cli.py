@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from backend.cli_failure import errors_shown
-from backend.cli_options import home_option, json_option
+from backend.cli_options import home_option, json_option, parse_lengths
 from backend.tiers.profile import Profile, profile_json
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def profile_command(lengths: str | None, repeats: int, plot: Path | None, home: 
     with errors_shown():
         run = profile_backend(
             home / "backend",
-            lengths=_lengths(lengths),
+            lengths=parse_lengths(lengths),
             repeats=repeats,
             on_progress=_progress,
         )
@@ -49,17 +49,6 @@ def profile_command(lengths: str | None, repeats: int, plot: Path | None, home: 
 
 def _progress(message: str) -> None:
     click.echo(message, err=True)
-
-
-def _lengths(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as exc:
-        raise click.BadParameter(
-            f"got {text!r}; give numbers with commas between them", param_hint="--lengths"
-        ) from exc
 
 
 def _data(run: ProfileRun) -> dict[str, Any]:

@@ -7,7 +7,6 @@ The engine's own count of cached tokens says whether a measurement measured what
 
 from __future__ import annotations
 
-import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -17,17 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backend.errors import ProfileFailed
+from backend.errors import MeasurementFailed
 from backend.profiling.fit import beyond, fit_line, fit_prefill
 from backend.profiling.pair import FirstToken, MeasuredPair
-from backend.profiling.raw import Bandwidth, disk_bandwidth, drop_page_cache, memory_bandwidth
+from backend.profiling.prompts import BEYOND_CHUNKS, Prompts, ordinary_tokens
+from backend.profiling.raw import Bandwidth, disk_bandwidth, drop_page_caches, memory_bandwidth
 from backend.tiers.profile import RAM, Profile, Sample, TierProfile
 
 Progress = Callable[[str], None]
 
 _SESSION = "kvasir-profile"
-_BEYOND_CHUNKS = 16
-"""Tokens after the last whole chunk: the engine must have something left to compute."""
 _USE_CASE = {"disk": None, "shared": "document"}
 _TOKENIZER_TEXT = "How many orders placed in 2025 were cancelled, by country and month? "
 
@@ -46,7 +44,7 @@ class _Found:
 
 def profile_lengths(window_tokens: int, chunk_tokens: int) -> tuple[int, ...]:
     """Whole chunks, doubling, from two chunks to the longest that fits the window."""
-    most = (window_tokens - _BEYOND_CHUNKS - 1) // chunk_tokens * chunk_tokens
+    most = (window_tokens - BEYOND_CHUNKS - 1) // chunk_tokens * chunk_tokens
     lengths: list[int] = []
     length = 2 * chunk_tokens
     while length < most:
@@ -65,31 +63,30 @@ def measure(
 ) -> Profile:
     """The profile. `lengths` are at least three multiples of the chunk; `vocabulary` is the model's, in tokens.
 
-    The gates are off meanwhile and set back at the end, and what was stored for it is deleted. Raises `ProfileFailed`.
+    The gates are off meanwhile and set back at the end, and what was stored for it is deleted. Raises `MeasurementFailed`.
     """
     before = pair.status()
     chunk = before["chunk_tokens"]
     if len(set(lengths)) < 3 or any(length <= 0 or length % chunk for length in lengths):
-        raise ProfileFailed("lengths", f"give at least three different multiples of the chunk, {chunk} tokens")
+        raise MeasurementFailed("lengths", f"give at least three different multiples of the chunk, {chunk} tokens")
     found = _Found()
-    # From the system, not from a seed: a second profile must not find the first one's prompts cached.
-    source = random.SystemRandom()
+    prompts = Prompts(ordinary_tokens(vocabulary))
     try:
         pair.set_gates(load=False, store=False)
         on_progress("warming up")
         disks = [name for name, tier in before["tiers"].items() if tier["role"] == "disk"]
-        found.bytes_per_token = _learn_size(pair, _prompt(source, min(lengths), vocabulary), min(lengths), disks)
+        found.bytes_per_token = learn_kv_bytes(pair, prompts.beyond(min(lengths)), min(lengths), disks)
         for repeat in range(repeats):
             for length in sorted(lengths):
                 for tier, known in before["tiers"].items():
                     on_progress(f"repeat {repeat + 1} of {repeats}: {length} tokens, {tier}")
-                    _one(pair, tier, known, _prompt(source, length, vocabulary), length, found)
+                    _one(pair, tier, known, prompts.beyond(length), length, found)
                     # A session is one growing prompt, so the next one would hide this.
                     pair.forget_session(_SESSION)
     finally:
-        with suppress(ProfileFailed):
+        with suppress(MeasurementFailed):
             pair.forget_session(_SESSION)
-        with suppress(ProfileFailed):
+        with suppress(MeasurementFailed):
             pair.set_gates(**before["gates"])
     on_progress("bandwidths and tokenizer")
     return _profile(pair, before, found, versions)
@@ -111,20 +108,18 @@ def _one(pair: MeasuredPair, tier: str, known: dict[str, Any], prompt: list[int]
     found.load[RAM][length].append(_checked(pair.first_token(prompt), RAM, at_least=length).seconds)
 
     if sum(one["size_bytes"] for one in stored) < size:
-        raise ProfileFailed(tier, f"it did not take {size} bytes; give it more room (--disk-gb) or shorter prompts")
+        raise MeasurementFailed(tier, f"it did not take {size} bytes; give it more room (--disk-gb) or shorter prompts")
     pair.empty_engine()
     pair.empty_ram()
     if known["folder"]:
-        for path in Path(known["folder"]).glob("*.data"):
-            with suppress(FileNotFoundError):
-                drop_page_cache(path)
+        drop_page_caches(Path(known["folder"]))
     mark = pair.last_transfer()
     found.load[tier][length].append(_checked(pair.first_token(prompt), tier, at_least=length).seconds)
     found.fetch[tier][length].append(_fetch_seconds(pair, tier, mark))
     pair.empty_engine()
 
 
-def _learn_size(pair: MeasuredPair, prompt: list[int], length: int, disks: Sequence[str]) -> int:
+def learn_kv_bytes(pair: MeasuredPair, prompt: list[int], length: int, disks: Sequence[str]) -> int:
     """Bytes of KV a token, from what a first prompt stores. That comes in parts, so until nothing more does."""
     pair.note(prompt, session=_SESSION, use_case=None)
     mark = pair.last_transfer()
@@ -134,7 +129,7 @@ def _learn_size(pair: MeasuredPair, prompt: list[int], length: int, disks: Seque
         time.sleep(1.0)
         before, total = total, sum(one["size_bytes"] for one in pair.await_stored(RAM, 1, mark))
         if total == 0:
-            raise ProfileFailed("warming up", "nothing was stored into LMCache's memory; read the cache's log")
+            raise MeasurementFailed("warming up", "nothing was stored into LMCache's memory; read the cache's log")
     for disk in disks:  # a slow one would still be at it, and be taken for the first measurement
         pair.await_stored(disk, total, mark)
     pair.forget_session(_SESSION)
@@ -148,13 +143,13 @@ def _fetch_seconds(pair: MeasuredPair, tier: str, mark: int) -> float:
         if seconds:
             return float(sum(seconds))
         time.sleep(0.05)
-    raise ProfileFailed(tier, "LMCache reported no fetch; is its observability disabled?")
+    raise MeasurementFailed(tier, "LMCache reported no fetch; is its observability disabled?")
 
 
 def _checked(answer: FirstToken, what: str, *, at_least: int = 0, at_most: int | None = None) -> FirstToken:
     if answer.cached_tokens < at_least or (at_most is not None and answer.cached_tokens > at_most):
         wanted = f"at least {at_least}" if at_most is None else f"at most {at_most}"
-        raise ProfileFailed(
+        raise MeasurementFailed(
             what,
             f"{answer.cached_tokens} tokens were cached, and should have been {wanted}; "
             "see that nothing else uses the pair, and that RAM (--l1-size-gb) holds the longest prompt",
@@ -204,12 +199,6 @@ def _tokenizer_rate(pair: MeasuredPair) -> float:
     begun = time.perf_counter()
     count = pair.count_tokens(text)
     return count / (time.perf_counter() - begun)
-
-
-def _prompt(source: random.Random, length: int, vocabulary: int) -> list[int]:
-    # The ends of a vocabulary hold special tokens.
-    low, high = vocabulary // 10, vocabulary * 9 // 10
-    return [source.randrange(low, high) for _ in range(length + _BEYOND_CHUNKS)]
 
 
 def _samples(curve: dict[int, list[float]]) -> tuple[Sample, ...]:

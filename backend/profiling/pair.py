@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
-from backend.errors import ProfileFailed
+from backend.errors import MeasurementFailed
 
 _PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.05
+# In the order of PrefixCounts.
+_COUNTERS = (
+    "vllm:prefix_cache_queries_total",
+    "vllm:prefix_cache_hits_total",
+    "vllm:external_prefix_cache_hits_total",
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,20 @@ class FirstToken:
 
     seconds: float
     cached_tokens: int
+
+
+@dataclass(frozen=True)
+class PrefixCounts:
+    """The engine's counters of tokens since its start: asked of its prefix caches, found in its own, in another's."""
+
+    asked: float
+    own_hits: float
+    other_hits: float
+
+    def since(self, before: PrefixCounts) -> PrefixCounts:
+        return PrefixCounts(
+            self.asked - before.asked, self.own_hits - before.own_hits, self.other_hits - before.other_hits
+        )
 
 
 @dataclass(frozen=True)
@@ -34,7 +55,7 @@ class PairAddress:
 
 
 class MeasuredPair:
-    """Each method raises `ProfileFailed` where the pair does not do what was asked."""
+    """Each method raises `MeasurementFailed` where the pair does not do what was asked."""
 
     def __init__(
         self, address: PairAddress, *, timeout_seconds: float = 600.0, transport: httpx.BaseTransport | None = None
@@ -62,7 +83,7 @@ class MeasuredPair:
             with self._client.stream("POST", f"{self._address.engine_url}/v1/completions", json=body) as response:
                 if response.is_error:
                     response.read()
-                    raise ProfileFailed("completion", f"status {response.status_code}: {response.text[:200]}")
+                    raise MeasurementFailed("completion", f"status {response.status_code}: {response.text[:200]}")
                 for line in response.iter_lines():
                     if not line.startswith("data: {"):
                         continue
@@ -70,9 +91,9 @@ class MeasuredPair:
                         seconds = time.perf_counter() - begun
                     cached = max(cached, _cached_tokens(line.removeprefix("data: ")))
         except httpx.HTTPError as exc:
-            raise ProfileFailed("completion", f"the engine does not answer: {exc!r}") from exc
+            raise MeasurementFailed("completion", f"the engine does not answer: {exc!r}") from exc
         if seconds is None:
-            raise ProfileFailed("completion", "the answer holds no token")
+            raise MeasurementFailed("completion", "the answer holds no token")
         return FirstToken(seconds, cached)
 
     def empty_engine(self) -> None:
@@ -81,7 +102,7 @@ class MeasuredPair:
         while True:
             response = self._send("POST", f"{self._address.engine_url}/reset_prefix_cache", allow=(404,))
             if response.status_code == 404:
-                raise ProfileFailed(
+                raise MeasurementFailed(
                     "reset of vLLM's prefix cache",
                     "it is not allowed; start the engine with 'kvasir backend up --allow-reset' to measure, and "
                     "without it after that",
@@ -89,8 +110,23 @@ class MeasuredPair:
             if response.json()["success"]:
                 return
             if time.monotonic() > end:
-                raise ProfileFailed("reset of vLLM's prefix cache", "its blocks stay in use; does somebody else ask?")
+                raise MeasurementFailed(
+                    "reset of vLLM's prefix cache", "its blocks stay in use; does somebody else ask?"
+                )
             time.sleep(_POLL_SECONDS)
+
+    def may_empty_engine(self) -> bool:
+        """Whether the engine lets us; where it does, its prefix cache may be empty after this."""
+        return self._send("POST", f"{self._address.engine_url}/reset_prefix_cache", allow=(404,)).status_code != 404
+
+    def prefix_counts(self) -> PrefixCounts:
+        text = self._send("GET", f"{self._address.engine_url}/metrics").text
+        totals = dict.fromkeys(_COUNTERS, 0.0)
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name in totals:
+                    totals[sample.name] += sample.value
+        return PrefixCounts(*totals.values())
 
     def empty_ram(self) -> None:
         """Drop LMCache's memory; its slower tiers keep what they have."""
@@ -99,7 +135,7 @@ class MeasuredPair:
     def status(self) -> dict[str, Any]:
         response = self._send("GET", f"{self._address.cache_url}/kvasir/status", allow=(404,))
         if response.status_code == 404:
-            raise ProfileFailed(
+            raise MeasurementFailed(
                 "status of the tiers", "LMCache runs without Kvasir's policies; start it without --plain-cache"
             )
         return dict(response.json())
@@ -110,6 +146,14 @@ class MeasuredPair:
     def note(self, token_ids: Sequence[int], *, session: str, use_case: str | None) -> None:
         body = {"token_ids": list(token_ids), "session": session, "use_case": use_case}
         self._send("POST", f"{self._address.cache_url}/kvasir/notes", json=body)
+
+    def demote_session(self, session: str) -> None:
+        """Have the session's own chunks written to disk and taken out of RAM, as when it is idle."""
+        self._send("POST", f"{self._address.cache_url}/kvasir/sessions/{session}/idle")
+
+    def expect_session(self, session: str) -> None:
+        """Somebody types: have the session's chunks fetched into RAM."""
+        self._send("POST", f"{self._address.cache_url}/kvasir/sessions/{session}/expect")
 
     def forget_session(self, session: str) -> None:
         self._send("DELETE", f"{self._address.cache_url}/kvasir/sessions/{session}")
@@ -126,15 +170,26 @@ class MeasuredPair:
 
     def await_stored(self, tier: str, size_bytes: int, after: int) -> list[dict[str, Any]]:
         """The stores into `tier` after the transfer `after`, once they add up to `size_bytes`, or after a minute."""
+        return self._await_moved("store", tier, size_bytes, after)
+
+    def await_fetched(self, tier: str, size_bytes: int, after: int) -> list[dict[str, Any]]:
+        """The same of fetches from `tier` into RAM."""
+        return self._await_moved("fetch", tier, size_bytes, after)
+
+    def _await_moved(self, kind: str, tier: str, size_bytes: int, after: int) -> list[dict[str, Any]]:
         end = time.monotonic() + _PATIENCE_SECONDS
         while True:
-            stores = [one for one in self.transfers(after) if (one["kind"], one["tier"]) == ("store", tier)]
-            if sum(one["size_bytes"] for one in stores) >= size_bytes or time.monotonic() > end:
-                return stores
+            moved = [one for one in self.transfers(after) if (one["kind"], one["tier"]) == (kind, tier)]
+            if sum(one["size_bytes"] for one in moved) >= size_bytes or time.monotonic() > end:
+                return moved
             time.sleep(_POLL_SECONDS)
 
     def window_tokens(self) -> int:
         return int(self._send("GET", f"{self._address.engine_url}/v1/models").json()["data"][0]["max_model_len"])
+
+    def token_ids(self, text: str) -> list[int]:
+        body = {"model": self._address.served_name, "prompt": text}
+        return list(self._send("POST", f"{self._address.engine_url}/tokenize", json=body).json()["tokens"])
 
     def count_tokens(self, text: str) -> int:
         body = {"model": self._address.served_name, "prompt": text}
@@ -144,9 +199,11 @@ class MeasuredPair:
         try:
             response = self._client.request(method, url, **given)
         except httpx.HTTPError as exc:
-            raise ProfileFailed(f"{method} {url}", f"nothing answers ({exc!r}); see 'kvasir backend status'") from exc
+            raise MeasurementFailed(
+                f"{method} {url}", f"nothing answers ({exc!r}); see 'kvasir backend status'"
+            ) from exc
         if response.is_error and response.status_code not in allow:
-            raise ProfileFailed(f"{method} {url}", f"status {response.status_code}: {response.text[:200]}")
+            raise MeasurementFailed(f"{method} {url}", f"status {response.status_code}: {response.text[:200]}")
         return response
 
 

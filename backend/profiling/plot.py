@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
-from backend.errors import ProfileFailed
+from backend.errors import MeasurementFailed
 from backend.tiers.profile import Profile, Sample
 
 _POINTS = 200
 
 
 def plot_profile(profile: Profile, path: Path) -> None:
-    """Write the plot; the file's ending says the format. Raises `ProfileFailed` without matplotlib."""
+    """Write the plot; the file's ending says the format. Raises `MeasurementFailed` without matplotlib."""
     try:
         import matplotlib
     except ImportError as exc:
-        raise ProfileFailed("plot", "matplotlib is not installed; install it with pip install 'kvasir[plots]'") from exc
+        raise MeasurementFailed(
+            "plot", "matplotlib is not installed; install it with pip install 'kvasir[plots]'"
+        ) from exc
     matplotlib.use("agg")
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kvasir"}):
         _draw(profile, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -65,6 +66,13 @@ def drop_page_cache(path: Path) -> None:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)
+
+
+def drop_page_caches(folder: Path) -> None:
+    """The same of all that LMCache keeps in `folder`."""
+    for path in folder.glob("*.data"):
+        with suppress(FileNotFoundError):
+            drop_page_cache(path)
 
 
 def _rate(act: Callable[[], object], *, before: Callable[[], object] = lambda: None) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.engine_python import engine_python_path, inspect_engine_python
-from backend.errors import ProfileFailed, ProfileInvalid
+from backend.errors import MeasurementFailed, ProfileInvalid
 from backend.launch_state import read_state
 from backend.profiling.compare import Change, compare
 from backend.profiling.measure import measure, profile_lengths
@@ -38,13 +38,13 @@ def profile_backend(
 ) -> ProfileRun:
     """Measure, write `profile.json`, and have the running cache use it.
 
-    Takes minutes, and wants a pair that nobody else uses meanwhile. Raises `ProfileFailed` and `EnginePythonInvalid`.
+    Takes minutes, and wants a pair that nobody else uses meanwhile. Raises `MeasurementFailed` and `EnginePythonInvalid`.
     """
     state_dir = state_dir.expanduser().resolve()
     options = read_state(state_dir).options
     served_name = read_state(state_dir).served_name
     if options is None or served_name is None:
-        raise ProfileFailed("start", f"nothing was started in '{state_dir}'; start it with 'kvasir backend up'")
+        raise MeasurementFailed("start", f"nothing was started in '{state_dir}'; start it with 'kvasir backend up'")
     python = inspect_engine_python(engine_python_path())
     address = PairAddress(
         f"http://127.0.0.1:{options.engine_port}", f"http://127.0.0.1:{options.cache_http_port}", served_name
@@ -55,7 +55,7 @@ def profile_backend(
             pair,
             lengths or profile_lengths(pair.window_tokens(), options.chunk_tokens),
             repeats,
-            _vocabulary(options.model),
+            vocabulary_tokens(options.model),
             {"vllm": python.vllm, "lmcache": python.lmcache},
             on_progress,
         )
@@ -82,6 +82,7 @@ def _replace(path: Path, profile: Profile) -> Profile | None:
     return former
 
 
-def _vocabulary(model: Path) -> int:
+def vocabulary_tokens(model: Path) -> int:
+    """The size of the model's vocabulary, by its config."""
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     return int(config.get("text_config", config)["vocab_size"])

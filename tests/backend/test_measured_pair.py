@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from backend.errors import ProfileFailed
+from backend.errors import MeasurementFailed
 from backend.profiling.pair import MeasuredPair, PairAddress
 
 ADDRESS = PairAddress("http://engine", "http://cache", "m")
@@ -41,12 +41,12 @@ def test_a_first_token_says_how_much_of_its_prompt_was_cached():
 
 
 def test_an_answer_without_a_token_is_no_measurement():
-    with pytest.raises(ProfileFailed, match="no token"):
+    with pytest.raises(MeasurementFailed, match="no token"):
         pair(lambda _: httpx.Response(200, text="data: [DONE]\n\n")).first_token([1])
 
 
 def test_a_refused_prompt_is_shown_as_the_engine_refused_it():
-    with pytest.raises(ProfileFailed, match="status 400: too long"):
+    with pytest.raises(MeasurementFailed, match="status 400: too long"):
         pair(lambda _: httpx.Response(400, text="too long")).first_token([1])
 
 
@@ -57,12 +57,12 @@ def test_an_engine_that_still_hands_blocks_over_is_asked_again():
 
 
 def test_an_engine_that_cannot_be_reset_names_the_option():
-    with pytest.raises(ProfileFailed, match="--allow-reset"):
+    with pytest.raises(MeasurementFailed, match="--allow-reset"):
         pair(lambda _: httpx.Response(404)).empty_engine()
 
 
 def test_a_plain_cache_is_recognized():
-    with pytest.raises(ProfileFailed, match="--plain-cache"):
+    with pytest.raises(MeasurementFailed, match="--plain-cache"):
         pair(lambda _: httpx.Response(404)).status()
 
 
@@ -70,7 +70,7 @@ def test_a_pair_that_is_down_says_what_to_look_at():
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
-    with pytest.raises(ProfileFailed, match="kvasir backend status"):
+    with pytest.raises(MeasurementFailed, match="kvasir backend status"):
         pair(refuse).transfers(0)
 
 

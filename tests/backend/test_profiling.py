@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from backend.engine_python import EnginePython
-from backend.errors import ProfileFailed
+from backend.errors import MeasurementFailed
 from backend.launch_state import LaunchState, write_state
 from backend.plan import LaunchOptions
 from backend.profile_cli import profile_command
@@ -141,19 +141,19 @@ def test_a_pair_that_somebody_else_warmed_is_refused():
     pair.first_token = lambda token_ids: FirstToken(0.1, 100)  # type: ignore[method-assign]
     pair.log = [{"number": 1, "kind": "store", "tier": "ram", "size_bytes": 1, "seconds": 1.0}]
     pair.last_transfer = lambda: 0  # type: ignore[method-assign]
-    with pytest.raises(ProfileFailed, match="100 tokens were cached"):
+    with pytest.raises(MeasurementFailed, match="100 tokens were cached"):
         measure(pair, LENGTHS, 1, vocabulary=1000, versions={})
     assert pair.gates == {"load": True, "store": True}
 
 
 def test_a_disk_that_is_too_small_is_named():
-    with pytest.raises(ProfileFailed, match="--disk-gb"):
+    with pytest.raises(MeasurementFailed, match="--disk-gb"):
         measure(ScriptedPair(disk_bytes=5000), LENGTHS, 1, vocabulary=1000, versions={})
 
 
 @pytest.mark.parametrize("lengths", [(100, 200), (100, 100, 100), (100, 200, 250), (0, 100, 200)])
 def test_lengths_that_fit_no_curve_are_refused(lengths):
-    with pytest.raises(ProfileFailed, match="lengths"):
+    with pytest.raises(MeasurementFailed, match="lengths"):
         measure(ScriptedPair(), lengths, 1, vocabulary=1000, versions={})
 
 

@@ -66,7 +66,7 @@ STATUS: dict[type[Exception], int] = {
     backend.GpuNotKnown: 502,
     backend.SizeOptionInvalid: 502,
     backend.ProfileInvalid: 502,
-    backend.ProfileFailed: 502,
+    backend.MeasurementFailed: 502,
     backend.LaunchError: 502,
     backend.EnginePythonInvalid: 502,
     backend.LaunchOptionInvalid: 502,

@@ -1,0 +1,84 @@
+"""`kvasir backend bench`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from backend.cli_failure import errors_shown
+from backend.cli_options import home_option, json_option, parse_lengths
+
+if TYPE_CHECKING:
+    from backend.benching.run import Section
+
+_SECTIONS = ("tiers", "gate", "workloads", "slow-tier", "promotion", "two-engines")
+
+
+@click.command("bench")
+@click.option(
+    "--only",
+    "sections",
+    multiple=True,
+    type=click.Choice(_SECTIONS),
+    default=("tiers", "gate", "workloads"),
+    show_default=True,
+    help="Only this section; may be given again. The last three start pairs of their own.",
+)
+@click.option("--api-base", help="Measure the vLLM at this address, such as http://host:8100/v1.")
+@click.option("--own", is_flag=True, help="Start a pair to measure, and stop it afterwards.")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Model folder for pairs that the bench starts. Default: random weights, 41M parameters.",
+)
+@click.option("--lengths", help="Tokens of the prompts, such as 1024,4096,8192: multiples of the chunk.")
+@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Of each measurement.")
+@click.option("--restart", is_flag=True, help="Allow to stop the running pair's engine and start it again.")
+@click.option("--redis", help="host:port of the shared tier of a pair that is started. Default: starts redis-server.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the tiers, as .svg or .png.")
+@home_option
+@json_option
+def bench_command(
+    sections: tuple[Section, ...],
+    api_base: str | None,
+    own: bool,
+    model: Path | None,
+    lengths: str | None,
+    repeats: int,
+    restart: bool,
+    redis: str | None,
+    plot: Path | None,
+    home: Path,
+    as_json: bool,
+) -> None:
+    """Measure seconds to the first token: cold, from every tier, through the load gate, under four kinds of traffic.
+
+    By default of the running pair, which 'up --allow-reset' started. Takes minutes, and nothing else should use the
+    pair meanwhile.
+    """
+    if own and api_base:
+        raise click.UsageError("--own starts a pair and --api-base names one; give one of them")
+    # SciPy takes longer to import than the other commands of the group take to run.
+    from rich.console import Console
+
+    from backend.benching.plot import plot_tiers
+    from backend.benching.report import print_report
+    from backend.benching.run import BenchPlan, run_bench
+
+    chosen = parse_lengths(lengths)
+    plan = BenchPlan(home, sections, chosen, repeats, api_base, own, restart, model, redis)
+    with errors_shown():
+        report = run_bench(plan, _progress)
+        if plot is not None:
+            plot_tiers(report.samples, plot)
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        print_report(report, Console())
+
+
+def _progress(message: str) -> None:
+    click.echo(message, err=True)
