@@ -15,6 +15,7 @@ from backend.benching.two_engines import Crossing
 from backend.benching.workloads import BatchRun, Request
 
 One = TypeVar("One")
+Key = TypeVar("Key", int, str)
 
 ASKED_TOKENS = 8192
 _ASKED = {"ram": Asked(at_least=15), "disk": Asked(at_least=10), RESTARTED: Asked(at_least=8)}
@@ -44,7 +45,7 @@ def tier_figures(samples: Sequence[Sample], *, reference: bool) -> list[Figure]:
 
 
 def gate_figures(samples: Sequence[GateSample], title: str = "gate") -> list[Figure]:
-    """The gate beside the better of both, by the medians of the run; its interval is of the gate's seconds over that."""
+    """The gate's seconds over the better of both, by the medians of the run."""
     found: list[Figure] = []
     for tier, of_tier in _by(samples, lambda one: one.tier):
         for tokens, here in _by(of_tier, lambda one: one.tokens):
@@ -134,9 +135,9 @@ def batch_figures(runs: Sequence[BatchRun]) -> list[Figure]:
     ]
 
 
-def _by(values: Iterable[One], key: Callable[[One], int | str]) -> list[tuple[int | str, list[One]]]:
+def _by(values: Iterable[One], key: Callable[[One], Key]) -> list[tuple[Key, list[One]]]:
     """The values of each key, keys in the order in which they first come."""
-    groups: dict[int | str, list[One]] = {}
+    groups: dict[Key, list[One]] = {}
     for value in values:
         groups.setdefault(key(value), []).append(value)
     return list(groups.items())

@@ -39,8 +39,10 @@ def shared_tier(named: str | None, folder: Path) -> Iterator[str]:
         raise MeasurementFailed("--redis", missing)
     port_number = find_free(1)[0]
     server = subprocess.Popen(
-        [_PROGRAM, "--bind", "127.0.0.1", "--port", str(port_number), "--save", "", "--appendonly", "no"]
-        + ["--maxmemory", _MAX_MEMORY, "--maxmemory-policy", "allkeys-lru", "--dir", str(folder)],
+        [
+            *(_PROGRAM, "--bind", "127.0.0.1", "--port", str(port_number), "--dir", str(folder)),
+            *("--save", "", "--appendonly", "no", "--maxmemory", _MAX_MEMORY, "--maxmemory-policy", "allkeys-lru"),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

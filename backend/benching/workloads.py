@@ -53,7 +53,7 @@ class Request:
 
 @dataclass(frozen=True)
 class BatchRun:
-    """A batch as a whole: seconds until all were answered, of `prompts` that share a prefix and of as many that do not."""
+    """Seconds until all of a batch were answered: of `prompts` that share a prefix, and of as many that do not."""
 
     seconds: float
     cold_seconds: float

@@ -63,7 +63,8 @@ def measure(
 ) -> Profile:
     """The profile. `lengths` are at least three multiples of the chunk; `vocabulary` is the model's, in tokens.
 
-    The gates are off meanwhile and set back at the end, and what was stored for it is deleted. Raises `MeasurementFailed`.
+    The gates are off meanwhile and set back at the end, and what was stored for it is deleted.
+    Raises `MeasurementFailed`.
     """
     before = pair.status()
     chunk = before["chunk_tokens"]

@@ -38,7 +38,8 @@ def profile_backend(
 ) -> ProfileRun:
     """Measure, write `profile.json`, and have the running cache use it.
 
-    Takes minutes, and wants a pair that nobody else uses meanwhile. Raises `MeasurementFailed` and `EnginePythonInvalid`.
+    Takes minutes, and wants a pair that nobody else uses meanwhile.
+    Raises `MeasurementFailed` and `EnginePythonInvalid`.
     """
     state_dir = state_dir.expanduser().resolve()
     options = read_state(state_dir).options
