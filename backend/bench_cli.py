@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backend.cli_failure import errors_shown
+from backend.cli_failure import errors_shown, termination_as_exit
 from backend.cli_options import home_option, json_option, parse_lengths
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def bench_command(
 
     chosen = parse_lengths(lengths)
     plan = BenchPlan(home, sections, chosen, repeats, api_base, own, restart, model, redis)
-    with errors_shown():
+    with errors_shown(), termination_as_exit():
         report = run_bench(plan, _progress)
         if plot is not None:
             plot_tiers(report.samples, plot)

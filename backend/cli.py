@@ -6,10 +6,7 @@ Each command prints what one function of the launcher returns.
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ from typing import Any
 import click
 
 from backend.bench_cli import bench_command
-from backend.cli_failure import errors_shown
+from backend.cli_failure import errors_shown, termination_as_exit
 from backend.cli_options import home_option, json_option
 from backend.doctor.cli import doctor_command
 from backend.errors import LaunchOptionInvalid
@@ -118,7 +115,7 @@ group.add_command(simulate_command)
 @json_option
 def up_command(home: Path, engine: str, only: PartName | None, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Start LMCache and vLLM, and wait until they answer."""
-    with errors_shown(), _termination_as_exit():
+    with errors_shown(), termination_as_exit():
         options = _options(home / "backend", only, given)
         if engine == "trtllm":
             _print_trtllm(plan_trtllm(options, home, dry_run=dry_run), as_json)
@@ -226,17 +223,3 @@ def _json(data: dict[str, Any]) -> str:
 
 def _progress(message: str) -> None:
     click.echo(message, err=True)
-
-
-@contextmanager
-def _termination_as_exit() -> Iterator[None]:
-    """A SIGTERM during the start cleans up as a Ctrl-C does."""
-
-    def leave(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,7 +1,8 @@
-"""How an error of the backend leaves a command: `error: …` on stderr, exit code 1."""
+"""How a command of the backend ends early: an error as `error: …` on stderr with exit code 1, a SIGTERM in order."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -24,3 +25,17 @@ def errors_shown() -> Iterator[None]:
         yield
     except BackendError as exc:
         raise BackendFailed(str(exc)) from exc
+
+
+@contextmanager
+def termination_as_exit() -> Iterator[None]:
+    """A SIGTERM during the block cleans up as a Ctrl-C does."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

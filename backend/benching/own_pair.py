@@ -48,6 +48,9 @@ def bench_folder(home: Path) -> Iterator[Path]:
 
 def make_bench_model(folder: Path, shape: ModelShape, on_progress: Progress) -> Path:
     """The folder of the model, below `folder`."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # of transformers, for every model
     on_progress(f"making the model {shape.name}")
     texts = [path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parents[1].glob("*.py"))]
     return make_model_folder(
