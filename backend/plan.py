@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from backend.cache_command import cache_argv
 from backend.engine_command import engine_argv, engine_env
-from backend.engine_python import engine_python_path, inspect_engine_python
+from backend.engine_python import engine_python_path, inspect_engine_python, version_of
 from backend.errors import LaunchOptionInvalid
 from backend.model_folder import ModelFolder, check_model_folder, model_folder
 from backend.tiers.use_case import UseCase
@@ -28,6 +28,8 @@ TIER_NAMES: tuple[TierName, ...] = get_args(TierName)
 
 _LONGEST_WINDOW_TOKENS = 16384
 _CPU_BLOCK_TOKENS = 128
+_POLICY_LMCACHE = (0, 5, 6)
+"""The first release that loads a server module, which the policies need for their HTTP calls."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,12 @@ def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None)
     device = options.device or ("cuda" if has_gpu() and not interpreter.cpu_only else "cpu")
     if device == "cuda" and interpreter.cpu_only:
         raise LaunchOptionInvalid("--device cuda", f"'{interpreter.path}' has vLLM's CPU build; install the CUDA build")
+    if options.policy and version_of(interpreter.lmcache) < _POLICY_LMCACHE:
+        raise LaunchOptionInvalid(
+            "--policy",
+            f"Kvasir's policies need LMCache {'.'.join(map(str, _POLICY_LMCACHE))}, and '{interpreter.path}' has "
+            f"{interpreter.lmcache}; start it as it comes with --plain-cache",
+        )
     name = options.served_name or folder.name
     window = window_tokens(options, folder)
     state_dir = home.expanduser().resolve() / "backend"

@@ -111,12 +111,14 @@ class Asker:
         files = set().union(*(_files(tier.folder) for tier in self.target.tiers))
         return StoreMark(self._mark(), frozenset(files))
 
-    def forget(self, mark: StoreMark, session: str = SESSION) -> None:
-        """Delete what was stored for a session, or, without Kvasir's policies, all files that came since `mark`."""
+    def forget_session(self, session: str = SESSION) -> None:
+        """Delete what was stored of a session's longest prompt. Without Kvasir's policies, nothing."""
         if self.target.has_policies:
             self._pair.forget_session(session)
-            return
-        for tier in self.target.tiers:
+
+    def forget_files(self, mark: StoreMark) -> None:
+        """Without Kvasir's policies, delete all files that came since `mark`."""
+        for tier in () if self.target.has_policies else self.target.tiers:
             for path in _files(tier.folder) - mark.files:
                 path.unlink(missing_ok=True)
 

@@ -89,7 +89,8 @@ def _one(asker: Asker, tier: SlowTier | None, tokens: int, *, with_load: bool, g
         asker.empty_engine()
     if with_load and gate_first:
         load = _load(asker, tier, prompt)
-    asker.forget(mark)
+    asker.forget_session()
+    asker.forget_files(mark)
     return GateSample(tier.name if tier else RAM, tokens, recompute, answer.seconds, load, answer.handed_tokens)
 
 

@@ -61,7 +61,7 @@ def _one(asker: Asker, disk: SlowTier, tokens: int, *, hint_first: bool) -> Retu
         else:
             unhinted = asker.ask_from(disk.name, prompt)
     asker.empty_engine()
-    asker.forget(mark, _SESSION)
+    asker.forget_session(_SESSION)
     return Return(tokens, hinted, unhinted, cold, promoted)
 
 

@@ -42,7 +42,7 @@ def measure_slow_tier(
     adapter = json.dumps({"type": "mock", "max_size_gb": 2, "mock_bandwidth_gb": _SHARE * bandwidth / _GIB})
     home = folder / "slow"
     with own_pair(replace(options, disk_adapter=adapter), home, on_progress) as target:
-        profile_own(target, home, _profile_lengths(lengths, target.chunk_tokens), on_progress)
+        profile_own(target, home, profile_lengths_of(lengths, target.chunk_tokens), on_progress)
         samples = measure_gate(target, lengths, repeats, on_progress, load_repeats=_LOAD_REPEATS, with_ram=False)
     return SlowTierRun(bandwidth, samples)
 
@@ -56,7 +56,7 @@ def _break_even(target: Target, tokens: int) -> float:
     return tokens * target.kv_bytes_per_token / seconds
 
 
-def _profile_lengths(lengths: Sequence[int], chunk: int) -> tuple[int, ...]:
+def profile_lengths_of(lengths: Sequence[int], chunk: int) -> tuple[int, ...]:
     """At least three, none longer than the longest that is measured: from a slow tier they take long."""
     longest = max(lengths)
     found = {length for length in (2 * chunk, longest // 2 // chunk * chunk, longest) if length}

@@ -72,7 +72,8 @@ def _one(asker: Asker, tier: SlowTier | None, tokens: int, *, only_tier: bool = 
         asker.leave_only(tier)
         seconds[tier.name] = asker.ask_from(tier.name, prompt)
         asker.empty_engine()
-    asker.forget(mark)
+    asker.forget_session()
+    asker.forget_files(mark)
     return [Sample(place, tokens, taken, cold) for place, taken in seconds.items()]
 
 
@@ -97,5 +98,6 @@ def _restarted(asker: Asker, lengths: Sequence[int], repeats: int, on_progress: 
         hit = asker.ask_from(RAM, prompt)
         fresh = target.prompts.beyond(length)
         found.append(Sample(RESTARTED, length, hit, asker.ask_from(COLD, fresh)))
-        asker.forget(mark, session=f"{_BEFORE}{number}")
+        asker.forget_session(f"{_BEFORE}{number}")
+    asker.forget_files(mark)
     return found

@@ -58,5 +58,5 @@ def _cross(first: Asker, second: Asker, tokens: int) -> Crossing:
     hit = second.ask_from(shared.name, prompt)
     cold = second.ask_from(COLD, second.target.prompts.beyond(tokens))
     for asker in (first, second):
-        asker.forget(mark)
+        asker.forget_session()
     return Crossing(tokens, hit, cold)

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Literal
 
 from backend.benching.asking import RAM, Asker
-from backend.benching.target import Progress, Target
+from backend.benching.target import SESSION, Progress, Target
 from backend.profiling.prompts import Prompts
 from backend.tiers.use_case import UseCase
 
@@ -105,14 +105,18 @@ def measure_workload(target: Target, workload: Workload, longest: int, on_progre
     with target.gates(load=True, store=True):
         for number, step in enumerate(workload.steps(target.prompts, longest), start=1):
             on_progress(f"{workload.name}: request {number}, {len(step.prompt)} tokens")
-            cold = asker.ask(target.prompts.new(len(step.prompt)))
+            twin = target.prompts.new(len(step.prompt))
+            asker.note(twin)
+            cold = asker.ask(twin)
             _lose(asker, step.loss)
             sessions.add(step.session)
             asker.note(step.prompt, workload.use_case, step.session)
             answer = asker.ask(step.prompt)
             found.append(Request(answer.seconds, cold.seconds, len(step.prompt), answer.cached_tokens, step.first))
+            asker.forget_session()
     for session in sessions:
-        asker.forget(mark, session)
+        asker.forget_session(session)
+    asker.forget_files(mark)
     return found
 
 
@@ -131,11 +135,14 @@ def measure_batch(target: Target, longest: int, repeats: int, on_progress: Progr
             cold = [target.prompts.new(len(prompt)) for prompt in batch]
             cold_seconds, _ = _all(target, cold)
             _lose(asker, "engine")
-            for prompt in batch:
-                asker.note(prompt, "batch")
+            for number, prompt in enumerate(batch):
+                asker.note(prompt, "batch", f"{SESSION}-{number}")
             seconds, cached = _all(target, batch)
+            for number in range(_BATCH):
+                asker.forget_session(f"{SESSION}-{number}")
             found.append(BatchRun(seconds, cold_seconds, len(batch), sum(map(len, batch)), cached))
-    asker.forget(mark)
+    asker.forget_session()
+    asker.forget_files(mark)
     return found
 
 

