@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,10 +63,8 @@ def bench_command(
     if own and api_base:
         raise click.UsageError("--own starts a pair and --api-base names one; give one of them")
     # SciPy takes longer to import than the other commands of the group take to run.
-    from rich.console import Console
-
     from backend.benching.plot import plot_tiers
-    from backend.benching.report import print_report
+    from backend.benching.report import report_text
     from backend.benching.run import BenchPlan, run_bench
 
     chosen = parse_lengths(lengths)
@@ -74,10 +73,9 @@ def bench_command(
         report = run_bench(plan, _progress)
         if plot is not None:
             plot_tiers(report.samples, plot)
-    if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
-    else:
-        print_report(report, Console())
+    click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if as_json else report_text(report))
+    if report.failed:
+        sys.exit(1)
 
 
 def _progress(message: str) -> None:

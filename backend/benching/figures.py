@@ -60,8 +60,8 @@ def gate_figures(samples: Sequence[GateSample], title: str = "gate") -> list[Fig
                     baseline={
                         "load always": load / better,
                         "recompute always": recompute / better,
-                        "seconds of the better": better,
-                        "loaded tokens": median(one.gate_tokens for one in here),
+                        "s": better,
+                        "tokens loaded": median(one.gate_tokens for one in here),
                     },
                     asked=_ASKED_GATE,
                 )

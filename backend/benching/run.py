@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -37,6 +37,7 @@ from backend.benching.target import Progress, Target, api_target, running_target
 from backend.benching.tiers import measure_tiers, skipped_tiers
 from backend.benching.two_engines import measure_two_engines
 from backend.benching.workloads import WORKLOADS, measure_batch, measure_workload
+from backend.errors import MeasurementFailed
 from backend.launch_state import read_state
 from backend.model_folder import model_folder
 from backend.plan import LaunchOptions, has_gpu, make_plan
@@ -76,7 +77,10 @@ class BenchPlan:
 
 
 def run_bench(plan: BenchPlan, on_progress: Progress = lambda _: None) -> BenchReport:
-    """Minutes; nothing else should use the pair, or the machine. Raises `MeasurementFailed` and `LaunchError`."""
+    """Minutes; nothing else should use the pair, or the machine. A section that fails leaves the figures of the others.
+
+    Raises `MeasurementFailed` where there is nothing to measure, and `LaunchError`.
+    """
     report = BenchReport()
     of_a_pair = [section for section in OF_A_PAIR if section in plan.sections]
     if of_a_pair and not plan.own:
@@ -86,7 +90,7 @@ def run_bench(plan: BenchPlan, on_progress: Progress = lambda _: None) -> BenchR
             _measure_own(plan, folder, of_a_pair, report, on_progress)
     for section in plan.sections:
         if section not in OF_A_PAIR:
-            with bench_folder(plan.home) as folder:
+            with bench_folder(plan.home) as folder, _kept_going(section, report):
                 _measure_started(plan, section, folder, report, on_progress)
     return report
 
@@ -137,19 +141,31 @@ def _measure_pair(
 ) -> None:
     target.check_lengths(lengths)
     if "tiers" in sections:
-        report.samples += measure_tiers(target, lengths, plan.repeats, on_progress)
-        report.figures += tier_figures(report.samples, reference=plan.own and plan.model is None and not has_gpu())
         report.skipped += skipped_tiers(target)
+        with _kept_going("tiers", report):
+            report.samples += measure_tiers(target, lengths, plan.repeats, on_progress)
+            report.figures += tier_figures(report.samples, reference=plan.own and plan.model is None and not has_gpu())
     if "gate" in sections:
         if missing := gate_missing(target):
             report.skipped.append(missing)
         else:
-            report.figures += gate_figures(measure_gate(target, lengths, plan.repeats, on_progress))
+            with _kept_going("gate", report):
+                report.figures += gate_figures(measure_gate(target, lengths, plan.repeats, on_progress))
     if "workloads" in sections:
         for workload in WORKLOADS:
-            requests = measure_workload(target, workload, max(lengths), on_progress)
-            report.figures += workload_figures(workload.name, requests)
-        report.figures += batch_figures(measure_batch(target, max(lengths), plan.repeats, on_progress))
+            with _kept_going(workload.name, report):
+                requests = measure_workload(target, workload, max(lengths), on_progress)
+                report.figures += workload_figures(workload.name, requests)
+        with _kept_going("batch", report):
+            report.figures += batch_figures(measure_batch(target, max(lengths), plan.repeats, on_progress))
+
+
+@contextmanager
+def _kept_going(section: str, report: BenchReport) -> Iterator[None]:
+    try:
+        yield
+    except MeasurementFailed as exc:
+        report.failed.append(Skipped(section, str(exc)))
 
 
 def _measure_started(

@@ -36,9 +36,9 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_table_has_figures_and_what_was_left_out(home):
+def test_the_text_has_figures_and_what_was_left_out(home):
     arguments = ["--home", str(home), "--lengths", "200,400", "--repeats", "3", "--plot", str(home / "tiers.svg")]
-    result = CliRunner().invoke(bench_command, arguments, env={"COLUMNS": "200"})
+    result = CliRunner().invoke(bench_command, arguments)
     assert result.exit_code == 0, result.output
     assert "cold ÷ RAM, 400 tokens" in result.stdout
     assert "multi-turn: hit rate" in result.stdout
@@ -52,8 +52,20 @@ def test_json_has_the_form_of_every_benchmark(home):
     data = json.loads(CliRunner().invoke(bench_command, arguments).stdout)
     row = next(row for row in data["rows"] if "disk" in row["name"])
     assert (row["value"], row["unit"], row["asked"], row["ok"], row["n"]) == (1.0, "times", {"at_most": 1.1}, True, 3)
-    assert row["baseline"]["loaded tokens"] == 200
+    assert row["baseline"]["tokens loaded"] == 200
     assert data["machine"]["cores"] >= 1
+
+
+def test_a_section_that_fails_leaves_the_figures_of_the_others(home, monkeypatch):
+    def fail(*_):
+        raise MeasurementFailed("disk", "too small")
+
+    monkeypatch.setattr(run_module, "measure_tiers", fail)
+    result = CliRunner().invoke(bench_command, ["--home", str(home), "--lengths", "200", "--repeats", "1", "--json"])
+    data = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert data["failed"] == [{"what": "tiers", "reason": "disk: too small"}]
+    assert any("batch: hit rate" in row["name"] for row in data["rows"])
 
 
 def test_a_home_without_a_start_says_how_to_start(tmp_path):
