@@ -21,6 +21,7 @@ _COUNTERS = (
     "vllm:prefix_cache_hits_total",
     "vllm:external_prefix_cache_hits_total",
 )
+_HELD = ("vllm:num_requests_running", "vllm:kv_cache_usage_perc")
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class MeasuredPair:
     def empty_engine(self) -> None:
         """Drop vLLM's own prefix cache; LMCache keeps what it has. vLLM refuses while it still hands blocks over."""
         end = time.monotonic() + _PATIENCE_SECONDS
+        held_nothing = False
         while True:
             response = self._send("POST", f"{self._address.engine_url}/reset_prefix_cache", allow=(404,))
             if response.status_code == 404:
@@ -107,8 +109,10 @@ class MeasuredPair:
                     "it is not allowed; start the engine with 'kvasir backend up --allow-reset' to measure, and "
                     "without it after that",
                 )
-            if response.json()["success"]:
+            if response.json()["success"] if response.content else held_nothing:
                 return
+            # Older releases do not say whether they did. They do where no block is held, so once more.
+            held_nothing = not response.content and not any(self._metrics(_HELD))
             if time.monotonic() > end:
                 raise MeasurementFailed(
                     "reset of vLLM's prefix cache", "its blocks stay in use; does somebody else ask?"
@@ -120,13 +124,7 @@ class MeasuredPair:
         return self._send("POST", f"{self._address.engine_url}/reset_prefix_cache", allow=(404,)).status_code != 404
 
     def prefix_counts(self) -> PrefixCounts:
-        text = self._send("GET", f"{self._address.engine_url}/metrics").text
-        totals = dict.fromkeys(_COUNTERS, 0.0)
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                if sample.name in totals:
-                    totals[sample.name] += sample.value
-        return PrefixCounts(*totals.values())
+        return PrefixCounts(*self._metrics(_COUNTERS))
 
     def empty_ram(self) -> None:
         """Drop LMCache's memory; its slower tiers keep what they have."""
@@ -194,6 +192,16 @@ class MeasuredPair:
     def count_tokens(self, text: str) -> int:
         body = {"model": self._address.served_name, "prompt": text}
         return int(self._send("POST", f"{self._address.engine_url}/tokenize", json=body).json()["count"])
+
+    def _metrics(self, names: Sequence[str]) -> list[float]:
+        """Of the engine, summed over their labels; 0 for one that it does not have."""
+        totals = dict.fromkeys(names, 0.0)
+        text = self._send("GET", f"{self._address.engine_url}/metrics").text
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name in totals:
+                    totals[sample.name] += sample.value
+        return list(totals.values())
 
     def _send(self, method: str, url: str, *, allow: tuple[int, ...] = (), **given: Any) -> httpx.Response:
         try:

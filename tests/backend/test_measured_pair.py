@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from backend.errors import MeasurementFailed
-from backend.profiling.pair import MeasuredPair, PairAddress
+from backend.profiling.pair import MeasuredPair, PairAddress, PrefixCounts
 
 ADDRESS = PairAddress("http://engine", "http://cache", "m")
 STREAM = (
@@ -54,6 +54,28 @@ def test_an_engine_that_still_hands_blocks_over_is_asked_again():
     answers = iter([{"success": False}, {"success": False}, {"success": True}])
     pair(lambda _: httpx.Response(200, json=next(answers))).empty_engine()
     assert next(answers, None) is None
+
+
+def test_an_older_engine_that_does_not_say_so_is_emptied_once_it_holds_nothing():
+    gauges = iter([0.5, 0.0])
+    resets: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/metrics":
+            return httpx.Response(200, text=f"vllm:kv_cache_usage_perc{{}} {next(gauges)}\n")
+        resets.append(request.url.path)
+        return httpx.Response(200)
+
+    pair(answer).empty_engine()
+    assert len(resets) == 3
+
+
+def test_the_engines_counters_are_summed_over_their_labels():
+    text = (
+        'vllm:prefix_cache_queries_total{engine="0"} 10.0\nvllm:prefix_cache_queries_total{engine="1"} 5.0\n'
+        'vllm:prefix_cache_hits_total{engine="0"} 4.0\n'
+    )
+    assert pair(lambda _: httpx.Response(200, text=text)).prefix_counts() == PrefixCounts(15, 4, 0)
 
 
 def test_an_engine_that_cannot_be_reset_names_the_option():
