@@ -45,7 +45,7 @@ def measure_tiers(target: Target, lengths: Sequence[int], repeats: int, on_progr
                 for tier in slow[1:]:
                     found += _one(asker, tier, length, only_tier=True)
         if target.restart is not None:
-            found += _restarted(asker, lengths, repeats, on_progress)
+            found += _restarted(asker, slow, lengths, repeats, on_progress)
     return found
 
 
@@ -77,7 +77,22 @@ def _one(asker: Asker, tier: SlowTier | None, tokens: int, *, only_tier: bool = 
     return [Sample(place, tokens, taken, cold) for place, taken in seconds.items()]
 
 
-def _restarted(asker: Asker, lengths: Sequence[int], repeats: int, on_progress: Progress) -> list[Sample]:
+def _cold(asker: Asker, slow: Sequence[SlowTier], tokens: int) -> float:
+    """Of a new prompt. Returns when what it stored is written, so that this does not disturb what comes next."""
+    prompt = asker.target.prompts.beyond(tokens)
+    asker.note(prompt)
+    mark = asker.store_mark()
+    seconds = asker.ask_from(COLD, prompt)
+    asker.empty_engine()
+    for tier in slow[:1]:
+        asker.await_stored(tier, tokens, mark)
+    asker.forget_session()
+    return seconds
+
+
+def _restarted(
+    asker: Asker, slow: Sequence[SlowTier], lengths: Sequence[int], repeats: int, on_progress: Progress
+) -> list[Sample]:
     """Prompts of before a restart of the engine, each beside a cold one of after it."""
     target = asker.target
     assert target.restart is not None
@@ -96,8 +111,7 @@ def _restarted(asker: Asker, lengths: Sequence[int], repeats: int, on_progress: 
     for number, (length, prompt) in enumerate(prompts, start=1):
         on_progress(f"tiers: prompt {number} of {len(prompts)} after the restart, {length} tokens")
         hit = asker.ask_from(RAM, prompt)
-        fresh = target.prompts.beyond(length)
-        found.append(Sample(RESTARTED, length, hit, asker.ask_from(COLD, fresh)))
         asker.forget_session(f"{_BEFORE}{number}")
+        found.append(Sample(RESTARTED, length, hit, _cold(asker, slow, length)))
     asker.forget_files(mark)
     return found
