@@ -13,9 +13,6 @@ from itertools import count
 from backend.benching.asking import COLD, RAM, Asker
 from backend.benching.figure import Skipped
 from backend.benching.target import Progress, SlowTier, Target
-from backend.tiers.use_case import UseCase
-
-_USE_CASE: dict[str, UseCase | None] = {"disk": None, "shared": "document"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def gate_missing(target: Target) -> Skipped | None:
 def _one(asker: Asker, tier: SlowTier | None, tokens: int, *, with_load: bool, gate_first: bool) -> GateSample:
     target = asker.target
     prompt = target.prompts.beyond(tokens)
-    asker.note(prompt, _USE_CASE[tier.role] if tier else None)
+    asker.note(prompt, tier.use_case if tier else None)
     mark = asker.store_mark()
     recompute = asker.ask_from(COLD, prompt)
     asker.empty_engine()

@@ -17,6 +17,7 @@ from backend.plan import LaunchOptions
 from backend.profiling.pair import MeasuredPair, PairAddress
 from backend.profiling.prompts import BEYOND_CHUNKS, Prompts, ordinary_tokens
 from backend.profiling.run import vocabulary_tokens
+from backend.tiers.use_case import UseCase
 
 Progress = Callable[[str], None]
 
@@ -35,6 +36,11 @@ class SlowTier:
     name: str
     role: Literal["disk", "shared"]
     folder: Path | None
+
+    @property
+    def use_case(self) -> UseCase | None:
+        """The one whose prompts are stored there."""
+        return "document" if self.role == "shared" else None
 
 
 @dataclass

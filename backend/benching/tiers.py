@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from backend.benching.asking import COLD, ENGINE, RAM, Asker
 from backend.benching.figure import Skipped
 from backend.benching.target import Progress, SlowTier, Target
-from backend.tiers.use_case import UseCase
 
 RESTARTED = "ram after a restart of the engine"
 _BEFORE = "kvasir-bench-"
-_USE_CASE: dict[str, UseCase | None] = {"disk": None, "shared": "document"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def _one(asker: Asker, tier: SlowTier | None, tokens: int, *, only_tier: bool = 
     """All places of one new prompt; with `only_tier`, its slower tier alone."""
     target = asker.target
     prompt = target.prompts.beyond(tokens)
-    asker.note(prompt, _USE_CASE[tier.role] if tier else None)
+    asker.note(prompt, tier.use_case if tier else None)
     mark = asker.store_mark()
     cold = asker.ask_from(COLD, prompt)
     seconds: dict[str, float] = {}
