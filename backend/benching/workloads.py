@@ -121,9 +121,9 @@ def measure_workload(target: Target, workload: Workload, longest: int, on_progre
 
 
 def measure_batch(target: Target, longest: int, repeats: int, on_progress: Progress) -> list[BatchRun]:
-    """Eight prompts at once that begin with the same instructions, of which the engine saw some before."""
+    """Four prompts at once that begin with the same instructions, of which the engine saw some before."""
     asker = Asker(target)
-    instructions = target.prompts.new(longest // 2)
+    instructions = target.prompts.new(longest * 3 // 8)
     mark = asker.store_mark()
     found: list[BatchRun] = []
     with target.gates(load=True, store=True):
@@ -146,7 +146,7 @@ def measure_batch(target: Target, longest: int, repeats: int, on_progress: Progr
     return found
 
 
-_BATCH = 8
+_BATCH = 4
 
 
 def _lose(asker: Asker, loss: Loss) -> None:

@@ -58,6 +58,6 @@ def test_a_returning_request_is_compared_with_a_cold_one_of_its_length():
 
 def test_a_batch_shares_its_instructions():
     runs = measure_batch(scripted_target("disk"), LONGEST, 1, lambda _: None)
-    assert (runs[0].prompts, runs[0].tokens) == (8, 8 * 750)
-    assert runs[0].cached_tokens >= 8 * 600
-    assert batch_figures(runs)[1].value == pytest.approx(runs[0].cached_tokens / 6000)
+    assert (runs[0].prompts, runs[0].tokens) == (4, 4 * 600)
+    assert runs[0].cached_tokens >= 4 * 400
+    assert batch_figures(runs)[1].value == pytest.approx(runs[0].cached_tokens / 2400)
