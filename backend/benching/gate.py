@@ -74,8 +74,8 @@ def _one(asker: Asker, tier: SlowTier | None, tokens: int, *, with_load: bool, g
     mark = asker.store_mark()
     recompute = asker.ask_from(COLD, prompt)
     asker.empty_engine()
-    if tier is not None:
-        asker.await_stored(tier, tokens, mark)
+    if written_to := tier or next((one for one in target.tiers if one.role == "disk"), None):
+        asker.await_stored(written_to, tokens, mark)
     load: float | None = None
     if with_load and not gate_first:
         load = _load(asker, tier, prompt)

@@ -127,8 +127,16 @@ class MeasuredPair:
         return PrefixCounts(*self._metrics(_COUNTERS))
 
     def empty_ram(self) -> None:
-        """Drop LMCache's memory; its slower tiers keep what they have."""
-        self._send("POST", f"{self._address.cache_url}/cache/clear")
+        """Drop LMCache's memory; its slower tiers keep what they have. What is just being written stays until it is."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            self._send("POST", f"{self._address.cache_url}/cache/clear")
+            left = _objects_in_ram(self._send("GET", f"{self._address.cache_url}/status").json())
+            if not left:
+                return
+            if time.monotonic() > end:
+                raise MeasurementFailed("emptying LMCache's memory", f"{left} objects stay in use; does somebody ask?")
+            time.sleep(_POLL_SECONDS)
 
     def status(self) -> dict[str, Any]:
         response = self._send("GET", f"{self._address.cache_url}/kvasir/status", allow=(404,))
@@ -213,6 +221,16 @@ class MeasuredPair:
         if response.is_error and response.status_code not in allow:
             raise MeasurementFailed(f"{method} {url}", f"status {response.status_code}: {response.text[:200]}")
         return response
+
+
+def _objects_in_ram(status: Any) -> int:
+    """Summed over LMCache's managers of memory, which tell by that they count locks of readers."""
+    if isinstance(status, list):
+        return sum(map(_objects_in_ram, status))
+    if not isinstance(status, dict):
+        return 0
+    own = int(status.get("total_object_count", 0)) if "read_locked_count" in status else 0
+    return own + sum(map(_objects_in_ram, status.values()))
 
 
 def _cached_tokens(data: str) -> int:

@@ -78,6 +78,19 @@ def test_the_engines_counters_are_summed_over_their_labels():
     assert pair(lambda _: httpx.Response(200, text=text)).prefix_counts() == PrefixCounts(15, 4, 0)
 
 
+def test_memory_is_emptied_until_nothing_is_left_in_it():
+    objects = iter([3, 1, 0])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/cache/clear":
+            return httpx.Response(200, json={})
+        memory = {"total_object_count": next(objects), "read_locked_count": 1}
+        return httpx.Response(200, json={"storage": {"l1": [memory], "l2": {"total_object_count": 9}}})
+
+    pair(answer).empty_ram()
+    assert next(objects, None) is None
+
+
 def test_an_engine_that_cannot_be_reset_names_the_option():
     with pytest.raises(MeasurementFailed, match="--allow-reset"):
         pair(lambda _: httpx.Response(404)).empty_engine()
