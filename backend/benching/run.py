@@ -50,7 +50,7 @@ OF_A_PAIR: tuple[Section, ...] = ("tiers", "gate", "workloads")
 
 _LENGTHS: dict[Section, tuple[int, ...]] = {
     "tiers": (1024, 2048, 4096, 8192),
-    "slow-tier": (512, 1024, 2048, 4096),
+    "slow-tier": (512, 1024, 2048),
     "promotion": (2048, 4096, 8192),
     "two-engines": (2048, 8192),
 }
