@@ -45,17 +45,21 @@ def tier_figures(samples: Sequence[Sample], *, reference: bool) -> list[Figure]:
 
 
 def gate_figures(samples: Sequence[GateSample], title: str = "gate") -> list[Figure]:
-    """The gate's seconds over the better of both, by the medians of the run."""
+    """The gate's seconds over those of the better of both beside it; which is better, the medians of the run say."""
     found: list[Figure] = []
     for tier, of_tier in _by(samples, lambda one: one.tier):
         for tokens, here in _by(of_tier, lambda one: one.tokens):
             loads = [one.load for one in here if one.load is not None]
             recompute, load = median(one.recompute for one in here), median(loads)
             better = min(recompute, load)
+            if recompute <= load:
+                ratios = [one.gate / one.recompute for one in here]
+            else:
+                ratios = [one.gate / one.load for one in here if one.load is not None]
             found.append(
                 median_figure(
                     f"{title}: {_TITLES.get(tier, tier)}, {tokens} tokens, beside the better choice",
-                    [one.gate / better for one in here],
+                    ratios,
                     "times",
                     baseline={
                         "load always": load / better,

@@ -1,23 +1,28 @@
 """The load gate beside the two things it chooses between: to load a cached prefix always, and to compute it always.
 
 In each repeat, at each length and for each tier a new prompt is asked cold (that is recomputing); then, with its KV in
-that tier alone, once with the gates as they ship and once with them off, in alternating order.
+that tier alone, once with the gates as they ship and once with them off, in alternating order. Where it takes long to
+get a prompt into a tier, one prompt serves for several pairs, each of which has a cold prompt of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 
-from backend.benching.asking import COLD, RAM, Asker
+from backend.benching.asking import COLD, RAM, Answer, Asker
 from backend.benching.figure import Skipped
-from backend.benching.target import Progress, SlowTier, Target
+from backend.benching.target import SESSION, Progress, SlowTier, Target
+
+_FRESH = f"{SESSION}-fresh"
 
 
 @dataclass(frozen=True)
 class GateSample:
-    """Seconds to the first token of one prompt. `load` is `None` in repeats without it. `gate_tokens` were loaded."""
+    """Seconds to the first token of one prompt, measured side by side. `load` is `None` where it was left out.
+
+    `gate_tokens` are those that were loaded with the gates as they ship.
+    """
 
     tier: str
     tokens: int
@@ -27,33 +32,35 @@ class GateSample:
     gate_tokens: int
 
 
-def measure_gate(
-    target: Target,
-    lengths: Sequence[int],
-    repeats: int,
-    on_progress: Progress,
-    *,
-    load_repeats: int | None = None,
-    with_ram: bool = True,
-) -> list[GateSample]:
-    """`load_repeats` bounds how often loading always is measured, which takes long from a slow tier."""
+@dataclass(frozen=True)
+class GatePlan:
+    """`pairs` are of each prompt. The first of them has loading always beside it, in the first `load_repeats` repeats."""
+
+    lengths: Sequence[int]
+    repeats: int
+    pairs: int = 1
+    load_repeats: int | None = None
+    with_ram: bool = True
+
+
+def measure_gate(target: Target, plan: GatePlan, on_progress: Progress) -> list[GateSample]:
     asker = Asker(target)
     found: list[GateSample] = []
-    tiers: list[SlowTier | None] = [None] if with_ram else []
+    tiers: list[SlowTier | None] = [None] if plan.with_ram else []
     tiers += [tier for tier in target.tiers if tier.role not in target.missing]
-    turn = count()
     with target.gates(load=False, store=False):
         on_progress("gate: warming up")
         asker.learn_kv_bytes()
-        for length in sorted({min(lengths), max(lengths)}):
-            _one(asker, None, length, with_load=True, gate_first=True)
-        for repeat in range(repeats):
-            with_load = load_repeats is None or repeat < load_repeats
-            for length in lengths:
+        for length in sorted({min(plan.lengths), max(plan.lengths)}):
+            _one(asker, None, length, pairs=1, with_load=True, gate_first=True)
+        for repeat in range(plan.repeats):
+            with_load = plan.load_repeats is None or repeat < plan.load_repeats
+            for length in plan.lengths:
                 for tier in tiers:
                     name = tier.name if tier else RAM
-                    on_progress(f"gate: repeat {repeat + 1} of {repeats}, {length} tokens, {name}")
-                    found.append(_one(asker, tier, length, with_load=with_load, gate_first=next(turn) % 2 == 0))
+                    on_progress(f"gate: repeat {repeat + 1} of {plan.repeats}, {length} tokens, {name}")
+                    first = repeat % 2 == 0
+                    found += _one(asker, tier, length, pairs=plan.pairs, with_load=with_load, gate_first=first)
     return found
 
 
@@ -67,7 +74,10 @@ def gate_missing(target: Target) -> Skipped | None:
     return None
 
 
-def _one(asker: Asker, tier: SlowTier | None, tokens: int, *, with_load: bool, gate_first: bool) -> GateSample:
+def _one(
+    asker: Asker, tier: SlowTier | None, tokens: int, *, pairs: int, with_load: bool, gate_first: bool
+) -> list[GateSample]:
+    """The pairs of one new prompt."""
     target = asker.target
     prompt = target.prompts.beyond(tokens)
     asker.note(prompt, tier.use_case if tier else None)
@@ -76,19 +86,42 @@ def _one(asker: Asker, tier: SlowTier | None, tokens: int, *, with_load: bool, g
     asker.empty_engine()
     if written_to := tier or next((one for one in target.tiers if one.role == "disk"), None):
         asker.await_stored(written_to, tokens, mark)
-    load: float | None = None
-    if with_load and not gate_first:
-        load = _load(asker, tier, prompt)
+    found: list[GateSample] = []
+    for pair in range(pairs):
+        if pair and not gate_first:
+            recompute = _recompute(asker, tokens)
+        load = _load(asker, tier, prompt) if with_load and not pair and not gate_first else None
+        answer = _gated(asker, tier, prompt)
+        if pair and gate_first:
+            recompute = _recompute(asker, tokens)
+        if with_load and not pair and gate_first:
+            load = _load(asker, tier, prompt)
+        name = tier.name if tier else RAM
+        found.append(GateSample(name, tokens, recompute, answer.seconds, load, answer.handed_tokens))
+        gate_first = not gate_first
+    asker.forget_session()
+    asker.forget_files(mark)
+    return found
+
+
+def _gated(asker: Asker, tier: SlowTier | None, prompt: list[int]) -> Answer:
     _place(asker, tier)
-    with target.gates(load=True, store=True):
+    with asker.target.gates(load=True, store=True):
         answer = asker.ask(prompt)
         # Here, so that what the engine hands over meanwhile meets the gates as they ship.
         asker.empty_engine()
-    if with_load and gate_first:
-        load = _load(asker, tier, prompt)
-    asker.forget_session()
-    asker.forget_files(mark)
-    return GateSample(tier.name if tier else RAM, tokens, recompute, answer.seconds, load, answer.handed_tokens)
+    return answer
+
+
+def _recompute(asker: Asker, tokens: int) -> float:
+    """Of a prompt of its own, which the store gate does not have written."""
+    prompt = asker.target.prompts.beyond(tokens)
+    asker.note(prompt, session=_FRESH)
+    with asker.target.gates(load=True, store=True):
+        seconds = asker.ask_from(COLD, prompt)
+        asker.empty_engine()
+    asker.forget_session(_FRESH)
+    return seconds
 
 
 def _load(asker: Asker, tier: SlowTier | None, prompt: list[int]) -> float:

@@ -18,7 +18,7 @@ from backend.benching.figures import (
     two_engines_figures,
     workload_figures,
 )
-from backend.benching.gate import gate_missing, measure_gate
+from backend.benching.gate import GatePlan, gate_missing, measure_gate
 from backend.benching.own_pair import (
     LARGE_KV,
     REFERENCE,
@@ -150,7 +150,7 @@ def _measure_pair(
             report.skipped.append(missing)
         else:
             with _kept_going("gate", report):
-                report.figures += gate_figures(measure_gate(target, lengths, plan.repeats, on_progress))
+                report.figures += gate_figures(measure_gate(target, GatePlan(lengths, plan.repeats), on_progress))
     if "workloads" in sections:
         for workload in WORKLOADS:
             with _kept_going(workload.name, report):

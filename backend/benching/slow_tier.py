@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backend.benching.asking import COLD, Asker
-from backend.benching.gate import GateSample, measure_gate
+from backend.benching.gate import GatePlan, GateSample, measure_gate
 from backend.benching.own_pair import own_pair, profile_own
 from backend.benching.target import Progress, Target
 from backend.plan import LaunchOptions
 
 _GIB = 2**30
 _SHARE = 0.1
+_PAIRS = 4
 _LOAD_REPEATS = 2
 """To load always takes ten times as long as to compute, and is shown only beside."""
 
@@ -43,7 +44,8 @@ def measure_slow_tier(
     home = folder / "slow"
     with own_pair(replace(options, disk_adapter=adapter), home, on_progress) as target:
         profile_own(target, home, profile_lengths_of(lengths, target.chunk_tokens), on_progress)
-        samples = measure_gate(target, lengths, repeats, on_progress, load_repeats=_LOAD_REPEATS, with_ram=False)
+        gates = GatePlan(lengths, repeats, pairs=_PAIRS, load_repeats=_LOAD_REPEATS, with_ram=False)
+        samples = measure_gate(target, gates, on_progress)
     return SlowTierRun(bandwidth, samples)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from backend.benching.figures import gate_figures, promotion_figures, slow_tier_figures, two_engines_figures
-from backend.benching.gate import GateSample, gate_missing, measure_gate
+from backend.benching.gate import GatePlan, GateSample, gate_missing, measure_gate
 from backend.benching.promotion import Return, measure_promotion
 from backend.benching.slow_tier import SlowTierRun, profile_lengths_of
 from backend.benching.target import SlowTier
 from backend.benching.two_engines import Crossing
 from backend.errors import MeasurementFailed
 
-from .scripted_pair import BASE, COMPUTED, SECONDS_A_TOKEN, scripted_target
+from .scripted_pair import BASE, BYTES, COMPUTED, SECONDS_A_TOKEN, scripted_target
 
 
 @pytest.fixture(autouse=True)
@@ -22,13 +22,24 @@ def no_waiting(monkeypatch):
 
 def test_a_gate_that_refuses_costs_what_recomputing_costs():
     target = scripted_target("disk", refuses=("disk",))
-    samples = measure_gate(target, (400,), 3, lambda _: None, load_repeats=2)
+    samples = measure_gate(target, GatePlan((400,), 3, load_repeats=2), lambda _: None)
     ram = [one for one in samples if one.tier == "ram"]
     disk = [one for one in samples if one.tier == "disk"]
     computed, loaded = BASE + 416 * COMPUTED, BASE + 16 * COMPUTED + 400 * SECONDS_A_TOKEN["disk"]
     assert [(one.gate, one.gate_tokens) for one in disk] == [(pytest.approx(computed), 0)] * 3
     assert [one.load for one in disk] == [pytest.approx(loaded), pytest.approx(loaded), None]
     assert {one.gate_tokens for one in ram} == {400}
+
+
+def test_one_prompt_in_a_slow_tier_serves_for_several_pairs():
+    target = scripted_target("disk", refuses=("disk",))
+    samples = measure_gate(target, GatePlan((400,), 1, pairs=3, load_repeats=1, with_ram=False), lambda _: None)
+    assert [one.load is None for one in samples] == [False, True, True]
+    assert [one.gate / one.recompute for one in samples] == [pytest.approx(1.0)] * 3
+    stored = [one for one in target.pair.log if one["kind"] == "store" and one["tier"] == "disk"]  # type: ignore[attr-defined]
+    assert (
+        sum(one["size_bytes"] for one in stored) == (200 + 400 + 400) * BYTES
+    )  # of the size of KV, warming up, and one prompt
 
 
 def test_the_gate_is_judged_by_the_better_of_both():
