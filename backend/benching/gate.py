@@ -34,7 +34,7 @@ class GateSample:
 
 @dataclass(frozen=True)
 class GatePlan:
-    """`pairs` are of each prompt. The first of them has loading always beside it, in the first `load_repeats` repeats."""
+    """`pairs` are of each prompt. The first of them has loading always beside it, in `load_repeats` of the repeats."""
 
     lengths: Sequence[int]
     repeats: int

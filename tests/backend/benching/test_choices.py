@@ -36,10 +36,8 @@ def test_one_prompt_in_a_slow_tier_serves_for_several_pairs():
     samples = measure_gate(target, GatePlan((400,), 1, pairs=3, load_repeats=1, with_ram=False), lambda _: None)
     assert [one.load is None for one in samples] == [False, True, True]
     assert [one.gate / one.recompute for one in samples] == [pytest.approx(1.0)] * 3
-    stored = [one for one in target.pair.log if one["kind"] == "store" and one["tier"] == "disk"]  # type: ignore[attr-defined]
-    assert (
-        sum(one["size_bytes"] for one in stored) == (200 + 400 + 400) * BYTES
-    )  # of the size of KV, warming up, and one prompt
+    stored = target.pair.await_stored("disk", 0, 0)
+    assert sum(one["size_bytes"] for one in stored) == (200 + 400 + 400) * BYTES  # KV size, warming up, measuring
 
 
 def test_the_gate_is_judged_by_the_better_of_both():
