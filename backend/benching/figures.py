@@ -10,7 +10,7 @@ from backend.benching.figure import Asked, Figure, median_figure
 from backend.benching.gate import GateSample
 from backend.benching.promotion import Return
 from backend.benching.slow_tier import SlowTierRun
-from backend.benching.tiers import RESTARTED, Sample
+from backend.benching.tiers import RESTARTED, Sample, place_title
 from backend.benching.two_engines import Crossing
 from backend.benching.workloads import BatchRun, Request
 
@@ -21,7 +21,6 @@ ASKED_TOKENS = 8192
 _ASKED = {"ram": Asked(at_least=15), "disk": Asked(at_least=10), RESTARTED: Asked(at_least=8)}
 _ASKED_GATE = Asked(at_most=1.1)
 _ASKED_PROMOTION = Asked(at_most=0.6)
-_TITLES = {"engine": "the engine's own cache", "ram": "RAM", "disk": "disk", "shared": "network", RESTARTED: RESTARTED}
 
 
 def tier_figures(samples: Sequence[Sample], *, reference: bool) -> list[Figure]:
@@ -29,7 +28,7 @@ def tier_figures(samples: Sequence[Sample], *, reference: bool) -> list[Figure]:
     found: list[Figure] = []
     for tokens, of_length in _by(samples, lambda one: one.tokens):
         for place, here in _by(of_length, lambda one: one.place):
-            title = f"{_TITLES.get(place, place)}, {tokens} tokens"
+            title = f"{place_title(place)}, {tokens} tokens"
             cold = [one.cold_seconds for one in here]
             seconds = [one.seconds for one in here]
             found.append(median_figure(f"first token from {title}", seconds, "s", baseline={"cold": median(cold)}))
@@ -58,7 +57,7 @@ def gate_figures(samples: Sequence[GateSample], title: str = "gate") -> list[Fig
                 ratios = [one.gate / one.load for one in here if one.load is not None]
             found.append(
                 median_figure(
-                    f"{title}: {_TITLES.get(tier, tier)}, {tokens} tokens, beside the better choice",
+                    f"{title}: {place_title(tier)}, {tokens} tokens, beside the better choice",
                     ratios,
                     "times",
                     baseline={

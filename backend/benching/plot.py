@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from backend.benching.tiers import Sample
+from backend.benching.tiers import Sample, place_title
 from backend.errors import MeasurementFailed
 
 _INK = "#7d8590"  # readable on white and on dark
@@ -28,13 +28,19 @@ def plot_tiers(samples: Sequence[Sample], file: Path) -> None:
     style: dict[str, Any] = {"svg.hashsalt": "kvasir", "svg.fonttype": "none", "font.size": 10}
     style |= {name: _INK for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")}
     with matplotlib.rc_context(style):  # type: ignore[arg-type]
-        figure, axis = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+        figure, axis = pyplot.subplots(figsize=(9, 4.2), layout="constrained")
         for colour, (place, points) in zip(_COLOURS, curves(samples).items(), strict=False):
             middles = [median(seconds) for seconds in points.values()]
             least = [middle - min(seconds) for middle, seconds in zip(middles, points.values(), strict=True)]
             most = [max(seconds) - middle for middle, seconds in zip(middles, points.values(), strict=True)]
             axis.errorbar(
-                list(points), middles, yerr=[least, most], marker="o", markersize=4, color=colour, label=place
+                list(points),
+                middles,
+                yerr=[least, most],
+                marker="o",
+                markersize=4,
+                color=colour,
+                label=place_title(place),
             )
         _frame(axis, sorted({one.tokens for one in samples}))
         try:
@@ -58,10 +64,11 @@ def _frame(axis: Any, lengths: Sequence[int]) -> None:
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
     axis.set_xticks(lengths, [str(tokens) for tokens in lengths])
+    axis.yaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()
     axis.set_xlabel("tokens of the prompt")
     axis.set_ylabel("seconds to the first token")
     axis.grid(axis="y", color=_INK, alpha=0.25, linewidth=0.6)
     axis.spines[["top", "right"]].set_visible(False)
     axis.patch.set_alpha(0)
-    axis.legend(frameon=False, labelcolor=_INK)
+    axis.legend(frameon=False, labelcolor=_INK, loc="center left", bbox_to_anchor=(1, 0.5))

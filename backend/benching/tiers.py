@@ -13,7 +13,14 @@ from backend.benching.asking import COLD, ENGINE, RAM, Asker
 from backend.benching.figure import Skipped
 from backend.benching.target import Progress, SlowTier, Target
 
-RESTARTED = "ram after a restart of the engine"
+RESTARTED = "restarted"
+"""The place of a prompt that lies in RAM when the engine comes back."""
+_TITLES = {
+    ENGINE: "the engine's own cache",
+    RAM: "RAM",
+    "shared": "network",
+    RESTARTED: "RAM after a restart of the engine",
+}
 _BEFORE = "kvasir-bench-"
 
 
@@ -25,6 +32,11 @@ class Sample:
     tokens: int
     seconds: float
     cold_seconds: float
+
+
+def place_title(place: str) -> str:
+    """For people; tiers keep the name that the launch gave them."""
+    return _TITLES.get(place, place)
 
 
 def measure_tiers(target: Target, lengths: Sequence[int], repeats: int, on_progress: Progress) -> list[Sample]:
