@@ -60,7 +60,7 @@ _LENGTHS: dict[Section, tuple[int, ...]] = {
 @dataclass(frozen=True)
 class BenchPlan:
     """What to measure. `own` starts a pair for the sections of one; else they take that at `api_base`, else the one
-    that runs from `home`. `model` is for pairs that the bench starts, and so is `device`; without one it makes its own.
+    that runs from `home`. `model` is for pairs that the bench starts; without one it makes its own.
 
     `lengths` are in tokens, multiples of the chunk; without them, each section has its own.
     """
