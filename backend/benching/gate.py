@@ -80,7 +80,7 @@ def _one(
     """The pairs of one new prompt."""
     target = asker.target
     prompt = target.prompts.beyond(tokens)
-    asker.note(prompt, tier.use_case if tier else None)
+    asker.note(prompt, tier.use_case if tier else "code")
     mark = asker.store_mark()
     recompute = asker.ask_from(COLD, prompt)
     asker.empty_engine()
@@ -116,7 +116,7 @@ def _gated(asker: Asker, tier: SlowTier | None, prompt: list[int]) -> Answer:
 def _recompute(asker: Asker, tokens: int) -> float:
     """Of a prompt of its own, which the store gate does not have written."""
     prompt = asker.target.prompts.beyond(tokens)
-    asker.note(prompt, session=_FRESH)
+    asker.note(prompt, "code", _FRESH)
     with asker.target.gates(load=True, store=True):
         seconds = asker.ask_from(COLD, prompt)
         asker.empty_engine()

@@ -69,7 +69,12 @@ def own_pair(options: LaunchOptions, home: Path, on_progress: Progress) -> Itera
     """Start a pair for `options` in `home`, on free ports; stop it at the end. Its engine may be restarted."""
     engine_port, cache_port, cache_http_port = find_free(3)
     options = replace(
-        options, engine_port=engine_port, cache_port=cache_port, cache_http_port=cache_http_port, allow_reset=True
+        options,
+        engine_port=engine_port,
+        cache_port=cache_port,
+        cache_http_port=cache_http_port,
+        allow_reset=True,
+        restart=False,
     )
     plan = make_plan(options, home)
     state_dir = home / "backend"

@@ -38,9 +38,9 @@ class SlowTier:
     folder: Path | None
 
     @property
-    def use_case(self) -> UseCase | None:
-        """The one whose prompts are stored there."""
-        return "document" if self.role == "shared" else None
+    def use_case(self) -> UseCase:
+        """One whose prompts are stored there, whatever the pair does with prompts of which nothing is said."""
+        return "document" if self.role == "shared" else "code"
 
 
 @dataclass

@@ -67,7 +67,7 @@ def _one(asker: Asker, tier: SlowTier | None, tokens: int, *, only_tier: bool = 
     """All places of one new prompt; with `only_tier`, its slower tier alone."""
     target = asker.target
     prompt = target.prompts.beyond(tokens)
-    asker.note(prompt, tier.use_case if tier else None)
+    asker.note(prompt, tier.use_case if tier else "code")
     mark = asker.store_mark()
     cold = asker.ask_from(COLD, prompt)
     seconds: dict[str, float] = {}
@@ -90,7 +90,7 @@ def _one(asker: Asker, tier: SlowTier | None, tokens: int, *, only_tier: bool = 
 def _cold(asker: Asker, slow: Sequence[SlowTier], tokens: int) -> float:
     """Of a new prompt. Returns when what it stored is written, so that this does not disturb what comes next."""
     prompt = asker.target.prompts.beyond(tokens)
-    asker.note(prompt)
+    asker.note(prompt, slow[0].use_case if slow else "code")
     mark = asker.store_mark()
     seconds = asker.ask_from(COLD, prompt)
     asker.empty_engine()
@@ -110,7 +110,7 @@ def _restarted(
     prompts = [(length, target.prompts.beyond(length)) for _ in range(repeats) for length in lengths]
     for number, (length, prompt) in enumerate(prompts, start=1):
         on_progress(f"tiers: prompt {number} of {len(prompts)} before the restart, {length} tokens")
-        asker.note(prompt, session=f"{_BEFORE}{number}")
+        asker.note(prompt, slow[0].use_case if slow else "code", f"{_BEFORE}{number}")
         asker.ask_from(COLD, prompt)
     asker.empty_engine()
     target.restart()
