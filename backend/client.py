@@ -213,6 +213,9 @@ class LiteLLMEngine:
             body["cache_salt"] = cache_salt
         if sampling.grammar is not None:
             body["structured_outputs"] = {"grammar": sampling.grammar}
+        # A server that does not schedule by priority refuses any but 0.
+        if self._config.priorities and sampling.priority:
+            body["priority"] = sampling.priority
         # vLLM returns these counts in whole answers only.
         if self._config.lmcache and not stream:
             body["kv_transfer_params"] = {"cached_token_stats": True}

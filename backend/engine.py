@@ -26,6 +26,7 @@ class EngineConfig:
     `hosted_vllm/NAME` (with `api_base`), `openai/…`, `anthropic/…` or any other of its providers.
     `window_tokens=None` asks the engine.
     `lmcache=True` says that the vLLM server has the LMCache connector, so that it can tell whose cache was hit.
+    `priorities=True` says that the vLLM server schedules by priority (`--scheduling-policy priority`).
     `prefix_cache_mb` bounds the KV that an embedded model keeps between requests; 0 keeps none.
     """
 
@@ -40,6 +41,7 @@ class EngineConfig:
     timeout_seconds: float = 120.0
     retries: int = 1
     lmcache: bool = False
+    priorities: bool = False
     prefix_cache_mb: int = 256
 
     @property
@@ -65,6 +67,8 @@ class Sampling:
 
     `grammar` is a Lark grammar for llguidance that the answer follows, for an engine that `takes_grammar`. An answer
     cut off at `max_tokens` is only the beginning of such a text.
+    `priority` is vLLM's: of what waits, the lowest comes first, and 0 is what people wait for. Other engines, and
+    those that do not schedule by it, are not told.
     """
 
     max_tokens: int | None = None
@@ -75,6 +79,7 @@ class Sampling:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     grammar: str | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True)

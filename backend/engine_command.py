@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 2.0
 """vLLM asks LMCache this often whether it lives. It goes on without it after twice as long without an answer."""
 
+SCHEDULING = "--scheduling-policy"
+
 _CONNECTOR_FOLDER = Path(__file__).parent / "vllm_connector"
 _CPU_TRANSFER_SECONDS = 10.0
 
@@ -31,6 +33,8 @@ def engine_argv(
     argv += ["--host", "127.0.0.1", "--port", str(options.engine_port)]
     argv += ["--dtype", options.dtype or ("bfloat16" if device == "cpu" else "auto")]
     argv += ["--enable-prompt-tokens-details", "--kv-transfer-config", json.dumps(_connector(options, device))]
+    # What warms a prefix waits for what people ask; among equals it is first come, first served, as by default.
+    argv += [SCHEDULING, "priority"]
     if _tells_ttft(python.vllm) and "--disable-log-stats" not in options.engine_args:
         argv += ["--enable-per-request-metrics"]
     if device == "cpu":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from backend.cache_command import cache_argv
-from backend.engine_command import engine_argv, engine_env
+from backend.engine_command import SCHEDULING, engine_argv, engine_env
 from backend.engine_python import engine_python_path, inspect_engine_python, version_of
 from backend.errors import LaunchOptionInvalid
 from backend.model_folder import ModelFolder, check_model_folder, model_folder
@@ -129,6 +129,8 @@ class LaunchPlan:
             f"api_base = {json.dumps(self.api_base)}",
             "lmcache = true",
         ]
+        if not any(argument.startswith(SCHEDULING) for argument in self.options.engine_args):
+            lines.append("priorities = true")
         if self.options.policy:
             lines.append(f"cache_url = {json.dumps(self.cache_url)}")
         return "".join(f"{line}\n" for line in lines)

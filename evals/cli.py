@@ -14,11 +14,11 @@ from evals.cli_options import Options, Outputs, common, interruptible, reporting
 from evals.cli_runs import bless, list_, show
 from evals.gate import gate, gate_exit_code, run_exit_code
 from evals.kept_runs import KeptRuns
-from evals.prefix_cost import RECENT_REQUESTS
 from evals.progress import progress
 from evals.run import run_suite
 from evals.sides import open_sides
 from evals.suite import load_suite
+from gateway.prefix_cost import RECENT_REQUESTS
 
 GOES_ON = "what engines answered is stored: run it again, and it goes on where it stood"
 

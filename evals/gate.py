@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from evals.prefix_cost import RECENT_REQUESTS
 from evals.replay import OnReplay, compare
 from evals.run import RunReport
 from evals.suite import Suite
 from gateway.core import Core
+from gateway.prefix_cost import RECENT_REQUESTS
 from gateway.replay import ReplayReport
 
 

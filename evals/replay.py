@@ -17,7 +17,6 @@ from evals.asked_prompts import Asked, AskedPrompts, asked
 from evals.at_once import in_order
 from evals.case import Case
 from evals.paired import paired_test
-from evals.prefix_cost import LANDING_REQUESTS, RECENT_REQUESTS, prefix_cost
 from evals.run import prepare_case
 from evals.scoring import CaseJudge, Tally
 from evals.success_cases import success_cases
@@ -26,6 +25,7 @@ from evals.trial import same_result, try_at
 from evals.verdict import cannot_be_decided, case_verdict, replay_verdict
 from gateway.answering import Prepared
 from gateway.core import Assistant, Core
+from gateway.prefix_cost import LANDING_REQUESTS, RECENT_REQUESTS, prefix_cost
 from gateway.replay import CaseOutcome, CaseReplay, Judged, ReplayReport
 from gateway.traces import Trace
 

@@ -47,6 +47,8 @@ class StoredAnswers:
 
 def answer_key(prompt_hash: str, engine: EngineConfig, sampling: Sampling) -> str:
     """Names what an engine would be asked: prompt, model and sampling, with the engine's own defaults for it."""
+    drawn = {**asdict(sampling), "stop": list(sampling.stop)}
+    del drawn["priority"]  # when it is asked, not what
     asked = {
         "prompt": prompt_hash,
         "engine": engine.name,
@@ -54,6 +56,6 @@ def answer_key(prompt_hash: str, engine: EngineConfig, sampling: Sampling) -> st
         "path": engine.path,
         "max_output_tokens": engine.max_output_tokens,
         "temperature": engine.temperature,
-        "sampling": {**asdict(sampling), "stop": list(sampling.stop)},
+        "sampling": drawn,
     }
     return hashlib.sha256(b"kvasir answer 1\n" + canonical_json(asked)).hexdigest()

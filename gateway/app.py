@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 
 from fastapi import FastAPI
 
@@ -19,6 +20,7 @@ from gateway.replay import Replay
 from gateway.routes import chat, kb, kb_reading, kb_refs, operations, proposals, requests, sessions
 from gateway.routes.dependencies import Gateway
 from gateway.settings import Settings
+from gateway.warm_landing import WarmLanding
 from kb.embedding import Embedder
 from kb.follower import Follower
 
@@ -34,14 +36,17 @@ def create_app(
 ) -> FastAPI:
     """The application. Raises what `open_core` raises; closes what it opened when the server stops."""
     core = open_core(settings, engines=engines, embedder=embedder)
+    metrics = Metrics(core)
+    landing = WarmLanding(core, metrics.warmed)
+    core = replace(core, landing=landing)
     capture = Capture(core, replay)
-    gateway = Gateway(core, capture, CaptureWorker(core, capture), Metrics(core))
-    landings = Landings(core, gateway.metrics.warmed)
+    gateway = Gateway(core, capture, CaptureWorker(core, capture), metrics)
+    landings = Landings(core, metrics.warmed)
     follower = Follower(core.database, core.retriever, core.followed, ready=landings.moved)
     app = FastAPI(
         title="Kvasir",
         description="A gateway that learns context instead of weights.",
-        lifespan=_lifespan(core, gateway.worker, follower, landings),
+        lifespan=_lifespan(core, gateway.worker, follower, landings, landing),
     )
     app.state.gateway = gateway
     for module in (chat, requests, sessions, proposals, kb, kb_refs, kb_reading, operations):
@@ -50,7 +55,9 @@ def create_app(
     return app
 
 
-def _lifespan(core: Core, worker: CaptureWorker, follower: Follower, landings: Landings) -> Lifespan:
+def _lifespan(
+    core: Core, worker: CaptureWorker, follower: Follower, landings: Landings, landing: WarmLanding
+) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # The embedding model takes seconds to load: before the first request rather than during it.
@@ -61,6 +68,7 @@ def _lifespan(core: Core, worker: CaptureWorker, follower: Follower, landings: L
         try:
             yield
         finally:
+            landing.stop()
             await asyncio.to_thread(follower.stop)
             await asyncio.to_thread(landings.stop)
             await asyncio.to_thread(worker.stop)

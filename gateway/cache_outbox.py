@@ -35,7 +35,7 @@ class CacheOutbox:
 
     def __init__(self, server: CacheServer, *, capacity: int = CAPACITY) -> None:
         self._server = server
-        self._queue: queue.Queue[tuple[Kind, Send]] = queue.Queue(capacity)
+        self._queue: queue.Queue[tuple[Kind | None, Send]] = queue.Queue(capacity)
         self._lock = threading.Lock()
         self._counts: Counter[tuple[Kind, Outcome]] = Counter()
         self._told_at: float | None = None
@@ -56,6 +56,19 @@ class CacheOutbox:
                 self._thread = threading.Thread(target=self._work, name="kvasir-cache-outbox", daemon=True)
                 self._thread.start()
 
+    def flush(self, seconds: float) -> None:
+        """Waits until what was put so far is sent or lost, at most so long."""
+        with self._lock:
+            idle = self._thread is None
+        if idle:
+            return
+        done, until = threading.Event(), time.monotonic() + seconds
+        try:
+            self._queue.put((None, lambda _: done.set()), timeout=max(0.001, seconds))
+        except queue.Full:
+            return
+        done.wait(max(0.0, until - time.monotonic()))
+
     def counts(self) -> dict[tuple[Kind, Outcome], int]:
         with self._lock:
             return dict(self._counts)
@@ -75,7 +88,7 @@ class CacheOutbox:
 
     def _wake(self) -> None:
         try:
-            self._queue.put_nowait(("note", _nothing))
+            self._queue.put_nowait((None, _nothing))
         except queue.Full:
             return  # then there is something to wake up for
 
@@ -85,7 +98,7 @@ class CacheOutbox:
             if not self._stopping.is_set():
                 self._send(kind, send)
 
-    def _send(self, kind: Kind, send: Send) -> None:
+    def _send(self, kind: Kind | None, send: Send) -> None:
         try:
             send(self._server)
         except (BackendError, TimeoutError) as exc:
@@ -98,7 +111,9 @@ class CacheOutbox:
         else:
             self._count(kind, "sent")
 
-    def _count(self, kind: Kind, outcome: Outcome) -> None:
+    def _count(self, kind: Kind | None, outcome: Outcome) -> None:
+        if kind is None:  # nothing was to be told
+            return
         with self._lock:
             self._counts[kind, outcome] += 1
 

@@ -81,7 +81,8 @@ class Capture:
             return self.core.proposals.keep(self._ended(proposal, "queued", _MOVED))
         # Claimed before the branch moves, so that a rejection at the same time cannot follow a landing.
         claimed = self._ended(proposal, "landing", f"approved by {by}")
-        return self._land_approved(self.core.proposals.keep(claimed, retry_in_seconds=CLAIM_SECONDS))
+        claim_seconds = CLAIM_SECONDS + sum(cache.warm_seconds for cache in self.core.caches.values())
+        return self._land_approved(self.core.proposals.keep(claimed, retry_in_seconds=claim_seconds))
 
     def _land_approved(self, proposal: Proposal) -> Proposal:
         """Move the branch to an approved commit; where it has moved away since, the commit is replayed again."""

@@ -21,9 +21,11 @@ from gateway.settings import AssistantSettings, DatasourceSettings, EngineSettin
 from gateway.stable_prefix import StablePrefixes
 from gateway.traces import Traces
 from kb.database import check_version, open_database
+from kb.dry_run_store import DryRunStore
 from kb.embedding import Embedder, SentenceEmbedder
 from kb.hit import Limits
 from kb.knowledge_base import KnowledgeBase
+from kb.landing import Landing
 from kb.retrieval import Retriever
 from kb.sql_store import SqlStore
 from kb.store import BaseId, Store
@@ -54,6 +56,8 @@ class Assistant:
 
 @dataclass(frozen=True)
 class Core:
+    """`landing` has a say before a branch of one of its knowledge bases moves."""
+
     settings: Settings
     database: Database
     store: Store
@@ -65,6 +69,7 @@ class Core:
     sessions: Sessions
     proposals: Proposals
     api_keys: ApiKeys
+    landing: Landing | None = None
     stable_prefixes: StablePrefixes = field(default_factory=StablePrefixes, init=False, repr=False, compare=False)
     _counters: dict[str, ItemTokens] = field(default_factory=dict, init=False, repr=False, compare=False)
     _bases: dict[BaseId, KnowledgeBase] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -98,7 +103,7 @@ class Core:
         """Raises `BaseNotFound`. One that was found once is kept: bases are never removed."""
         wanted = BaseId(tenant, name)
         if wanted not in self._bases:
-            self._bases[wanted] = KnowledgeBase(self.store, tenant, name)
+            self._bases[wanted] = KnowledgeBase(self.store, tenant, name, landing=self.landing)
         return self._bases[wanted]
 
     def _limits(self, settings: AssistantSettings) -> Limits:
@@ -116,6 +121,15 @@ class Core:
             if name in self.store.bases(tenant):
                 yield self.base(tenant, name), revision
 
+    def readers(self, base: BaseId, revision: str) -> tuple[str, ...]:
+        """Names of the assistants that read the base at this branch, or are pinned to this commit."""
+        reads = (base.tenant, base.name, revision)
+        return tuple(
+            name
+            for name, entry in self.settings.assistants.items()
+            if (entry.tenant, entry.kb, entry.commit or entry.branch) == reads
+        )
+
     def close(self) -> None:
         for cache in self.caches.values():
             cache.close()
@@ -129,11 +143,14 @@ def open_core(
     *,
     engines: Mapping[str, Engine] | None = None,
     embedder: Embedder | None = None,
+    dry_run: bool = False,
 ) -> Core:
-    """Open everything. `engines` replaces those of the settings, for tests. Raises `SchemaBehind`, `ConfigError`."""
+    """Open everything. `engines` replaces those of the settings, for tests; in a dry run, what is written to knowledge
+    bases is forgotten. Raises `SchemaBehind`, `ConfigError`.
+    """
     database = open_database(settings.state_url)
     check_version(database, settings.upgrade_command)
-    store = SqlStore(database)
+    store: Store = DryRunStore(SqlStore(database)) if dry_run else SqlStore(database)
     engines = engines if engines is not None else _engines(settings)
     return Core(
         settings=settings,

@@ -7,7 +7,7 @@ itself goes its own way, between vLLM and LMCache.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from backend.cache_server import CacheServer, PromptNote
@@ -29,7 +29,7 @@ class Knowledge:
 
 
 class EngineCache:
-    """Of the engine `name`. All but `knowledge_tokens` return at once, and none raises but that one."""
+    """Of the engine `name`. All but `knowledge_tokens` and `flush` return at once; that one alone raises."""
 
     def __init__(self, name: str, engine: Engine, server: CacheServer, *, warm_seconds: float = 0.0) -> None:
         self.name, self.url = name, server.url
@@ -79,10 +79,19 @@ class EngineCache:
         name = _session_name(tenant, session_id)
         self._outbox.put("end", lambda server: server.end(name))
 
-    def release(self, base: BaseId, commit: str) -> None:
-        """Nothing reads this commit any more."""
+    def release(self, base: BaseId, commit: str, done: Callable[[], None]) -> None:
+        """Nothing reads this commit any more. `done` is called in another thread, once the cache has taken it."""
         name = _commit_name(base, commit)
-        self._outbox.put("release", lambda server: server.release(name))
+
+        def send(server: CacheServer) -> None:
+            server.release(name)
+            done()
+
+        self._outbox.put("release", send)
+
+    def flush(self, seconds: float) -> None:
+        """Waits until the cache was told what it was to be told so far, at most so long."""
+        self._outbox.flush(seconds)
 
     def counts(self) -> dict[tuple[Kind, Outcome], int]:
         return self._outbox.counts()

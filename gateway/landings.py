@@ -1,7 +1,11 @@
-"""What follows when assistants read another commit than before: the new one is warmed, the old one's KV given back.
+"""What follows when assistants read another commit than before: its KV is seen to, and what nobody reads given back.
 
-The old commit is released some time later. A conversation that began over it goes on with the prefix that it has, and
-the first turn within that time notes its chunks as the new commit's; what nobody came back for is then deleted.
+A commit that landed by this gateway, or by another with the same state database, is warm by then (`warm_landing.py`).
+One that came without, from a command that knows no cache or while no gateway was running, is warmed now.
+
+The commit before is given back some time later. A conversation that began over it goes on with the prefix that it has,
+and the first turn within that time notes its chunks as the new commit's; what nobody came back for is then deleted.
+What is due is kept in the state database (`cached_commits.py`), and is tried again until the cache has taken it.
 """
 
 from __future__ import annotations
@@ -10,124 +14,107 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from functools import partial
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from gateway.core import Assistant, Core
-from gateway.warming import Warmed, Warming
-from kb.errors import KnowledgeError
+from gateway.branch_warming import BranchWarming, TellWarmed
+from gateway.cached_commits import CachedCommits
+from gateway.core import Core
 from kb.knowledge_base import KnowledgeBase
 from kb.store import BaseId
 
 logger = logging.getLogger("kvasir.landings")
 
 RELEASE_SECONDS = 600.0
+RETRY_SECONDS = 30.0
 STOP_SECONDS = 5.0
-
-TellWarmed = Callable[[Assistant, Warmed], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Move:
-    """`revision` of the base is read at `commit` now; until now it was read at `before`."""
-
-    base: BaseId
-    revision: str
-    commit: str
-    before: str | None = None
 
 
 class Landings:
-    """`start` and `stop` it; tell it by `moved`. What is to be released is forgotten when it stops."""
+    """`start` and `stop` it; tell it by `moved`."""
 
     def __init__(self, core: Core, tell: TellWarmed, *, release_seconds: float = RELEASE_SECONDS) -> None:
-        self._core, self._tell, self._release_seconds = core, tell, release_seconds
-        self._warming = Warming(core)
-        self._moves: queue.SimpleQueue[_Move | None] = queue.SimpleQueue()
-        self._read: dict[tuple[BaseId, str], str] = {}
-        """(base, revision) → the commit that is read there."""
-        self._left: list[tuple[float, BaseId, str]] = []
-        """When which commit is to be released, the earliest first."""
+        self._core, self._release_seconds = core, release_seconds
+        self._warming = BranchWarming(core, tell)
+        self._commits = CachedCommits(core.database)
+        self._caches = {cache.url: cache for cache in core.caches.values()}
+        self._told: queue.SimpleQueue[KnowledgeBase | None] = queue.SimpleQueue()
+        self._to_see: dict[BaseId, KnowledgeBase] = {}
+        """Bases of which a revision moved, or may have while nobody looked."""
+        self._seen: set[BaseId] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="kvasir-landings", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        if self._caches:
+            self._thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
-        self._moves.put(None)
+        self._told.put(None)
         if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
 
-    def moved(self, base: KnowledgeBase, revision: str, commit: str) -> None:
-        """The follower's word: `revision` is read at `commit`. Returns at once."""
-        self._moves.put(_Move(base.id, revision, commit))
+    def moved(self, base: KnowledgeBase, _revision: str, _commit: str) -> None:
+        """The follower's word that a revision is read at another commit, and at its start for each. Returns at once."""
+        if self._caches:
+            self._told.put(base)
 
     def _work(self) -> None:
+        wait: float | None = None
         while not self._stopping.is_set():
+            self._listen(wait)
             try:
-                self._follow()
+                wait = self._see()
             except Exception:
                 # The boundary of this thread: warming is a service to requests that manage without.
-                logger.exception("a landed commit could not be warmed")
+                logger.exception("a landed commit could not be seen to")
+                wait = RETRY_SECONDS
 
-    def _follow(self) -> None:
-        landed = self._moves_until(self._left[0][0] if self._left else None)
-        for move in landed:
-            self._warm(move)
-        self._release_due()
-
-    def _moves_until(self, due: float | None) -> list[_Move]:
-        """Waits for a move, or until `due`. Of several moves of one revision, the last counts: it is what is read."""
-        landed: dict[tuple[BaseId, str], _Move] = {}
+    def _listen(self, seconds: float | None) -> None:
+        """Waits for a word, at most so long; several of one base are one."""
         try:
-            move = self._moves.get(timeout=None if due is None else max(0.0, due - time.monotonic()))
+            base = self._told.get(timeout=seconds)
             while True:
-                if move is not None and (before := self._take(move)):
-                    first = landed.get((move.base, move.revision))
-                    landed[move.base, move.revision] = replace(move, before=first.before if first else before)
-                move = self._moves.get_nowait()
+                if base is not None:
+                    self._to_see[base.id] = base
+                base = self._told.get_nowait()
         except queue.Empty:
-            return list(landed.values())
+            return
 
-    def _take(self, move: _Move) -> str | None:
-        """The other commit that was read before, whose time runs from now on; `None` without one."""
-        before = self._read.get((move.base, move.revision))
-        self._read[move.base, move.revision] = move.commit
-        if before in (None, move.commit):
-            return None
-        self._left.append((time.monotonic() + self._release_seconds, move.base, before))
-        return before
+    def _see(self) -> float | None:
+        """Gives the seconds until something is to be done again without a word."""
+        for base in list(self._to_see.values()):
+            if not self._stopping.is_set():
+                self._follow(base)
+                self._to_see.pop(base.id, None)
+        return self._release_due()
 
-    def _warm(self, move: _Move) -> None:
-        assert move.before is not None, "what moved was somewhere before"
-        left = {cache.name: cache.warm_seconds for cache in self._core.caches.values()}
-        for name, entry in self._core.settings.assistants.items():
-            reads = (entry.tenant, entry.kb, entry.commit or entry.branch)
-            if reads != (move.base.tenant, move.base.name, move.revision) or self._stopping.is_set():
-                continue
-            try:
-                assistant = self._core.assistant(entry.tenant, name)
-                if assistant.cache is None:
-                    continue
-                seconds = left[assistant.cache.name]
-                warmed = self._warming.warm(
-                    assistant, move.commit, before=move.before, seconds=seconds, stop=self._stopping
-                )
-            except (KnowledgeError, SQLAlchemyError) as exc:
-                logger.warning("%s cannot be warmed for '%s': %s", move.commit[:12], name, exc)
-                continue
-            left[assistant.cache.name] = max(0.0, seconds - warmed.seconds)
-            self._tell(assistant, warmed)
-            logger.info("%s warmed for '%s': %s", move.commit[:12], name, warmed)
+    def _follow(self, base: KnowledgeBase) -> None:
+        urls = {cache.url for cache in self._core.caches_of(base.id.tenant, base.name)}
+        if not urls:
+            return
+        read = {revision: base.resolve(revision).id for of, revision in self._core.followed() if of.id == base.id}
+        held = self._commits.of(base.id, urls)
+        known = {(each.commit, each.cache_url) for each in held}
+        # What an engine had before this process began may be gone with the engine: asking for it costs little.
+        had = {each.commit for each in held if base.id in self._seen and not each.is_due(time.time())}
+        for revision, commit in read.items():
+            if any((commit, url) not in known for url in urls):
+                # Of a base that is seen for the first time nothing is known, so that nothing has moved.
+                if held:
+                    self._warming.warm(base.id, revision, commit, had=had, stop=self._stopping)
+                if self._stopping.is_set():
+                    return
+            self._commits.add(base.id, commit, urls)
+        self._seen.add(base.id)
+        self._commits.leave(base.id, read.values(), urls, time.time() + self._release_seconds)
 
-    def _release_due(self) -> None:
-        now = time.monotonic()
-        while self._left and self._left[0][0] <= now:
-            _, base, commit = self._left.pop(0)
-            if all(commit != read for (of, _), read in self._read.items() if of == base):
-                for cache in self._core.caches_of(base.tenant, base.name):
-                    cache.release(base, commit)
+    def _release_due(self) -> float | None:
+        now = time.time()
+        due = self._commits.due(self._caches, now)
+        for each in due:
+            self._caches[each.cache_url].release(each.base, each.commit, partial(self._commits.forget, each))
+        following = self._commits.next_release(self._caches, after=now)
+        waits = [RETRY_SECONDS] if due else []
+        waits += [following - now] if following is not None else []
+        return min(waits, default=None)

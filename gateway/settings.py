@@ -59,7 +59,7 @@ class EngineSettings(_Table):
     """Where tokens come from. `model` is LiteLLM's `provider/name`; docs/engines.md lists the kinds.
 
     `cache_url` is where LMCache with Kvasir's policies answers, for a vLLM that uses it. `warm_seconds` is how long
-    the prefixes of a commit that landed may be warmed there.
+    the prefixes of a commit may be warmed there, before it lands. `priorities` says that a vLLM schedules by priority.
     """
 
     model: str = Field(min_length=1)
@@ -72,6 +72,7 @@ class EngineSettings(_Table):
     timeout_seconds: float = Field(120.0, gt=0)
     retries: int = Field(1, ge=0)
     lmcache: bool = False
+    priorities: bool = False
     cache_url: str | None = None
     warm_seconds: float = Field(10.0, ge=0)
     prefix_cache_mb: int = Field(256, ge=0)

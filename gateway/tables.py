@@ -1,4 +1,4 @@
-"""The gateway's tables: traces, sessions, confirmations, proposals, API keys, secrets, stored replay answers.
+"""The gateway's tables: traces, sessions, confirmations, proposals, API keys, secrets, replay answers, cached commits.
 
 They share the state database with `kb.tables`; `migrations/` creates them; a test compares the two.
 """
@@ -137,4 +137,14 @@ eval_baselines = Table(
     Column("blessed_by", String(200), nullable=False),
     Column("blessed_at", String(40), nullable=False),
     Index(None, "tenant", "assistant"),
+)
+
+cached_commits = Table(
+    "cached_commits",
+    metadata,
+    Column("tenant", String(100), primary_key=True),
+    Column("base", String(100), primary_key=True),
+    Column("commit_id", String(64), primary_key=True),
+    Column("cache_url", String(300), primary_key=True),
+    Column("release_at", Float, nullable=True),
 )

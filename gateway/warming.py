@@ -1,11 +1,11 @@
 """Warming: the knowledge prefixes of a commit get their KV before questions need it.
 
 What will be asked is guessed from what was asked last: each recent question is assembled at the commit, and what its
-system message holds of knowledge is a prefix to have. One that answers were given from at the commit read until now
+system message holds of knowledge is a prefix to have. One that answers were given from at a commit whose KV is there
 needs no engine; it is noted as the new commit's, so that it outlives the old one. Any other is asked of the engine
 once, for one token.
 
-It moves nothing and asks no branch: it may run before a commit lands, or after.
+It moves nothing and asks no branch: it may run before a commit lands (`warm_landing.py`), or after (`landings.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from backend.client import Engine, Sampling
@@ -31,7 +32,8 @@ from kb.errors import KnowledgeError
 logger = logging.getLogger("kvasir.warming")
 
 RECENT_REQUESTS = 200
-_ONE_TOKEN = Sampling(max_tokens=1)
+_ONE_TOKEN = Sampling(max_tokens=1, priority=1)
+"""After every question that waits, where the engine schedules by priority."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,17 @@ class Warming:
         self._core, self._recent = core, recent
 
     def warm(
-        self, assistant: Assistant, commit: str, *, before: str, seconds: float, stop: threading.Event | None = None
+        self,
+        assistant: Assistant,
+        commit: str,
+        *,
+        had: Collection[str],
+        seconds: float,
+        stop: threading.Event | None = None,
     ) -> Warmed:
         """Warm `commit` for what the assistant was last asked, the most recent first, for at most so many seconds.
 
-        `before` is the commit that is read until now: what was asked there has its KV. Of earlier ones it may be gone.
+        `had` are the commits whose KV was not given back: what was asked there has its own. Of others it may be gone.
         Needs an engine that has a cache; without one, nothing is done. Where the engine fails, the rest is left out.
         Raises what the state database raises.
         """
@@ -88,7 +96,7 @@ class Warming:
         budget = _Budget(seconds, stop or threading.Event())
         work = _Work(assistant, engine, cache)
         first_turns = self._first_turns(assistant)
-        had = {trace.prompt[0]["content"] for trace in first_turns if trace.commit == before}
+        served = {trace.prompt[0]["content"] for trace in first_turns if trace.commit in had}
         seen: set[str] = set()
         for user, question in dict.fromkeys((trace.user, trace.question) for trace in first_turns):
             if budget.left <= 0 or work.broken:
@@ -99,7 +107,7 @@ class Warming:
                 continue
             seen.add(text)
             knowledge = Knowledge(assistant.base.id, commit, text)
-            if any(system.startswith(text) for system in had):
+            if any(system.startswith(text) for system in served):
                 work.keep(knowledge)
             else:
                 work.compute(knowledge, budget)

@@ -7,6 +7,7 @@ any read can name any commit. A writer that finds the branch moved rebases itsel
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -31,6 +32,7 @@ from kb.errors import (
 )
 from kb.item_reach import pack_reach, unpack_reach
 from kb.items import Item
+from kb.landing import Landing
 from kb.objects import Commit, Tag, intact, pack, pack_commit, unpack, unpack_commit
 from kb.quarantine import settled
 from kb.ref_names import MAIN as MAIN
@@ -48,10 +50,19 @@ KEPT_REACH = 16
 class KnowledgeBase:
     """One base of one tenant. Safe to use from several threads if its store is."""
 
-    def __init__(self, store: Store, tenant: str, name: str, *, now: Callable[[], datetime] | None = None) -> None:
-        """Opens it. Raises `BaseNotFound`."""
+    def __init__(
+        self,
+        store: Store,
+        tenant: str,
+        name: str,
+        *,
+        now: Callable[[], datetime] | None = None,
+        landing: Landing | None = None,
+    ) -> None:
+        """Opens it. `landing` has a say before a branch moves. Raises `BaseNotFound`."""
         self.id = BaseId(tenant, name)
         self.store = store
+        self._landing = landing
         self._now = now or (lambda: datetime.now(UTC))
         self._reach_of = lru_cache(KEPT_REACH)(self._read_reach)
         if name not in store.bases(tenant):
@@ -299,7 +310,8 @@ class KnowledgeBase:
         target = self.resolve(to)
         if not self.is_ancestor(expected, target.id):
             raise NotADescendant(self.name, branch, expected, target.id)
-        self._point(f"heads/{branch}", expected, target.id)
+        with self._before(branch, expected, target.id) or nullcontext():
+            self._point(f"heads/{branch}", expected, target.id)
 
     def reset_branch(self, branch: str, to: str) -> None:
         """Point a work branch (a proposal's) at a commit, making it where it does not exist. Never for `main`."""
@@ -362,9 +374,20 @@ class KnowledgeBase:
             evidence=evidence,
             reach=reach,
         )
-        move = RefMove(f"heads/{branch}", expected, commit.id)
-        self.store.write(self.id, {**objects, commit.id: data}, [move], present=parents)
+        written, move = {**objects, commit.id: data}, RefMove(f"heads/{branch}", expected, commit.id)
+        landing = self._before(branch, expected, commit.id)
+        if landing is not None:
+            self.store.write(self.id, written, present=parents)
+        with landing or nullcontext():
+            # All of it again, of which what is there is left as it is: a gc may have come in between.
+            self.store.write(self.id, written, [move], present=parents)
         return commit
+
+    def _before(self, branch: str, head: str | None, commit_id: str) -> AbstractContextManager[None] | None:
+        """What goes around the move of a branch, where anybody has a say."""
+        if self._landing is None or head is None or not self._landing.concerns(self.id, branch):
+            return None
+        return self._landing.before(self, branch, head, commit_id)
 
     def _make_ref(self, what: str, ref: str, name: str, at: str) -> Commit:
         check_ref_name(what, name)

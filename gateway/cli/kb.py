@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli import kb_blame, kb_care, kb_changes, kb_merge, kb_reach, kb_refs, kb_status
+from gateway.cli import kb_blame, kb_care, kb_changes, kb_commit, kb_merge, kb_reach, kb_refs, kb_status
 from gateway.cli.session import Session, base_option, command_options
 from gateway.diff_view import diff_view
 from kb.codec import item_to_dict
@@ -26,7 +26,7 @@ def group() -> None:
     """Read and change versioned knowledge."""
 
 
-for _module in (kb_changes, kb_merge, kb_status, kb_refs, kb_blame, kb_care, kb_reach):
+for _module in (kb_commit, kb_changes, kb_merge, kb_status, kb_refs, kb_blame, kb_care, kb_reach):
     for _command in _module.COMMANDS:
         group.add_command(_command)
 

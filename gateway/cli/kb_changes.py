@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
+from gateway.cli.landing import Change, changing, cost_lines, dry_run_option, told_commit, told_view
 from gateway.cli.session import Session, base_option, command_options, user_name
 from gateway.errors import BadRequest
 from gateway.quarantine_view import report_lines, report_of, report_view
 from kb.errors import BaseNotFound, NothingToCommit
 from kb.importers import FORMAT_NAMES
-from kb.knowledge_base import MAIN, Changes, KnowledgeBase, Snapshot
+from kb.knowledge_base import MAIN, Changes, Snapshot
 from kb.objects import Commit
 from kb.quarantine import QuarantineReport
-from kb.sql_store import SqlStore
 
 branch_option = click.option("--branch", default=MAIN, show_default=True, help="The branch to commit on.")
 
@@ -28,9 +26,10 @@ branch_option = click.option("--branch", default=MAIN, show_default=True, help="
 @branch_option
 @click.option("--sample", multiple=True, metavar="TABLE.COLUMN", help="Columns whose values may be stored (orders.*).")
 @click.option("--database", default="", help="Name to prefix, where one base holds several databases.")
+@dry_run_option
 @command_options
 def introspect(
-    session: Session, base_name: str, branch: str, source: str, sample: tuple[str, ...], database: str
+    session: Session, base_name: str, branch: str, source: str, sample: tuple[str, ...], database: str, dry_run: bool
 ) -> None:
     """Read the tables of SOURCE (a datasource of kvasir.toml, or a SQLAlchemy URL) into the base."""
     from kb.introspect import introspect as read
@@ -51,6 +50,7 @@ def introspect(
         branch,
         lambda snapshot: introspection_changes(snapshot, items),
         f"Introspect {source if known else database or 'a database'}: {len(items)} items",
+        dry_run=dry_run,
     )
 
 
@@ -68,8 +68,18 @@ def introspect(
 )
 @click.option("--dialect", default="", help="SQL dialect of another tool's files, by sqlglot's name [as they say].")
 @click.option("--prune", is_flag=True, help="Remove items of the base that the folder does not have (kvasir only).")
+@dry_run_option
 @command_options
-def import_(session: Session, base_name: str, branch: str, path: Path, format_: str, dialect: str, prune: bool) -> None:
+def import_(
+    session: Session,
+    base_name: str,
+    branch: str,
+    path: Path,
+    format_: str,
+    dialect: str,
+    prune: bool,
+    dry_run: bool,
+) -> None:
     """Commit what the knowledge folder PATH says, or with --from what another tool's file or folder says."""
     from kb.dependencies import doubts, tables_of
     from kb.folder import changes_from_folder, import_folder
@@ -77,7 +87,7 @@ def import_(session: Session, base_name: str, branch: str, path: Path, format_: 
     if format_ != "kvasir":
         if prune:
             raise BadRequest("--prune goes with Kvasir's own folders; leave it out: other files never remove items")
-        _import_other(session, base_name, branch, path, format_, dialect)
+        _import_other(session, base_name, branch, path, format_, dialect, dry_run)
         return
     if dialect:
         raise BadRequest("--dialect goes with --from; leave it out")
@@ -89,10 +99,13 @@ def import_(session: Session, base_name: str, branch: str, path: Path, format_: 
         warnings.extend(doubts(wanted.put, tables_of((*snapshot.items.values(), *wanted.put))))
         return wanted
 
-    _commit(session, base_name, branch, changes, f"Import {path.resolve().name}: {len(items)} items", warnings)
+    message = f"Import {path.resolve().name}: {len(items)} items"
+    _commit(session, base_name, branch, changes, message, warnings, dry_run=dry_run)
 
 
-def _import_other(session: Session, base_name: str, branch: str, path: Path, format_: str, dialect: str) -> None:
+def _import_other(
+    session: Session, base_name: str, branch: str, path: Path, format_: str, dialect: str, dry_run: bool
+) -> None:
     from kb.importers.changes import changes_from_import
     from kb.importers.formats import import_as
 
@@ -105,7 +118,7 @@ def _import_other(session: Session, base_name: str, branch: str, path: Path, for
         return wanted
 
     message = f"Import {path.resolve().name} ({format_}): {len(imported.items)} items"
-    _commit(session, base_name, branch, changes, message, warnings)
+    _commit(session, base_name, branch, changes, message, warnings, dry_run=dry_run)
 
 
 def _head(session: Session, base_name: str, branch: str) -> Snapshot | None:
@@ -121,26 +134,30 @@ def _head(session: Session, base_name: str, branch: str) -> Snapshot | None:
 @click.argument("revision")
 @base_option
 @branch_option
+@dry_run_option
 @command_options
-def revert(session: Session, base_name: str, branch: str, revision: str) -> None:
+def revert(session: Session, base_name: str, branch: str, revision: str, dry_run: bool) -> None:
     """Commit the inverse of a commit."""
-    with session.base(base_name) as base:
-        commit = base.revert(revision, author=user_name(), branch=branch)
-        show_commit(session, base, commit)
+    with changing(session, base_name, branch, dry_run=dry_run) as change:
+        show_commit(session, change, change.base.revert(revision, author=user_name(), branch=branch))
 
 
 COMMANDS = (introspect, import_, revert)
 
 
-def show_commit(session: Session, base: KnowledgeBase, commit: Commit) -> None:
-    """A commit that was just made, and what it took out of use or brought back."""
-    report = report_of(base, commit)
+def show_commit(session: Session, change: Change, commit: Commit, warnings: Sequence[str] | None = None) -> None:
+    """A commit that was just made, what it took out of use or brought back, and what it costs the caches."""
+    assert commit.parent is not None, "what a command commits stands on a head"
+    report, costs = report_of(change.base, commit), change.costs(commit.parent, commit.id)
 
     def text() -> None:
-        for line in (f"{commit.short_id} {commit.message}", *report_lines(report)):
+        first = commit.message if change.dry_run else f"{commit.short_id} {commit.message}"
+        for line in (first, *report_lines(report), *cost_lines(costs, dry_run=change.dry_run)):
             click.echo(line)
 
-    session.show({**asdict(commit), **report_view(report)}, text)
+    told = {} if warnings is None else {"warnings": list(warnings)}
+    data = {**told_commit(commit, dry_run=change.dry_run), **report_view(report), **told}
+    session.show({**data, **told_view(costs, dry_run=change.dry_run)}, text)
 
 
 def _commit(
@@ -150,6 +167,8 @@ def _commit(
     changes: Callable[[Snapshot], Changes],
     message: str,
     warnings: list[str] | None = None,
+    *,
+    dry_run: bool,
 ) -> None:
     """One commit of what differs from the branch's head; makes the base where it does not exist.
 
@@ -157,7 +176,8 @@ def _commit(
     out of use.
     """
     author = user_name()
-    with _base_or_new(session, base_name, branch, author) as base:
+    with changing(session, base_name, branch, dry_run=dry_run, author_of_new=author) as change:
+        base = change.base
         snapshot = base.snapshot(base.head(branch).id)
         wanted = changes(snapshot)
         told = {} if warnings is None else {"warnings": warnings}
@@ -168,25 +188,14 @@ def _commit(
         except NothingToCommit:
             none = report_view(QuarantineReport((), ()))
             data = {"knowledge_base": base_name, "commit": snapshot.commit.id, "put": 0, "removed": 0, **none, **told}
+            data |= {"dry_run": True} if dry_run else {}
             session.show(data, lambda: click.echo(f"nothing differs; {base_name} stays at {snapshot.commit.short_id}"))
             return
-        report = report_of(base, commit)
+        report, costs = report_of(base, commit), change.costs(snapshot.commit.id, commit.id)
     put, removed = len(wanted.put), len(wanted.remove)
-    line = f"{commit.short_id} {message} ({put} put, {removed} removed)"
-    counts = {"knowledge_base": base_name, "commit": commit.id, "put": put, "removed": removed}
-    session.show(
-        {**counts, **report_view(report), **told}, lambda: click.echo("\n".join([line, *report_lines(report)]))
-    )
-
-
-@contextmanager
-def _base_or_new(session: Session, name: str, branch: str, author: str) -> Iterator[KnowledgeBase]:
-    with session.database() as database:
-        store = SqlStore(database)
-        try:
-            base = KnowledgeBase(store, session.tenant, name)
-        except BaseNotFound:
-            if branch != MAIN:
-                raise  # a new base has no other branch, and a command that fails leaves nothing behind
-            base = KnowledgeBase.create(store, session.tenant, name, author=author)
-        yield base
+    line = f"{message} ({put} put, {removed} removed)"
+    counts = {"knowledge_base": base_name, "commit": None if dry_run else commit.id, "put": put, "removed": removed}
+    lines = [line if dry_run else f"{commit.short_id} {line}", *report_lines(report)]
+    lines += cost_lines(costs, dry_run=dry_run)
+    data = {**counts, **report_view(report), **told, **told_view(costs, dry_run=dry_run)}
+    session.show(data, lambda: click.echo("\n".join(lines)))

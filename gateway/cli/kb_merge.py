@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Literal, TypeVar
 
 import click
 
+from gateway.cli.item_option import item_given
 from gateway.cli.kb_changes import show_commit
+from gateway.cli.landing import changing, cost_lines, dry_run_option, told_commit, told_view
 from gateway.cli.session import Session, base_option, command_options, user_name
 from gateway.conflict_view import conflict_lines, conflicts_view
 from gateway.errors import BadRequest
@@ -19,7 +20,6 @@ from gateway.quarantine_view import report_lines, report_view
 from kb.cross_conflicts import MetricDefinedTwice, SchemaRemoved
 from kb.errors import MergeConflicts
 from kb.item_merge import Resolution
-from kb.items import KINDS, Item
 from kb.knowledge_base import MAIN
 from kb.quarantine import quarantine_report
 
@@ -48,6 +48,7 @@ def resolution_options(command: Callable[..., R]) -> Callable[..., R]:
 @click.option("--no-ff", is_flag=True, help="Make a merge commit even where the branch could just move on.")
 @click.option("-m", "--message", help="Of the merge commit.")
 @resolution_options
+@dry_run_option
 @command_options
 def merge(
     session: Session,
@@ -57,15 +58,16 @@ def merge(
     no_ff: bool,
     message: str | None,
     onto: str | None,
+    dry_run: bool,
     **sides: tuple[str, ...],
 ) -> None:
     """Merge REVISION (a branch, tag or commit) into a branch, field by field."""
     from kb.merge import merge as merge_commits
 
     resolutions = _resolutions(**sides)
-    with session.base(base_name) as base, _conflicts_told(session):
+    with changing(session, base_name, into, dry_run=dry_run) as change, _conflicts_told(session):
         merged = merge_commits(
-            base,
+            change.base,
             revision,
             into=into,
             author=user_name(),
@@ -74,16 +76,19 @@ def merge(
             resolutions=resolutions,
             onto=onto,
         )
-        report = quarantine_report(base.diff(merged.before, merged.commit.id))
+        report = quarantine_report(change.base.diff(merged.before, merged.commit.id))
+        costs = change.costs(merged.before, merged.commit.id)
     commit = merged.commit
     told = {
         "up-to-date": f"already up to date at {commit.short_id}",
         "fast-forward": f"{commit.short_id} fast-forward of {into}",
         "merged": f"{commit.short_id} {commit.message}",
     }[merged.outcome]
-    session.show(
-        {**asdict(merged), **report_view(report)}, lambda: click.echo("\n".join([told, *report_lines(report)]))
-    )
+    if dry_run and merged.outcome == "merged":
+        told = commit.message
+    data = {**asdict(merged), "commit": told_commit(commit, dry_run=dry_run), **report_view(report)}
+    lines = [told, *report_lines(report), *cost_lines(costs, dry_run=dry_run)]
+    session.show({**data, **told_view(costs, dry_run=dry_run)}, lambda: click.echo("\n".join(lines)))
 
 
 @click.command("cherry-pick")
@@ -91,17 +96,24 @@ def merge(
 @base_option
 @click.option("--branch", default=MAIN, show_default=True, help="The branch to commit on.")
 @resolution_options
+@dry_run_option
 @command_options
 def cherry_pick(
-    session: Session, base_name: str, revision: str, branch: str, onto: str | None, **sides: tuple[str, ...]
+    session: Session,
+    base_name: str,
+    revision: str,
+    branch: str,
+    onto: str | None,
+    dry_run: bool,
+    **sides: tuple[str, ...],
 ) -> None:
     """Commit on a branch what the commit REVISION changed."""
     from kb.cherry_pick import cherry_pick as pick
 
     resolutions = _resolutions(**sides)
-    with session.base(base_name) as base, _conflicts_told(session):
-        commit = pick(base, revision, branch=branch, author=user_name(), resolutions=resolutions, onto=onto)
-        show_commit(session, base, commit)
+    with changing(session, base_name, branch, dry_run=dry_run) as change, _conflicts_told(session):
+        commit = pick(change.base, revision, branch=branch, author=user_name(), resolutions=resolutions, onto=onto)
+        show_commit(session, change, commit)
 
 
 def _resolutions(
@@ -114,32 +126,13 @@ def _resolutions(
     sides: dict[Literal["ours", "theirs", "base", "both"], tuple[str, ...]]
     sides = {"ours": ours, "theirs": theirs, "base": take_base, "both": both}
     given: list[tuple[str, Resolution]] = [(key, side) for side, keys in sides.items() for key in keys]
-    given += [_item_given(each) for each in resolve]
+    given += [item_given("--resolve", each) for each in resolve]
     twice = sorted({key for key, _ in given if sum(key == other for other, _ in given) > 1})
     if twice:
         raise BadRequest(
             f"'{twice[0]}' is resolved twice; give one of --ours, --theirs, --base, --both, --resolve for it"
         )
     return dict(given)
-
-
-def _item_given(text: str) -> tuple[str, Item]:
-    from kb.item_file import read_item
-
-    # The name of an item may hold a '=', and so may that of a file: the file that is there decides.
-    splits = [(text[:at], text[at + 1 :]) for at, character in enumerate(text) if character == "="]
-    key, file = next((split for split in splits if Path(split[1]).is_file()), (splits or [("", "")])[0])
-    kind = next((kind for kind in KINDS if key.startswith(f"{kind}:")), None)
-    if kind is None:
-        raise BadRequest(
-            f"--resolve {text}: expected is ITEM=FILE, such as metric:revenue=revenue.md, "
-            "with a file as 'kvasir kb show ITEM' prints it"
-        )
-    try:
-        content = Path(file).read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise BadRequest(f"--resolve {text}: {file} cannot be read: {exc}") from exc
-    return key, read_item(file, kind, content)
 
 
 @contextmanager

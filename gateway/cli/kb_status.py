@@ -8,6 +8,7 @@ from typing import get_args
 import click
 
 from gateway.cli.kb_changes import branch_option, show_commit
+from gateway.cli.landing import changing, dry_run_option
 from gateway.cli.session import Session, base_option, command_options, user_name
 from gateway.quarantine_view import quarantined_line, quarantined_view
 from kb.items import KINDS, Kind, Status
@@ -59,12 +60,15 @@ def quarantine(session: Session, base_name: str, revision: str) -> None:
 @base_option
 @branch_option
 @click.option("-m", "--message", help="Of the commit.")
+@dry_run_option
 @command_options
-def activate(session: Session, base_name: str, branch: str, item: tuple[str, ...], message: str | None) -> None:
+def activate(
+    session: Session, base_name: str, branch: str, item: tuple[str, ...], message: str | None, dry_run: bool
+) -> None:
     """Take ITEMs into use: proposed ones, retired ones, and ones in quarantine that are right again."""
     from kb.statuses import activate as commit_active
 
-    _commit(session, base_name, branch, item, message, commit_active)
+    _commit(session, base_name, branch, item, message, commit_active, dry_run)
 
 
 @click.command()
@@ -72,12 +76,15 @@ def activate(session: Session, base_name: str, branch: str, item: tuple[str, ...
 @base_option
 @branch_option
 @click.option("-m", "--message", help="Of the commit.")
+@dry_run_option
 @command_options
-def retire(session: Session, base_name: str, branch: str, item: tuple[str, ...], message: str | None) -> None:
+def retire(
+    session: Session, base_name: str, branch: str, item: tuple[str, ...], message: str | None, dry_run: bool
+) -> None:
     """Take ITEMs out of use. They stay in the base, and 'activate' brings them back."""
     from kb.statuses import retire as commit_retired
 
-    _commit(session, base_name, branch, item, message, commit_retired)
+    _commit(session, base_name, branch, item, message, commit_retired, dry_run)
 
 
 def _commit(
@@ -86,11 +93,12 @@ def _commit(
     branch: str,
     item_ids: tuple[str, ...],
     message: str | None,
-    change: Callable[..., Commit],
+    decide: Callable[..., Commit],
+    dry_run: bool,
 ) -> None:
-    with session.base(base_name) as base:
-        commit = change(base, item_ids, author=user_name(), branch=branch, message=message)
-        show_commit(session, base, commit)
+    with changing(session, base_name, branch, dry_run=dry_run) as change:
+        commit = decide(change.base, item_ids, author=user_name(), branch=branch, message=message)
+        show_commit(session, change, commit)
 
 
 COMMANDS = (items, quarantine, activate, retire)

@@ -16,6 +16,7 @@ from gateway.proposal_view import proposal_view, reverted_view
 from gateway.proposals import Proposal
 from gateway.reverting import Reverted
 from gateway.reverting import revert as take_back
+from gateway.warm_landing import warm_landings
 
 
 @click.group("proposal")
@@ -83,7 +84,7 @@ def revert(session: Session, proposal_id: str) -> None:
 def _capture(session: Session) -> Iterator[tuple[Capture, str]]:
     from evals.replay import SuiteReplay
 
-    core = open_core(session.settings)
+    core = warm_landings(open_core(session.settings))
     try:
         yield Capture(core, SuiteReplay()), user_name()
     finally:

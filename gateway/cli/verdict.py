@@ -40,8 +40,9 @@ def _give(session: Session, request_id: str, verdict: Verdict, answer: str | Non
     from gateway.confirming import confirm as give_verdict
     from gateway.core import open_core
     from gateway.proposal_view import confirmation_view
+    from gateway.warm_landing import warm_landings
 
-    core = open_core(session.settings)
+    core = warm_landings(open_core(session.settings))
     try:
         by = user_name()
         try:

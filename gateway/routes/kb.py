@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.cost_view import costs_view
 from gateway.editing import commit_items
+from gateway.errors import GatewayError
+from gateway.prefix_cost import landing_costs
 from gateway.quarantine_view import report_of, report_view
-from gateway.routes.dependencies import CallerDep, GatewayDep
+from gateway.routes.dependencies import CallerDep, Gateway, GatewayDep
 from gateway.wire import StorableText
 from kb.cherry_pick import cherry_pick
 from kb.codec import item_from_dict
+from kb.errors import KnowledgeError
 from kb.item_merge import Resolution, Side
 from kb.knowledge_base import MAIN, KnowledgeBase
 from kb.merge import merge
 from kb.objects import Commit
 from kb.quarantine import quarantine_report
 from kb.statuses import activate, retire
+
+logger = logging.getLogger("kvasir.gateway")
 
 router = APIRouter(prefix="/v1/kb", tags=["knowledge"])
 
@@ -89,21 +97,21 @@ def make_commit(base: str, body: CommitRequest, gateway: GatewayDep, caller: Cal
     edit = commit_items(
         found, put, body.remove, author=caller.name, message=body.message, branch=body.branch, onto=body.onto
     )
-    return {**_committed(found, edit.commit), "warnings": list(edit.warnings)}
+    return {**_committed(gateway, found, edit.commit, body.branch), "warnings": list(edit.warnings)}
 
 
 @router.post("/{base}/activate", status_code=201)
 def activate_items(base: str, body: StatusRequest, gateway: GatewayDep, caller: CallerDep) -> dict[str, Any]:
     """Take items into use that are proposed, retired, or in quarantine and right again."""
     caller.require("curate", "activating items")
-    return _decided(activate, gateway.core.base(caller.tenant, base), body, caller.name)
+    return _decided(activate, gateway, gateway.core.base(caller.tenant, base), body, caller.name)
 
 
 @router.post("/{base}/retire", status_code=201)
 def retire_items(base: str, body: StatusRequest, gateway: GatewayDep, caller: CallerDep) -> dict[str, Any]:
     """Take items out of use; they stay in the base."""
     caller.require("curate", "retiring items")
-    return _decided(retire, gateway.core.base(caller.tenant, base), body, caller.name)
+    return _decided(retire, gateway, gateway.core.base(caller.tenant, base), body, caller.name)
 
 
 @router.post("/{base}/revert", status_code=201)
@@ -111,7 +119,7 @@ def revert_commit(base: str, body: RevertRequest, gateway: GatewayDep, caller: C
     """Commit the inverse of a commit."""
     caller.require("curate", "reverting a commit")
     found = gateway.core.base(caller.tenant, base)
-    return _committed(found, found.revert(body.commit, author=caller.name, branch=body.branch))
+    return _committed(gateway, found, found.revert(body.commit, author=caller.name, branch=body.branch), body.branch)
 
 
 @router.post("/{base}/cherry-pick", status_code=201)
@@ -127,7 +135,7 @@ def pick_commit(base: str, body: CherryPickRequest, gateway: GatewayDep, caller:
         resolutions=body.to_resolutions(),
         onto=body.onto,
     )
-    return _committed(found, commit)
+    return _committed(gateway, found, commit, body.branch)
 
 
 @router.post("/{base}/merge")
@@ -146,13 +154,27 @@ def merge_branch(base: str, body: MergeRequest, gateway: GatewayDep, caller: Cal
         onto=body.onto,
     )
     report = quarantine_report(found.diff(merged.before, merged.commit.id))
-    return {"object": "kvasir.merge", **asdict(merged), **report_view(report)}
+    prefix = _prefix(gateway, found, body.into, merged.before, merged.commit.id)
+    return {"object": "kvasir.merge", **asdict(merged), **report_view(report), "prefix": prefix}
 
 
-def _decided(decide: Callable[..., Commit], base: KnowledgeBase, body: StatusRequest, author: str) -> dict[str, Any]:
+def _decided(
+    decide: Callable[..., Commit], gateway: Gateway, base: KnowledgeBase, body: StatusRequest, author: str
+) -> dict[str, Any]:
     commit = decide(base, body.items, author=author, branch=body.branch, message=body.message, onto=body.onto)
-    return _committed(base, commit)
+    return _committed(gateway, base, commit, body.branch)
 
 
-def _committed(base: KnowledgeBase, commit: Commit) -> dict[str, Any]:
-    return {"object": "kvasir.commit", **asdict(commit), **report_view(report_of(base, commit))}
+def _committed(gateway: Gateway, base: KnowledgeBase, commit: Commit, branch: str) -> dict[str, Any]:
+    assert commit.parent is not None, "what is committed over HTTP stands on a head"
+    prefix = _prefix(gateway, base, branch, commit.parent, commit.id)
+    return {"object": "kvasir.commit", **asdict(commit), **report_view(report_of(base, commit)), "prefix": prefix}
+
+
+def _prefix(gateway: Gateway, base: KnowledgeBase, branch: str, before: str, after: str) -> list[dict[str, Any]]:
+    """What the move cost the caches. It has landed: what goes wrong here is told in the log alone."""
+    try:
+        return costs_view(landing_costs(gateway.core, base.id, branch, before, after))
+    except (GatewayError, KnowledgeError, SQLAlchemyError) as exc:
+        logger.warning("what %s costs the cache cannot be told: %s", after[:12], exc)
+        return []

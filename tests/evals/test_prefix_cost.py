@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from backend.errors import EngineUnreachable
-from evals.prefix_cost import prefix_cost
 from evals.replay import compare
 from gateway.answering import Ask, answer, prepare
 from gateway.conversation import ask
+from gateway.prefix_cost import prefix_cost
 from gateway.replay import PrefixCost
 from kb.items import Item, Rule
 

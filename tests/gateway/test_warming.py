@@ -84,7 +84,7 @@ def test_a_commit_that_changes_every_prompt_is_asked_for_once_each_the_last_firs
     ask(served, SUPPLIERS, REVIEWS, SUPPLIERS)
     before, landed = head(served.core), commit(served.core, new_rule())
     served.engine.enqueue(ANSWER, ANSWER)
-    warmed = Warming(served.core).warm(shop_of(served), landed, before=before, seconds=SECONDS)
+    warmed = Warming(served.core).warm(shop_of(served), landed, had={before}, seconds=SECONDS)
     assert (warmed.kept, warmed.computed, warmed.left_out) == (0, 2, 0)
     calls = served.engine.calls[3:]
     assert [(call.sampling.max_tokens, call.cache_salt) for call in calls] == [(1, "default")] * 2
@@ -106,7 +106,7 @@ def test_what_a_commit_leaves_as_it_was_is_noted_and_not_computed(served: Any, c
         head(served.core),
         commit(served.core, Item("schema:far_away", "Table far_away", Schema("far_away", ()))),
     )
-    warmed = Warming(served.core).warm(shop_of(served), landed, before=before, seconds=SECONDS)
+    warmed = Warming(served.core).warm(shop_of(served), landed, had={before}, seconds=SECONDS)
     assert (warmed.kept, warmed.computed) == (1, 0)
     assert len(served.engine.calls) == 1
     eventually(lambda: len(cache.of("notes")) == 2)
@@ -126,7 +126,7 @@ def test_what_came_back_by_a_revert_is_computed_again(served: Any) -> None:
     before, base = head(served.core), served.core.base("default", "shop")
     back = base.revert(before, author="test").id
     served.engine.enqueue(ANSWER)
-    warmed = Warming(served.core).warm(shop_of(served), back, before=before, seconds=SECONDS)
+    warmed = Warming(served.core).warm(shop_of(served), back, had={before}, seconds=SECONDS)
     assert (warmed.kept, warmed.computed) == (0, 1)
     assert stubs(served.engine) == [served.engine.calls[0].messages[0]["content"]]
     assert first not in (before, back)
@@ -136,7 +136,7 @@ def test_a_prefix_that_is_too_long_is_left_out_alone(served: Any) -> None:
     ask(served, SUPPLIERS, REVIEWS)
     before, landed = head(served.core), commit(served.core, new_rule())
     served.engine.enqueue(ContextTooLong("main", 400, "too long"), ANSWER)
-    warmed = Warming(served.core).warm(shop_of(served), landed, before=before, seconds=SECONDS)
+    warmed = Warming(served.core).warm(shop_of(served), landed, had={before}, seconds=SECONDS)
     assert (warmed.computed, warmed.left_out) == (1, 1)
 
 
@@ -150,17 +150,17 @@ def test_later_turns_are_not_warmed(served: Any) -> None:
     served.engine.enqueue(ANSWER, ANSWER)
     assert served.ask(again).status_code == 200
     before, landed = head(served.core), commit(served.core, new_rule())
-    assert Warming(served.core).warm(shop_of(served), landed, before=before, seconds=SECONDS).computed == 1
+    assert Warming(served.core).warm(shop_of(served), landed, had={before}, seconds=SECONDS).computed == 1
 
 
 def test_without_time_nothing_is_asked(served: Any) -> None:
     ask(served, SUPPLIERS, REVIEWS)
     before, landed = head(served.core), commit(served.core, new_rule())
-    assert Warming(served.core).warm(shop_of(served), landed, before=before, seconds=0) == Warmed()
+    assert Warming(served.core).warm(shop_of(served), landed, had={before}, seconds=0) == Warmed()
     stopped = threading.Event()
     stopped.set()
     assert (
-        Warming(served.core).warm(shop_of(served), landed, before=before, seconds=SECONDS, stop=stopped).left_out == 2
+        Warming(served.core).warm(shop_of(served), landed, had={before}, seconds=SECONDS, stop=stopped).left_out == 2
     )
     assert stubs(served.engine) == []
 
@@ -169,7 +169,7 @@ def test_an_engine_that_fails_ends_the_warming_and_nothing_else(served: Any) -> 
     ask(served, SUPPLIERS, REVIEWS)
     before, landed = head(served.core), commit(served.core, new_rule())
     served.engine.enqueue(EngineUnreachable("main", "http://127.0.0.1:1/v1"))
-    warmed = Warming(served.core).warm(shop_of(served), landed, before=before, seconds=SECONDS)
+    warmed = Warming(served.core).warm(shop_of(served), landed, had={before}, seconds=SECONDS)
     assert (warmed.computed, warmed.left_out) == (0, 2)
     assert len(stubs(served.engine)) == 1
 
@@ -182,7 +182,7 @@ def test_an_answer_that_takes_longer_than_the_budget_is_given_up(served: Any) ->
         await asyncio.sleep(SECONDS)
 
     served.engine.complete = slow
-    warmed = Warming(served.core).warm(shop_of(served), landed, before=before, seconds=1.0)
+    warmed = Warming(served.core).warm(shop_of(served), landed, had={before}, seconds=1.0)
     assert (warmed.computed, warmed.left_out) == (0, 1)
 
 

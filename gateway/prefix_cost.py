@@ -1,7 +1,8 @@
 """What landing costs the cache: how much of the prompts' shared prefix the recent requests would compute anew.
 
-Each recent request is assembled at both commits, as a new conversation. Its system message at base is what an engine
-has cached by now; as far as the one at head begins alike, that stays of use.
+Each recent first turn is assembled at both commits. Its system message at base is what an engine has cached by now; as
+far as the one at head begins alike, that stays of use. A later turn keeps all of its own: no commit changes what a
+conversation began with.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from os.path import commonprefix
 
 from backend.client import Engine
@@ -19,13 +21,33 @@ from gateway.core import Assistant, Core
 from gateway.replay import PrefixCost, Unit
 from gateway.sessions import Session
 from gateway.traces import Trace
+from kb.store import BaseId
 
 RECENT_REQUESTS = 200
 LANDING_REQUESTS = 50
-"""Over so many a gate tells it, and the replay before landing: every request is assembled twice."""
+"""Over so many the replay before landing tells it, and a commit: every request is assembled twice."""
 
 Texts = Counter[tuple[str, str]]
 """How often a request has this system message at base, and this beginning of it at head."""
+
+
+@dataclass(frozen=True, slots=True)
+class LandingCost:
+    """What a move of its branch costs one assistant; `cost` is `None` where it has no requests yet."""
+
+    assistant: str
+    cost: PrefixCost | None
+
+
+def landing_costs(core: Core, base: BaseId, branch: str, before: str, after: str) -> tuple[LandingCost, ...]:
+    """For each assistant that reads the branch. Not to be called in an event loop: it runs one."""
+    return tuple(
+        LandingCost(
+            name,
+            asyncio.run(prefix_cost(core, core.assistant(base.tenant, name), before, after, recent=LANDING_REQUESTS)),
+        )
+        for name in core.readers(base, branch)
+    )
 
 
 async def prefix_cost(core: Core, assistant: Assistant, base: str, head: str, *, recent: int) -> PrefixCost | None:
@@ -44,8 +66,14 @@ async def prefix_cost(core: Core, assistant: Assistant, base: str, head: str, *,
 
 
 async def _texts(core: Core, traces: Iterable[Trace], base: str, head: str) -> Texts:
-    asked = Counter((trace.tenant, trace.assistant, trace.user, _key(trace)) for trace in traces)
     texts: Texts = Counter()
+    asked = Counter[tuple[str, str, str, tuple[tuple[str, str], ...]]]()
+    for trace in traces:
+        if any(message["role"] == "assistant" for message in trace.messages):
+            placed = trace.prompt[0]["content"]
+            texts[placed, placed] += 1
+        else:
+            asked[trace.tenant, trace.assistant, trace.user, _key(trace)] += 1
     for (tenant, assistant, user, messages), times in asked.items():
         await asyncio.sleep(0)  # where an interrupt gets in
         conversation = parse_conversation([{"role": role, "content": content} for role, content in messages])
