@@ -1,4 +1,4 @@
-"""A commit that landed: its prefixes get their KV before they are asked for, and what nobody reads is given back."""
+"""Warming a commit: its prefixes get their KV before they are asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 from backend.errors import ContextTooLong, EngineUnreachable
 from gateway.core import Assistant, Core
 from gateway.knowledge_prefix import STUB
-from gateway.landings import Landings
 from gateway.settings import AssistantSettings, EngineSettings, Settings
 from gateway.testing import ScriptedCache, ScriptedEngine
 from gateway.warming import Warmed, Warming
@@ -87,7 +86,9 @@ def test_a_commit_that_changes_every_prompt_is_asked_for_once_each_the_last_firs
     warmed = Warming(served.core).warm(shop_of(served), landed, had={before}, seconds=SECONDS)
     assert (warmed.kept, warmed.computed, warmed.left_out) == (0, 2, 0)
     calls = served.engine.calls[3:]
-    assert [(call.sampling.max_tokens, call.cache_salt) for call in calls] == [(1, "default")] * 2
+    assert [(call.sampling.max_tokens, call.sampling.priority, call.cache_salt) for call in calls] == [
+        (1, 1, "default")
+    ] * 2
     # What is warmed is what the next prompts begin with.
     ask(served, SUPPLIERS, REVIEWS)
     assert [call.messages[0]["content"] for call in served.engine.calls[5:]] == stubs(served.engine)
@@ -159,9 +160,7 @@ def test_without_time_nothing_is_asked(served: Any) -> None:
     assert Warming(served.core).warm(shop_of(served), landed, had={before}, seconds=0) == Warmed()
     stopped = threading.Event()
     stopped.set()
-    assert (
-        Warming(served.core).warm(shop_of(served), landed, had={before}, seconds=SECONDS, stop=stopped).left_out == 2
-    )
+    assert Warming(served.core).warm(shop_of(served), landed, had={before}, seconds=SECONDS, stop=stopped).left_out == 2
     assert stubs(served.engine) == []
 
 
@@ -184,66 +183,6 @@ def test_an_answer_that_takes_longer_than_the_budget_is_given_up(served: Any) ->
     served.engine.complete = slow
     warmed = Warming(served.core).warm(shop_of(served), landed, had={before}, seconds=1.0)
     assert (warmed.computed, warmed.left_out) == (0, 1)
-
-
-class Told:
-    """What landings were told, and the landings."""
-
-    def __init__(self, core: Core, release_seconds: float) -> None:
-        self.warmed: list[Warmed] = []
-        self.landings = Landings(core, lambda _, warmed: self.warmed.append(warmed), release_seconds=release_seconds)
-
-
-@pytest.fixture
-def warming(served: Any) -> Iterator[Callable[[float], Told]]:
-    """Landings over the gateway, its engine's cache with time to warm."""
-    cache = served.core.caches["main"]
-    cache.warm_seconds = SECONDS
-    started: list[Told] = []
-
-    def start(release_seconds: float) -> Told:
-        started.append(Told(served.core, release_seconds))
-        started[-1].landings.start()
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.landings.stop()
-
-
-def test_a_landed_commit_is_warmed_and_the_one_before_released(
-    served: Any, cache: ScriptedCache, warming: Callable[[float], Told]
-) -> None:
-    ask(served, SUPPLIERS)
-    told, base = warming(0.0), served.core.base("default", "shop")
-    before = base.resolve("main").id
-    told.landings.moved(base, "main", before)
-    served.engine.enqueue(ANSWER)
-    told.landings.moved(base, "main", commit(served.core, new_rule()))
-    eventually(lambda: len(cache.of("commits/")) == 1)
-    assert [one.computed for one in told.warmed] == [1]
-    first, second = cache.of("notes")
-    assert [(one.method, one.path) for one in cache.of("commits/")] == [("DELETE", f"commits/{first.body['commit']}")]
-    assert cache.told.index(second) < cache.told.index(cache.of("commits/")[0])
-
-
-def test_a_commit_that_is_read_again_or_elsewhere_is_not_released(
-    served: Any, cache: ScriptedCache, warming: Callable[[float], Told]
-) -> None:
-    ask(served, SUPPLIERS)
-    told, base = warming(0.0), served.core.base("default", "shop")
-    first = base.resolve("main").id
-    told.landings.moved(base, "pinned", first)
-    told.landings.moved(base, "main", first)
-    served.engine.enqueue(*[ANSWER] * 3)
-    second = commit(served.core, new_rule())
-    told.landings.moved(base, "main", second)
-    eventually(lambda: len(told.warmed) == 1)
-    third = commit(served.core, new_rule("Lead times are in weeks."))
-    told.landings.moved(base, "main", third)
-    eventually(lambda: len(cache.of("commits/")) == 1)
-    second_name = cache.of("notes")[1].body["commit"]
-    assert [one.path for one in cache.of("commits/")] == [f"commits/{second_name}"]
 
 
 def test_a_gateway_that_serves_warms_what_lands_and_says_so_in_its_metrics(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from kb.database import open_database, upgrade
+from kb.dry_run_store import DryRunStore
 from kb.errors import AlreadyExists, BaseNotFound, ObjectCorrupt, RefMoved
 from kb.memory_store import MemoryStore
 from kb.sql_store import SqlStore
@@ -21,10 +22,13 @@ from kb.store import BaseId, RefMove, Store
 SALES = BaseId("acme", "sales")
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["memory", "dry run", "sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "memory":
         yield MemoryStore()
+        return
+    if request.param == "dry run":
+        yield DryRunStore(MemoryStore())
         return
     sqlite = f"sqlite:///{tmp_path}/state.sqlite"
     url = sqlite if request.param == "sqlite" else request.getfixturevalue("fresh_postgres")
