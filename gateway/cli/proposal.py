@@ -106,13 +106,18 @@ def _print(session: Session, proposal: Proposal, *, report: bool = False) -> Non
 
 
 def _print_report(report: dict[str, Any]) -> None:
-    """Its replay, one line a case."""
+    """Its replay, one line a case, and what landing costs the cache."""
+    from evals.summary import prefix_line
+    from gateway.replay import PrefixCost
+
     rows = [("case", "before", "after", "verdict")]
     rows += [(case["id"], *_sides(case), case["verdict"]) for case in report["cases"]]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     click.echo(f"replay of {report['base'][:12]} (before) and {report['head'][:12]} (after): {report['verdict']}")
     for row in rows:
         click.echo("  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    if report.get("prefix") is not None:
+        click.echo(prefix_line(PrefixCost(**report["prefix"])))
 
 
 def _sides(case: dict[str, Any]) -> tuple[str, str]:
