@@ -20,15 +20,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.branch_warming import BranchWarming, TellWarmed
 from gateway.cached_commits import CachedCommits
 from gateway.core import Assistant, Core
-from gateway.warming import Warmed
+from gateway.warming import FLUSH_SECONDS, Warmed
 from kb.errors import RefMoved
 from kb.knowledge_base import KnowledgeBase
 from kb.store import BaseId
 
 logger = logging.getLogger("kvasir.warming")
-
-TELL_SECONDS = 2.0
-"""How long the caches may take to hear what was warmed."""
 
 _Branch = tuple[BaseId, str]
 
@@ -89,7 +86,7 @@ class WarmLanding:
             return 0.0
         took = self._warming.warm(base, branch, commit, had={head, *had}, stop=self._stopping, spent_seconds=spent)
         for cache in caches:
-            cache.flush(TELL_SECONDS)
+            cache.flush(FLUSH_SECONDS)
         return took
 
 

@@ -32,6 +32,9 @@ from kb.errors import KnowledgeError
 logger = logging.getLogger("kvasir.warming")
 
 RECENT_REQUESTS = 200
+MANY_WAITING = 100
+"""Messages to the cache: more of them are waited for, since what finds the outbox full is dropped."""
+FLUSH_SECONDS = 2.0
 _ONE_TOKEN = Sampling(max_tokens=1, priority=1)
 """After every question that waits, where the engine schedules by priority."""
 
@@ -167,6 +170,8 @@ class _Work:
             return self._failed(exc)
         if tokens is None:
             return False
+        if self._cache.waiting() > MANY_WAITING:
+            self._cache.flush(FLUSH_SECONDS)
         salt = self._assistant.cache_salt
         self._cache.note(tokens, knowledge, cache_salt=salt, use_case=self._assistant.settings.use_case)
         self._cache.promote(tokens, salt)

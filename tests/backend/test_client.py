@@ -75,6 +75,15 @@ def test_the_cache_salt_reaches_vllm_and_no_other_provider(server):
     assert not {"cache_salt", "kv_transfer_params", "extra_body"} & server.bodies[1].keys()
 
 
+def test_a_priority_reaches_a_vllm_that_schedules_by_it_alone(server):
+    later = Sampling(priority=1)
+    complete(engine(server, priorities=True), later)
+    complete(engine(server, priorities=True))
+    complete(engine(server), later)
+    complete(engine(server, "openai", priorities=True), later)
+    assert [body.get("priority") for body in server.bodies] == [1, None, None, None]
+
+
 @PROVIDERS
 def test_what_sampling_leaves_open_is_the_configurations_or_the_engines(server, provider):
     complete(engine(server, provider, max_output_tokens=77, temperature=0.5))

@@ -67,6 +67,16 @@ def test_the_lines_for_kvasir_toml_name_the_cache_that_takes_notes(model_folder,
     assert "cache_url" not in plain.config_lines()
 
 
+def test_vllm_schedules_by_priority_unless_told_otherwise(model_folder, cpu_python, tmp_path):
+    plan = make_plan(LaunchOptions(model=model_folder), tmp_path, python=cpu_python)
+    assert argument(plan.parts[1], "--scheduling-policy") == "priority"
+    assert tomllib.loads(plan.config_lines())["engines"]["main"]["priorities"] is True
+    told = LaunchOptions(model=model_folder, engine_args=("--scheduling-policy=fcfs",))
+    other = make_plan(told, tmp_path, python=cpu_python)
+    assert other.parts[1].argv[-1] == "--scheduling-policy=fcfs"
+    assert "priorities" not in other.config_lines()
+
+
 def test_the_cache_runs_with_the_policies_and_their_settings(model_folder, cpu_python, tmp_path):
     options = LaunchOptions(
         model=model_folder, disk_gb=2.5, disk_writes_gb_per_day=20, engine_args=("--tensor-parallel-size=2",)

@@ -113,3 +113,26 @@ def test_an_error_of_ours_does_not_end_the_thread(cache: tuple[ScriptedCache, st
     assert eventually(lambda: ("end", "failed") in outbox.counts())
     assert outbox.counts()["note", "failed"] == 1
     outbox.close()
+
+
+def test_a_flush_waits_for_what_was_put_and_counts_as_nothing(cache: tuple[ScriptedCache, str]) -> None:
+    scripted, url = cache
+    outbox = CacheOutbox(CacheServer(url))
+    outbox.flush(30)
+    for _ in range(20):
+        outbox.put("expect", lambda server: server.expect("s"))
+    outbox.flush(30)
+    assert len(scripted.told) == 20
+    begun, released = threading.Event(), threading.Event()
+
+    def block(_server: CacheServer) -> None:
+        begun.set()
+        released.wait(30)
+
+    outbox.put("end", block)
+    assert begun.wait(30)
+    outbox.flush(0.01)
+    assert not released.is_set()
+    released.set()
+    assert eventually(lambda: outbox.counts() == {("expect", "sent"): 20, ("end", "sent"): 1})
+    outbox.close()
