@@ -17,7 +17,7 @@ from .cached_shop import SUPPLIERS, WillingEngine, opened, settings_of
 from .cli_home import Home, copy_home, make_home
 
 RULE = "---\nid: rule:days\ntitle: Days\n---\n\nLead times are in days.\n"
-DOUBTED = "---\nid: rule:lost\ntitle: Lost\n---\n\nOf a table that is not there.\n\n```sql\nSUM(nowhere.amount)\n```\n"
+DOUBTED = "---\nid: rule:lost\ntitle: Lost\ndepends_on: [orders.nowhere]\n---\n\nOf what is not there.\n"
 
 
 @pytest.fixture(scope="module")
