@@ -27,11 +27,11 @@ class ReachChange:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """What the last `requests` needed, against what the branch's head says. `commit` is `None` of a dry run."""
+    """What the last `requests` needed, against what the branch's head said before `commit`."""
 
     requests: int
     changes: tuple[ReachChange, ...]
-    commit: Commit | None
+    commit: Commit
 
 
 def freeze_reach(
@@ -41,7 +41,6 @@ def freeze_reach(
     branch: str,
     author: str,
     recent: int = RECENT_REQUESTS,
-    dry_run: bool = False,
 ) -> Freeze:
     """Freeze the share of the last `recent` requests that needed each item.
 
@@ -56,7 +55,5 @@ def freeze_reach(
     items = sorted({*before, *after} & present.keys())
     changes = tuple(ReachChange(item, before.get(item, 0), after.get(item, 0)) for item in items)
     changes = tuple(change for change in changes if change.before != change.after)
-    if dry_run:
-        return Freeze(requests, changes, None)
     message = f"Freeze the reach of {len(after)} items over {requests} requests"
     return Freeze(requests, changes, base.commit(Changes(), author=author, message=message, branch=branch, reach=after))

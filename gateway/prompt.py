@@ -161,10 +161,13 @@ def newly_needed(retrieved: Iterable[Placed], placed: Iterable[Placed]) -> tuple
     return tuple(sorted((entry for entry in retrieved if latest.get(entry.item.id) != entry.item_hash), key=_canonical))
 
 
-def _canonical(placed: Placed) -> tuple[int, int, int, str]:
-    """Where an item stands among others: layer, kind, the widest reach first, then id."""
-    item = placed.item
+def _canonical(placed: Placed) -> tuple[int, bool, int, int, str]:
+    """Where an item stands among others: layer, those without any reach last, kind, the widest reach first, then id.
+
+    An item that came after reach was frozen has none: at the end of its layer it invalidates least.
+    """
+    item, unreached = placed.item, not placed.reach
     if item.usage == "always" and item.kind != "preference":
-        return 0, 0, 0, item.id
+        return 0, unreached, 0, 0, item.id
     layer = next(index for index, kinds in enumerate(LAYERS) if item.kind in kinds)
-    return layer, LAYERS[layer].index(item.kind), -placed.reach, item.id
+    return layer, unreached, LAYERS[layer].index(item.kind), -placed.reach, item.id

@@ -136,6 +136,18 @@ def test_within_a_kind_the_widest_reach_comes_first_and_the_kinds_keep_their_pla
     assert found == ["schema:c", "schema:b", "schema:d", "schema:a", "success:a"]
 
 
+def test_what_came_after_reach_was_frozen_stands_at_the_end_of_its_layer() -> None:
+    always = (placed("rule", "b", usage="always", reach=1000), placed("rule", "c", usage="always", reach=900))
+    layer = (placed("metric", "b", reach=5), placed("document", "a", reach=900))
+    before = assemble(INSTRUCTIONS, asked("q"), Placements((*always, *layer))).messages[0]["content"]
+    new = (placed("metric", "a"),)
+    after = assemble(INSTRUCTIONS, asked("q"), Placements((*always, *layer, *new))).messages[0]["content"]
+    assert after.startswith(before)
+    always_too = assemble(INSTRUCTIONS, asked("q"), Placements((*always, placed("rule", "a", usage="always"))))
+    alone = assemble(INSTRUCTIONS, asked("q"), Placements(always)).messages[0]["content"]
+    assert always_too.messages[0]["content"].startswith(alone)
+
+
 def test_a_preference_stands_behind_all_that_users_share_even_where_it_always_applies() -> None:
     items = (placed("preference", "a", usage="always"), placed("rule", "b"), placed("success", "c"))
     system = assemble(INSTRUCTIONS, asked("q"), Placements(items)).messages[0]["content"]
