@@ -192,7 +192,9 @@ def test_the_shipped_model_reuses_the_stable_prefix_and_the_report_says_what_bro
     assert (inserted.cause, inserted.layer, inserted.requests, inserted.other_commit) == ("inserted", "always", 1, 1)
     assert inserted.lost_tokens > 0
     told = sum(use["cached_tokens"] for use in (second, streamed, follow_up, broken))
-    assert report.total.cached_tokens == pytest.approx(told + first["kvasir"]["cache"]["cached_tokens"])
+    # The model of a process is one, and other tests may have asked it for these instructions before.
+    of_others = first["kvasir"]["cache"]["cached_tokens"]
+    assert report.total.cached_tokens == pytest.approx(told + of_others)
     assert report.layers["instructions"].hit_rate > report.layers["question"].hit_rate  # type: ignore[operator]
     # This engine keeps all that it computed, and so reaches what an unlimited cache could.
-    assert report.total.cached_tokens == pytest.approx(report.total.shared_tokens, rel=0.1)
+    assert told == pytest.approx(report.total.shared_tokens, rel=0.1)
