@@ -16,7 +16,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -101,7 +101,7 @@ class LiteLLMEngine:
 
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None
-    ) -> AsyncIterator[Chunk]:
+    ) -> AsyncGenerator[Chunk]:
         response = await self._begin(self._arguments(messages, sampling, cache_salt, stream=True))
         usage: Usage | None = None
         started = False

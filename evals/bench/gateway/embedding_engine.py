@@ -1,0 +1,31 @@
+"""What embedding a question costs by itself: `python -m evals.bench.gateway.embedding_engine PORT`.
+
+The mock engine behind an embedding: a question and a second text are embedded as the gateway's retrieval does it, in
+a thread, and then the engine's 20 ms begin. So its load is that of a gateway which does nothing but embed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import uvicorn
+
+from evals.bench.gateway.mock_engine import MockEngine
+from kb.embedding import SentenceEmbedder
+
+
+def embedding_engine() -> MockEngine:
+    embedder = SentenceEmbedder()
+    embedder.embed(["warm up"])
+
+    async def embed(asked: dict[str, Any]) -> None:
+        question = asked["messages"][-1]["content"]
+        await asyncio.to_thread(embedder.embed, [question, question])
+
+    return MockEngine(embed)
+
+
+if __name__ == "__main__":
+    uvicorn.run(embedding_engine(), port=int(sys.argv[1]), log_level="warning", access_log=False)
