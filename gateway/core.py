@@ -98,9 +98,7 @@ class Core:
         """The engine that `model` names itself, `engine:NAME`, where its settings open it to the tenant."""
         name = model.removeprefix(ENGINE_PREFIX)
         settings = self.settings.engines.get(name)
-        if name == model or settings is None or tenant not in settings.pass_through:
-            return None
-        return self.engines.get(name)
+        return self.engines.get(name) if name != model and settings and tenant in settings.pass_through else None
 
     def model_names(self, tenant: str) -> tuple[str, ...]:
         """What the tenant may name as `model`: its assistants, then the engines that are open to it."""

@@ -44,7 +44,7 @@ async def create_chat_completion(
     """
     caller.require("ask", "asking")
     if (engine := gateway.core.open_engine(caller.tenant, body.model)) is not None:
-        return await passed_through(body, request, caller.tenant, engine, gateway.metrics)
+        return await passed_through(body, request, gateway, caller.tenant, engine)
     ask = _ask(body, caller)
     request.state.request_id = ask.id
     try:

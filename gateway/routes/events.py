@@ -15,5 +15,5 @@ def event(data: Mapping[str, Any]) -> str:
     return f"data: {json.dumps(data)}\n\n"
 
 
-def response(events: AsyncIterator[str], headers: Mapping[str, str]) -> StreamingResponse:
+def response(events: AsyncIterator[str] | AsyncIterator[bytes], headers: Mapping[str, str]) -> StreamingResponse:
     return StreamingResponse(events, media_type="text/event-stream", headers={**headers, "Cache-Control": "no-cache"})

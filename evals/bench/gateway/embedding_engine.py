@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from evals.bench.gateway.mock_engine import MockEngine
+from evals.bench.gateway.mock_engine import KEEP_ALIVE_SECONDS, MockEngine
 from kb.embedding import SentenceEmbedder
 
 
@@ -28,4 +28,10 @@ def embedding_engine() -> MockEngine:
 
 
 if __name__ == "__main__":
-    uvicorn.run(embedding_engine(), port=int(sys.argv[1]), log_level="warning", access_log=False)
+    uvicorn.run(
+        embedding_engine(),
+        port=int(sys.argv[1]),
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )

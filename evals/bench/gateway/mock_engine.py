@@ -16,6 +16,7 @@ import uvicorn
 
 MODEL = "mock"
 WAIT_SECONDS = 0.02
+KEEP_ALIVE_SECONDS = 60
 WORDS = ("SELECT ", "count(*) ", "FROM ", "orders ", "WHERE ", "state ", "= ", "'paid'")
 TEXT = "".join(WORDS)
 
@@ -88,4 +89,10 @@ def _stream() -> list[bytes]:
 _WHOLE, _STREAM = _whole(), _stream()
 
 if __name__ == "__main__":
-    uvicorn.run(MockEngine(), port=int(sys.argv[1]), log_level="warning", access_log=False)
+    uvicorn.run(
+        MockEngine(),
+        port=int(sys.argv[1]),
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
