@@ -16,6 +16,7 @@ from pathlib import Path
 
 from evals.bench.errors import CoresTooFew
 from evals.bench.gateway import proxy as litellm_proxy
+from evals.bench.gateway.embedding_engine import SEPARATOR
 from evals.bench.gateway.load import Load, Target, load
 from evals.bench.gateway.mock_engine import MODEL
 from evals.bench.gateway.proxy import Proxy, found_proxy
@@ -86,7 +87,7 @@ def measured(plan: Plan, embedder: Embedder, progress: Callable[[str], None]) ->
         blocks: dict[Block, list[Load]] = {}
         with bound_to(cores.others):
             for number in range(-1, plan.rounds):
-                found_now = _round(plan, targets, numbered, number)
+                found_now = _round(plan, targets, world, numbered, number)
                 if number < 0:
                     continue  # it warmed connections, caches and indexes
                 for block, one in found_now:
@@ -96,12 +97,17 @@ def measured(plan: Plan, embedder: Embedder, progress: Callable[[str], None]) ->
     return Measured(rows_of(blocks, memory), {"litellm_proxy": proxy.version if proxy else None})
 
 
-def _round(plan: Plan, targets: Sequence[Target], questions: Iterator[str], number: int) -> list[tuple[Block, Load]]:
+def _round(
+    plan: Plan, targets: Sequence[Target], world: World, questions: Iterator[str], number: int
+) -> list[tuple[Block, Load]]:
     found: list[tuple[Block, Load]] = []
     turned = number % len(targets)
     for clients, stream, requests in plan.blocks():
         for target in (*targets[turned:], *targets[:turned]):
             asked = [next(questions) for _ in range(requests)]
+            if target.name == EMBEDDING:
+                retriever = world.core.retriever
+                asked = [f"{text}{SEPARATOR}{retriever.mask(world.base, text).text}" for text in asked]
             one = asyncio.run(load(target, asked, clients, stream=stream))
             found.append((Block(target.name, clients, stream), one))
     return found

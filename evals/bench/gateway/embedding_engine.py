@@ -1,7 +1,7 @@
 """What embedding a question costs by itself: `python -m evals.bench.gateway.embedding_engine PORT`.
 
-The mock engine behind an embedding: a question and a second text are embedded as the gateway's retrieval does it, in
-a thread, and then the engine's 20 ms begin. So its load is that of a gateway which does nothing but embed.
+The mock engine behind an embedding: the texts that the gateway would embed for a question are embedded in a thread, as
+the gateway does it, and then the engine's 20 ms begin. So its load is that of a gateway which does nothing but embed.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ import uvicorn
 from evals.bench.gateway.mock_engine import KEEP_ALIVE_SECONDS, MockEngine
 from kb.embedding import SentenceEmbedder
 
+SEPARATOR = "\n"
+"""Between the question and its masked form, in the content of the message."""
+
 
 def embedding_engine() -> MockEngine:
     embedder = SentenceEmbedder()
     embedder.embed(["warm up"])
 
     async def embed(asked: dict[str, Any]) -> None:
-        question = asked["messages"][-1]["content"]
-        await asyncio.to_thread(embedder.embed, [question, question])
+        texts = asked["messages"][-1]["content"].split(SEPARATOR)
+        await asyncio.to_thread(embedder.embed, texts)
 
     return MockEngine(embed)
 
