@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 ENGINE_VENV := .venv-engine
 ENGINE_PYTHON := $(if $(KVASIR_ENGINE_PYTHON),$(KVASIR_ENGINE_PYTHON),$(ENGINE_VENV)/bin/python)
 TORCH := torch==2.13.0
+PROXY_VENV := .venv-proxy
 PIP := -m pip --disable-pip-version-check --quiet
 SHOP_HOME := .kvasir/shop
 PORT ?= 8000
 WORKERS = $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))')
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup demo serve test test-engine engine check format clean
+.PHONY: help setup demo serve test test-engine engine proxy-env check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +50,14 @@ $(ENGINE_VENV)/.ready: constraints-engine.txt
 	@$(ENGINE_VENV)/bin/python $(PIP) uninstall -y torchvision torchaudio torchcodec
 	@touch $@
 
+proxy-env: $(PROXY_VENV)/.ready ## install the LiteLLM proxy into .venv-proxy, for kvasir bench gateway
+
+$(PROXY_VENV)/.ready: constraints.txt
+	@test -x $(PROXY_VENV)/bin/python || $(PYTHON) -m venv $(PROXY_VENV)
+	@# The same LiteLLM as the gateway's; what else the proxy needs is its own choice.
+	@$(PROXY_VENV)/bin/python $(PIP) install "$$(sed -n 's/^litellm==/litellm[proxy]==/p' constraints.txt)"
+	@touch $@
+
 test-engine: setup engine ## run the tests on the real pair vLLM + LMCache (CPU)
 	@KVASIR_ENGINE_PYTHON="$(ENGINE_PYTHON)" $(BIN)/python -m pytest -m engine tests/engine
 
@@ -63,4 +72,4 @@ format: setup ## format the code
 	@$(BIN)/ruff format .
 
 clean: ## remove what the other targets made
-	@rm -rf $(VENV) $(ENGINE_VENV) .kvasir
+	@rm -rf $(VENV) $(ENGINE_VENV) $(PROXY_VENV) .kvasir

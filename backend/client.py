@@ -16,22 +16,16 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from backend.engine import Chunk, Completion, Engine, EngineConfig, Message, Sampling, Usage
 from backend.engine_failure import FOREIGN_ERRORS, engine_failure, names_key
-from backend.errors import (
-    BackendError,
-    ContextTooLong,
-    EngineInterrupted,
-    EngineMisconfigured,
-    EngineRefused,
-    EngineUnreachable,
-)
+from backend.errors import BackendError, EngineInterrupted, EngineMisconfigured
 from backend.model_folder import SHIPPED_FOLDER, SHIPPED_MODEL
 from backend.reported import reported_ttft_seconds, reported_usage
+from backend.retries import retried
 from backend.vllm_server import VLLMServer
 
 if TYPE_CHECKING:
@@ -53,8 +47,6 @@ T = TypeVar("T")
 
 _VLLM_ROUTE = "custom_openai"
 _BROKEN_OFF = frozenset({"abort", "error", "network_error"})
-_FIRST_RETRY_SECONDS = 0.25
-_LONGEST_WAIT_SECONDS = 5.0
 
 
 def connect(config: EngineConfig) -> Engine:
@@ -78,6 +70,8 @@ class LiteLLMEngine:
             self._embedded = _embedded_provider(self._litellm)
             self._folder = _folder_of(config)
             self._embedded.check(self._folder)
+        else:
+            _name_model(self._litellm, config)
 
     @property
     def config(self) -> EngineConfig:
@@ -101,7 +95,7 @@ class LiteLLMEngine:
 
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None
-    ) -> AsyncIterator[Chunk]:
+    ) -> AsyncGenerator[Chunk]:
         response = await self._begin(self._arguments(messages, sampling, cache_salt, stream=True))
         usage: Usage | None = None
         started = False
@@ -223,16 +217,7 @@ class LiteLLMEngine:
 
     async def _begin(self, arguments: dict[str, Any]) -> Any:
         """Send the request, again where that can help, until the answer or the stream's head is there."""
-        attempt = 0
-        while True:
-            try:
-                return await self._mapped(self._litellm.acompletion(**arguments))
-            except (EngineUnreachable, EngineInterrupted, EngineRefused) as exc:
-                wait_seconds = _wait_seconds(exc, attempt)
-                if attempt >= self._config.retries or wait_seconds is None:
-                    raise
-            await asyncio.sleep(wait_seconds)
-            attempt += 1
+        return await retried(self._config, lambda: self._mapped(self._litellm.acompletion(**arguments)))
 
     async def _next(self, response: Any, *, started: bool) -> Any | None:
         try:
@@ -263,7 +248,25 @@ def _import_litellm() -> Any:
     litellm.disable_hf_tokenizer_download = True
     # It ends a stream at the hundredth equal chunk, as an error. A rule of dashes is none, and max_tokens ends loops.
     litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
+    # It would put the whole stream together again for callbacks, and there are none.
+    litellm.disable_streaming_logging = True
     return litellm
+
+
+def _name_model(litellm: Any, config: EngineConfig) -> None:
+    """Tell LiteLLM of a model that its price list lacks.
+
+    It asks the list for the price of every answer, and what is not found is looked for again each time, by patterns:
+    a millisecond. Nobody reads the price.
+    """
+    provider, name = config.provider, config.served_name
+    if provider == "hosted_vllm":
+        provider = _VLLM_ROUTE
+    try:
+        litellm.get_model_info(name, custom_llm_provider=provider)
+    except Exception:  # noqa: BLE001 - its way to say that it does not know the model
+        free = {"litellm_provider": provider, "mode": "chat", "input_cost_per_token": 0.0, "output_cost_per_token": 0.0}
+        litellm.register_model({f"{provider}/{name}": free})
 
 
 def _embedded_provider(litellm: Any) -> EmbeddedProvider:
@@ -287,16 +290,3 @@ def _folder_of(config: EngineConfig) -> Path:
     raise EngineMisconfigured(
         config.name, "path", f"is missing; it is the model's folder. Only {SHIPPED_MODEL} needs none"
     )
-
-
-def _wait_seconds(exc: BackendError, attempt: int) -> float | None:
-    """Seconds until a new try, or `None` where one would not help."""
-    if isinstance(exc, ContextTooLong):
-        return None
-    if isinstance(exc, EngineRefused):
-        if exc.status != 429 and exc.status < 500:
-            return None
-        if exc.retry_after_seconds is not None:
-            return exc.retry_after_seconds if exc.retry_after_seconds <= _LONGEST_WAIT_SECONDS else None
-    wait: float = _FIRST_RETRY_SECONDS * 2**attempt
-    return min(wait, _LONGEST_WAIT_SECONDS)

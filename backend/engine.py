@@ -6,7 +6,7 @@ these names from `backend.client`, which holds the one implementation.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypedDict
 
@@ -140,8 +140,8 @@ class Engine(Protocol):
 
     def stream(
         self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None
-    ) -> AsyncIterator[Chunk]:
-        """Chunks as they come. Closing the iterator, or cancelling its reader, stops the engine's work."""
+    ) -> AsyncGenerator[Chunk]:
+        """Chunks as they come. Closing the generator, or cancelling its reader, stops the engine's work."""
         ...
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:

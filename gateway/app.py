@@ -10,10 +10,11 @@ from dataclasses import replace
 from fastapi import FastAPI
 
 from backend.client import Engine
+from backend.relay import Relay, speaks_openai
 from gateway import http_errors
 from gateway.capture import Capture
 from gateway.capture_worker import CaptureWorker
-from gateway.core import Core, open_core
+from gateway.core import open_core
 from gateway.landings import Landings
 from gateway.metrics import Metrics
 from gateway.replay import Replay
@@ -40,13 +41,14 @@ def create_app(
     landing = WarmLanding(core, metrics.warmed)
     core = replace(core, landing=landing)
     capture = Capture(core, replay)
-    gateway = Gateway(core, capture, CaptureWorker(core, capture), metrics)
+    relays = {name: Relay(engine.config) for name, engine in core.engines.items() if speaks_openai(engine.config)}
+    gateway = Gateway(core, capture, CaptureWorker(core, capture), metrics, relays)
     landings = Landings(core, metrics.warmed)
     follower = Follower(core.database, core.retriever, core.followed, ready=landings.moved)
     app = FastAPI(
         title="Kvasir",
         description="A gateway that learns context instead of weights.",
-        lifespan=_lifespan(core, gateway.worker, follower, landings, landing),
+        lifespan=_lifespan(gateway, follower, landings, landing),
     )
     app.state.gateway = gateway
     for module in (chat, requests, sessions, proposals, kb, kb_refs, kb_reading, operations):
@@ -55,9 +57,9 @@ def create_app(
     return app
 
 
-def _lifespan(
-    core: Core, worker: CaptureWorker, follower: Follower, landings: Landings, landing: WarmLanding
-) -> Lifespan:
+def _lifespan(gateway: Gateway, follower: Follower, landings: Landings, landing: WarmLanding) -> Lifespan:
+    core, worker = gateway.core, gateway.worker
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # The embedding model takes seconds to load: before the first request rather than during it.
@@ -69,6 +71,8 @@ def _lifespan(
             yield
         finally:
             landing.stop()
+            for relay in gateway.relays.values():
+                await relay.close()
             await asyncio.to_thread(follower.stop)
             await asyncio.to_thread(landings.stop)
             await asyncio.to_thread(worker.stop)

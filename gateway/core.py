@@ -30,6 +30,8 @@ from kb.retrieval import Retriever
 from kb.sql_store import SqlStore
 from kb.store import BaseId, Store
 
+ENGINE_PREFIX = "engine:"
+
 
 @dataclass(frozen=True)
 class Assistant:
@@ -78,7 +80,7 @@ class Core:
         """Raises `AssistantNotFound`, also for another tenant's, and `BaseNotFound` for one without its base."""
         settings = self.settings.assistants.get(name)
         if settings is None or settings.tenant != tenant:
-            raise AssistantNotFound(name, self.assistant_names(tenant))
+            raise AssistantNotFound(name, self.model_names(tenant))
         return Assistant(
             name,
             settings,
@@ -91,6 +93,17 @@ class Core:
 
     def assistant_names(self, tenant: str) -> tuple[str, ...]:
         return tuple(sorted(n for n, entry in self.settings.assistants.items() if entry.tenant == tenant))
+
+    def open_engine(self, tenant: str, model: str) -> Engine | None:
+        """The engine that `model` names itself, `engine:NAME`, where its settings open it to the tenant."""
+        name = model.removeprefix(ENGINE_PREFIX)
+        settings = self.settings.engines.get(name)
+        return self.engines.get(name) if name != model and settings and tenant in settings.pass_through else None
+
+    def model_names(self, tenant: str) -> tuple[str, ...]:
+        """What the tenant may name as `model`: its assistants, then the engines that are open to it."""
+        engines = sorted(n for n, entry in self.settings.engines.items() if tenant in entry.pass_through)
+        return (*self.assistant_names(tenant), *(f"{ENGINE_PREFIX}{name}" for name in engines))
 
     def caches_of(self, tenant: str, base: str | None = None) -> tuple[EngineCache, ...]:
         """Where KV of the tenant's prompts may lie, of those over one base or of all."""
@@ -191,6 +204,6 @@ def _caches(settings: Settings, engines: Mapping[str, Engine]) -> dict[str, Engi
 
 
 def engine_config(name: str, settings: EngineSettings) -> EngineConfig:
-    fields = settings.model_dump(exclude={"api_key", "cache_url", "warm_seconds"})
+    fields = settings.model_dump(exclude={"api_key", "cache_url", "warm_seconds", "pass_through"})
     key = settings.api_key.get_secret_value() if settings.api_key else None
     return EngineConfig(name=name, api_key=key, **fields)

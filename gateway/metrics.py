@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from backend.engine import Usage
 from gateway.cache_metrics import CacheCollector
 from gateway.cache_use import cache_use
 from gateway.core import Assistant, Core
@@ -76,10 +77,8 @@ class Metrics:
     def answered(self, trace: Trace) -> None:
         self._requests.labels(trace.tenant, trace.assistant, trace.answered_by or "engine").inc()
         usage = trace.usage or {}
-        labels = (trace.tenant, trace.assistant)
-        self._prompt_tokens.labels(*labels).inc(usage.get("prompt_tokens") or 0)
-        self._cached_tokens.labels(*labels).inc(usage.get("cached_tokens") or 0)
-        self._completion_tokens.labels(*labels).inc(usage.get("completion_tokens") or 0)
+        counts = (usage.get("prompt_tokens"), usage.get("cached_tokens"), usage.get("completion_tokens"))
+        self._count_tokens(trace.tenant, trace.assistant, *counts)
         self._cache(trace)
         for phase, seconds in trace.timings.items():
             self._seconds.labels(trace.assistant, phase.removesuffix("_seconds")).observe(seconds)
@@ -105,6 +104,12 @@ class Metrics:
             if counted is not None:
                 self._tokens.labels(trace.assistant, part).observe(counted)
 
+    def passed(self, tenant: str, model: str, usage: Usage | None) -> None:
+        """An engine that was named itself has answered; `model` stands where an assistant's name stands."""
+        self._requests.labels(tenant, model, "passed").inc()
+        if usage is not None:
+            self._count_tokens(tenant, model, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
+
     def failed(self, tenant: str, assistant: str, error: Exception) -> None:
         self._requests.labels(tenant, assistant, type(error).__name__).inc()
 
@@ -116,6 +121,13 @@ class Metrics:
         for outcome in ("kept", "computed", "left_out"):
             self._warmed.labels(*labels, outcome).inc(getattr(warmed, outcome))
         self._warming_seconds.labels(*labels).inc(warmed.seconds)
+
+    def _count_tokens(
+        self, tenant: str, model: str, prompt: int | None, cached: int | None, completion: int | None
+    ) -> None:
+        self._prompt_tokens.labels(tenant, model).inc(prompt or 0)
+        self._cached_tokens.labels(tenant, model).inc(cached or 0)
+        self._completion_tokens.labels(tenant, model).inc(completion or 0)
 
     def render(self) -> bytes:
         """The text format that Prometheus scrapes."""

@@ -60,6 +60,7 @@ class EngineSettings(_Table):
 
     `cache_url` is where LMCache with Kvasir's policies answers, for a vLLM that uses it. `warm_seconds` is how long
     the prefixes of a commit may be warmed there, before it lands. `priorities` says that a vLLM schedules by priority.
+    `pass_through` lists the tenants that may name the engine itself as `model`.
     """
 
     model: str = Field(min_length=1)
@@ -76,6 +77,7 @@ class EngineSettings(_Table):
     cache_url: str | None = None
     warm_seconds: float = Field(10.0, ge=0)
     prefix_cache_mb: int = Field(256, ge=0)
+    pass_through: tuple[Annotated[str, Field(pattern=TENANT)], ...] = ()
 
     @field_validator("model")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -53,7 +53,7 @@ class ScriptedEngine:
 
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None
-    ) -> AsyncIterator[Chunk]:
+    ) -> AsyncGenerator[Chunk]:
         text = ""
         async for piece in self._pieces(messages, sampling, cache_salt):
             text += piece

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-from backend.client import Message, Sampling
+from backend.client import Message, Sampling, Usage
 from backend.tiers.use_case import UseCase
 from gateway.answering import Answer
 from gateway.cache_use import cache_use
@@ -122,44 +122,62 @@ class ConfirmRequest(BaseModel):
 
 def completion(answer: Answer) -> dict[str, Any]:
     return {
-        **_head(answer.trace, "chat.completion"),
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": answer.text},
-                "logprobs": None,
-                "finish_reason": answer.finish_reason,
-            }
-        ],
-        "usage": usage(answer),
+        **plain_completion(answer.trace.id, answer.trace.assistant, answer.text, answer.finish_reason, answer.usage),
         "kvasir": kvasir_object(answer.trace),
     }
 
 
-def first_chunk(request_id: str, assistant: str) -> dict[str, Any]:
-    return _chunk(request_id, assistant, {"role": "assistant", "content": ""})
+def plain_completion(
+    request_id: str, model: str, text: str, finish_reason: str, counted: Usage | None
+) -> dict[str, Any]:
+    """An answer as OpenAI gives it, without Kvasir's object."""
+    return {
+        **_head(request_id, "chat.completion", model),
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text},
+                "logprobs": None,
+                "finish_reason": finish_reason,
+            }
+        ],
+        "usage": usage(counted) if counted else None,
+    }
 
 
-def text_chunk(request_id: str, assistant: str, text: str) -> dict[str, Any]:
-    return _chunk(request_id, assistant, {"content": text})
+def first_chunk(request_id: str, model: str) -> dict[str, Any]:
+    return _chunk(request_id, model, {"role": "assistant", "content": ""})
+
+
+def text_chunk(request_id: str, model: str, text: str) -> dict[str, Any]:
+    return _chunk(request_id, model, {"content": text})
 
 
 def last_chunks(answer: Answer, *, include_usage: bool) -> list[dict[str, Any]]:
     """What ends a stream: the finish reason, then the usage where it was asked for. The last has Kvasir's object."""
-    chunks = [_chunk(answer.trace.id, answer.trace.assistant, {}, answer.finish_reason)]
-    if include_usage:
-        chunks.append({**_head(answer.trace, "chat.completion.chunk"), "choices": [], "usage": usage(answer)})
-    chunks[-1]["kvasir"] = kvasir_object(answer.trace)
+    trace = answer.trace
+    chunks = plain_last_chunks(trace.id, trace.assistant, answer.finish_reason, answer.usage if include_usage else None)
+    chunks[-1]["kvasir"] = kvasir_object(trace)
     return chunks
 
 
-def usage(answer: Answer) -> dict[str, Any]:
-    prompt, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
+def plain_last_chunks(
+    request_id: str, model: str, finish_reason: str | None, counted: Usage | None
+) -> list[dict[str, Any]]:
+    """What ends a stream as OpenAI ends it; `counted` stands in a chunk of its own."""
+    chunks = [_chunk(request_id, model, {}, finish_reason)]
+    if counted is not None:
+        chunks.append({**_head(request_id, "chat.completion.chunk", model), "choices": [], "usage": usage(counted)})
+    return chunks
+
+
+def usage(counted: Usage) -> dict[str, Any]:
+    prompt, written = counted.prompt_tokens, counted.completion_tokens
     return {
         "prompt_tokens": prompt,
         "completion_tokens": written,
         "total_tokens": prompt + written,
-        "prompt_tokens_details": {"cached_tokens": answer.usage.cached_tokens or 0},
+        "prompt_tokens_details": {"cached_tokens": counted.cached_tokens or 0},
     }
 
 
@@ -213,15 +231,10 @@ def _item(item: Retrieved) -> dict[str, Any]:
     }
 
 
-def _head(trace: Trace, kind: str) -> dict[str, Any]:
-    return {"id": trace.id, "object": kind, "created": int(time.time()), "model": trace.assistant}
+def _head(request_id: str, kind: str, model: str) -> dict[str, Any]:
+    return {"id": request_id, "object": kind, "created": int(time.time()), "model": model}
 
 
-def _chunk(request_id: str, assistant: str, delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
-    return {
-        "id": request_id,
-        "object": "chat.completion.chunk",
-        "created": int(time.time()),
-        "model": assistant,
-        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
-    }
+def _chunk(request_id: str, model: str, delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    return {**_head(request_id, "chat.completion.chunk", model), "choices": [choice]}

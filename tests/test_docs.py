@@ -73,7 +73,8 @@ def test_the_configuration_page_shows_every_setting() -> None:
 @pytest.mark.usefixtures("_no_kvasir_environment")
 def test_the_defaults_that_the_configuration_page_shows_are_the_defaults() -> None:
     shown = tomllib.loads(whole_file())
-    told_otherwise = {"lmcache", "priorities", "budgets"}  # shown with another value, the default beside it
+    # Shown with another value, the default beside it.
+    told_otherwise = {"lmcache", "priorities", "budgets", "pass_through"}
     for table, model in TABLES.items():
         for entry in shown[table].values():
             for key, value in entry.items():

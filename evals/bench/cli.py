@@ -264,6 +264,35 @@ def size(as_json: bool, only: tuple[str, ...], kv_gib: int, window_tokens: int) 
 
 
 @group.command()
+@json_option
+@click.option(
+    "--clients",
+    multiple=True,
+    type=click.IntRange(min=1),
+    default=(1, 4, 16),
+    show_default=True,
+    help="How many ask at a time; may be given again.",
+)
+@click.option("--rounds", type=click.IntRange(min=2), default=8, show_default=True, help="In which all take turns.")
+@click.option("--requests", type=click.IntRange(min=2), default=100, show_default=True, help="Of a block of a round.")
+@click.option(
+    "--proxy-python",
+    type=click.Path(path_type=Path),
+    default=Path(".venv-proxy/bin/python"),
+    show_default=True,
+    help="The Python that has litellm[proxy]; make proxy-env makes it.",
+)
+def gateway(as_json: bool, clients: tuple[int, ...], rounds: int, requests: int, proxy_python: Path) -> None:
+    """What the gateway adds to a request, beside the LiteLLM proxy, in front of an engine that takes 20 ms."""
+    from evals.bench.gateway.benchmark import Plan, measured
+    from kb.embedding import SentenceEmbedder
+
+    with exit_unavailable():
+        found = measured(Plan(clients, rounds, requests, proxy_python), SentenceEmbedder(), progress)
+    print_out(BenchReport("gateway", tuple(found.rows), {**machine_facts(), **found.facts}), as_json=as_json)
+
+
+@group.command()
 @click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("plot", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")

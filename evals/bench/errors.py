@@ -12,6 +12,9 @@ EvalError                   (evals.errors)
     ├── ReplicaEnded        the second process of a benchmark ended before it was done
     ├── EngineUnavailable   the Python that has vLLM is not there
     ├── EngineDidNotReport  vLLM ended, or took too long, before it said what it was asked for
+    ├── CoresTooFew         the process that is measured cannot have a core of its own
+    ├── ServerDidNotStart   a server of a benchmark ended, or took too long, before it answered
+    ├── LoadFailed          a server of a benchmark did not give the answer of its engine
     └── PlotsNotInstalled   the library that draws is not there
 
 A figure that falls short of what was asked is a result, never an error.
@@ -104,3 +107,23 @@ class ReplicaEnded(BenchUnavailable):
     def __init__(self, commit: str) -> None:
         self.commit = commit
         super().__init__(f"the replica ended before it had commit {commit[:12]}; what it printed above says why")
+
+
+class CoresTooFew(BenchUnavailable):
+    def __init__(self, cores: int) -> None:
+        self.cores = cores
+        super().__init__(
+            f"this process may use {cores} core; two are needed, one for what is measured and one for the rest"
+        )
+
+
+class ServerDidNotStart(BenchUnavailable):
+    def __init__(self, name: str, log: str) -> None:
+        self.name, self.log = name, log
+        super().__init__(f"{name} did not start; the end of its log:\n{log or '(empty)'}")
+
+
+class LoadFailed(BenchUnavailable):
+    def __init__(self, target: str, problem: str) -> None:
+        self.target, self.problem = target, problem
+        super().__init__(f"{target} did not give the mock engine's answer: {problem}")

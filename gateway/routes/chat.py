@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 
 from gateway import wire
 from gateway.answering import Answer, Ask, Prepared, answer, prepare, stream
@@ -17,7 +16,9 @@ from gateway.conversation import parse_conversation
 from gateway.errors import AssistantNotFound
 from gateway.http_errors import HANDLED, http_error
 from gateway.metrics import Metrics
+from gateway.routes import events
 from gateway.routes.dependencies import CallerDep, Gateway, GatewayDep
+from gateway.routes.pass_through import passed_through
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
@@ -26,9 +27,9 @@ Pieces = AsyncGenerator[str | Answer]
 
 @router.get("/models")
 def list_models(gateway: GatewayDep, caller: CallerDep) -> dict[str, Any]:
-    """The tenant's assistants."""
+    """The tenant's assistants, and the engines that are open to it."""
     caller.require("ask", "listing assistants")
-    names = gateway.core.assistant_names(caller.tenant)
+    names = gateway.core.model_names(caller.tenant)
     data = [{"id": name, "object": "model", "created": 0, "owned_by": "kvasir"} for name in names]
     return {"object": "list", "data": data}
 
@@ -37,8 +38,13 @@ def list_models(gateway: GatewayDep, caller: CallerDep) -> dict[str, Any]:
 async def create_chat_completion(
     body: wire.ChatRequest, request: Request, gateway: GatewayDep, caller: CallerDep
 ) -> Response:
-    """Answer a question. `model` is an assistant; `kvasir.session_id` may name the conversation."""
+    """Answer a question. `model` is an assistant; `kvasir.session_id` may name the conversation.
+
+    `engine:NAME` is an engine itself, where that is open to the tenant.
+    """
     caller.require("ask", "asking")
+    if (engine := gateway.core.open_engine(caller.tenant, body.model)) is not None:
+        return await passed_through(body, request, gateway, caller.tenant, engine)
     ask = _ask(body, caller)
     request.state.request_id = ask.id
     try:
@@ -71,9 +77,7 @@ async def _streamed(body: wire.ChatRequest, gateway: Gateway, prepared: Prepared
     pieces = stream(gateway.core, prepared)
     begun = await anext(pieces)
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
-    events = _events(begun, pieces, prepared, gateway.metrics, include_usage)
-    headers = {**_headers(prepared), "Cache-Control": "no-cache"}
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    return events.response(_events(begun, pieces, prepared, gateway.metrics, include_usage), _headers(prepared))
 
 
 async def _events(
@@ -81,27 +85,23 @@ async def _events(
 ) -> AsyncIterator[str]:
     ask = prepared.ask
     try:
-        yield _event(wire.first_chunk(ask.id, ask.assistant))
+        yield events.event(wire.first_chunk(ask.id, ask.assistant))
         piece: str | Answer | None = begun
         while piece is not None:
             if isinstance(piece, Answer):
                 metrics.answered(piece.trace)
                 for chunk in wire.last_chunks(piece, include_usage=include_usage):
-                    yield _event(chunk)
+                    yield events.event(chunk)
             else:
-                yield _event(wire.text_chunk(ask.id, ask.assistant, piece))
+                yield events.event(wire.text_chunk(ask.id, ask.assistant, piece))
             piece = await anext(pieces, None)
-        yield "data: [DONE]\n\n"
+        yield events.DONE
     except HANDLED as exc:
         metrics.failed(ask.tenant, ask.assistant, exc)
-        yield _event(http_error(exc).body())
+        yield events.event(http_error(exc).body())
     finally:
         # A client that went away leaves the pieces unread; closing them ends the engine's work.
         await pieces.aclose()
-
-
-def _event(data: dict[str, Any]) -> str:
-    return f"data: {json.dumps(data)}\n\n"
 
 
 def _headers(prepared: Prepared) -> dict[str, str]:

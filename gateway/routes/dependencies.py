@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
+from backend.relay import Relay
 from gateway.api_keys import LOCAL, Caller
 from gateway.capture import Capture
 from gateway.capture_worker import CaptureWorker
@@ -24,9 +26,11 @@ class Gateway:
     capture: Capture
     worker: CaptureWorker
     metrics: Metrics
+    relays: Mapping[str, Relay]
+    """By engine, those that can be asked without translation."""
 
 
-def gateway_of(request: Request) -> Gateway:
+async def gateway_of(request: Request) -> Gateway:
     gateway: Gateway = request.app.state.gateway
     return gateway
 

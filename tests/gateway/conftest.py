@@ -118,17 +118,23 @@ def serve(
     embedder: SentenceEmbedder,
     running: Running,
 ) -> Iterator[Callable[..., Served]]:
-    """Start a gateway; keyword arguments are the assistant's settings. All are stopped after the test."""
+    """Start a gateway; keyword arguments are the assistant's settings. All are stopped after the test.
+
+    `real` takes the engines of the settings in the place of the scripted one.
+    """
     with contextlib.ExitStack() as stack:
 
-        def start(settings: Settings | None = None, *, filled: bool = True, **assistant: Any) -> Served:
+        def start(
+            settings: Settings | None = None, *, filled: bool = True, real: bool = False, **assistant: Any
+        ) -> Served:
             wanted = settings or make_settings(**assistant)
             if filled and wanted.database_url is None:
                 shutil.copytree(filled_home, wanted.home, dirs_exist_ok=True)
             elif filled:
                 fill(wanted, shop_items)
             engine = ScriptedEngine()
-            app = create_app(wanted, replay=SuiteReplay(), engines={"main": engine}, embedder=embedder)
+            engines = None if real else {"main": engine}
+            app = create_app(wanted, replay=SuiteReplay(), engines=engines, embedder=embedder)
             url = stack.enter_context(running(app))
             client = stack.enter_context(httpx.Client(base_url=url, timeout=120))
             return Served(client, engine, app.state.gateway.core, url)
