@@ -17,6 +17,7 @@ from gateway.same_template import same_template, with_values_of
 from kb.items import Item, Success
 from kb.known_values import Values
 from kb.masking import MaskedQuestion
+from kb.same_question import is_personal
 from kb.sql_columns import normal_sql
 from kb.sql_failures import SQL_FAILURES
 
@@ -29,9 +30,11 @@ def with_question_values(
 ) -> Item | None:
     """The first success of the template of `asked`, with the question and its values in place of its own.
 
-    `None` where no success is of that template, where the values cannot be exchanged in one of them, and where two of
-    them give different statements.
+    `None` where no success is of that template, where the values cannot be exchanged in one of them, where two of them
+    give different statements, and for personal questions: the statement for `my orders` names who asked.
     """
+    if is_personal(asked):
+        return None
     found = [
         _moved(asked, item, known, dialect, values)
         for item, known in confirmed

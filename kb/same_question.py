@@ -9,7 +9,6 @@ may differ only where it cannot change what belongs to what.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,7 +76,7 @@ def same_question(asked: MaskedQuestion, confirmed: MaskedQuestion) -> bool:
 
     A question of nothing but filler is the same as itself only.
     """
-    if any(_is_personal(words(question.question)) for question in (asked, confirmed)):
+    if is_personal(asked) or is_personal(confirmed):
         return False
     left, right = _tokens(asked), _tokens(confirmed)
     if not left or not right:
@@ -85,6 +84,20 @@ def same_question(asked: MaskedQuestion, confirmed: MaskedQuestion) -> bool:
     if left == right:
         return True
     return Counter(left) == Counter(right) and _is_free(left) and _free_order(left) == _free_order(right)
+
+
+def is_personal(question: MaskedQuestion) -> bool:
+    """Whether its answer depends on who asks."""
+    found = words(question.question)
+    for index, word in enumerate(found):
+        before = found[index - 1].text if index else ""
+        after = found[index + 1].text if index + 1 < len(found) else ""
+        asks = (word.text == "me" and before in ("show", "give", "tell", "get", "find", "list")) or (
+            word.text == "i" and (after in _REQUEST or before in ("can", "could"))
+        )
+        if word.text.replace("’", "'") in _PERSONAL and not asks:
+            return True
+    return False
 
 
 def _is_free(tokens: list[_Token]) -> bool:
@@ -145,18 +158,6 @@ def _tokens(question: MaskedQuestion) -> list[_Token]:
             token = _Token("content", f"word {word.text}")
         placed.append((word.start, token))
     return [token for _, token in sorted(placed)]
-
-
-def _is_personal(found: Sequence[Word]) -> bool:
-    for index, word in enumerate(found):
-        before = found[index - 1].text if index else ""
-        after = found[index + 1].text if index + 1 < len(found) else ""
-        asks = (word.text == "me" and before in ("show", "give", "tell", "get", "find", "list")) or (
-            word.text == "i" and (after in _REQUEST or before in ("can", "could"))
-        )
-        if word.text.replace("’", "'") in _PERSONAL and not asks:
-            return True
-    return False
 
 
 def _span_token(span: Span) -> _Token:

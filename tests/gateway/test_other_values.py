@@ -96,6 +96,12 @@ def test_another_frame_is_another_template() -> None:
     assert answer(masked("which orders are {}", "value", "in transit"), OPEN) is None
 
 
+def test_the_statement_for_one_person_answers_no_other() -> None:
+    mine = "how many of my orders are {}"
+    of_ada = success(mine, "value", "open", "SELECT count(*) FROM orders WHERE customer = 17 AND state = 'open'")
+    assert answer(masked(mine, "value", "in transit"), of_ada) is None
+
+
 @pytest.mark.parametrize("allowed", [True, False])
 def test_a_question_about_another_value_is_answered_if_the_assistant_allows_it(
     make_settings: Callable[..., Settings], shop_items: Changes, fill: Callable[..., None], serve: Callable[..., Any],
