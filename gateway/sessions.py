@@ -99,6 +99,8 @@ class Sessions:
         """Delete expired turns, a bounded number at once."""
         key = (turns.c.tenant, turns.c.chain)
         expired = select(*key).where(turns.c.created_at < self._oldest()).limit(SWEPT_AT_ONCE)
+        # What another gateway writes or sweeps just now is left to it: to wait could be for each other.
+        expired = expired.with_for_update(skip_locked=True)
         connection.execute(delete(turns).where(tuple_(*key).in_(expired)))
 
     @cached_property
@@ -149,7 +151,7 @@ def _without_some(row: Row[Any], chain: MessageChain) -> Session | None:
     last = common_prefix(known[::-1], sent[::-1])
     # Of a longer conversation the beginning is not known any more.
     first = common_prefix(known, sent) if len(known) < LOOKED_BACK else 0
-    if first + last < len(sent):
+    if first + last < len(sent) or len(sent) > len(known):
         return None
     at_the_start, at_the_end = _users(chain.messages[:-last]), _users(chain.messages[-last:])
     placed = _read(row)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select, text, update
 
 import gateway.sessions
 from backend.client import Message
@@ -131,6 +131,11 @@ def test_a_shortened_conversation_goes_on_as_one(sessions: Sessions, session_id:
     assert find(sessions, "q3", "a3", "q4", "a4", "q5") == Session(session_id, shorter)
 
 
+def test_a_last_exchange_that_came_twice_places_nothing_twice(sessions: Sessions, session_id: str) -> None:
+    found = find(sessions, "q1", "a1", "q2", "a2", "q3", "a3", "q3", "a3", "q4")
+    assert found == Session(session_id, Placements(FIRST, ((), SECOND, THIRD, ())))
+
+
 def test_the_same_last_exchange_of_another_conversation_is_not_this_one(sessions: Sessions, session_id: str) -> None:
     assert find(sessions, "something else", "its answer", "q3", "a3", "q4").placements is None
 
@@ -243,6 +248,22 @@ def test_a_sweep_is_due_with_the_turns_that_are_kept(
         with database.connect() as connection:
             left.append(connection.scalar(select(func.count()).select_from(turns).where(turns.c.created_at == old)))
     assert left == [2, 0]
+
+
+def test_a_sweep_leaves_what_another_gateway_writes_just_now(fresh_postgres: str) -> None:
+    database = open_database(fresh_postgres)
+    upgrade(database)
+    sessions = Sessions(database, expire_after=timedelta(0))
+    for question in ("carried on", "left"):
+        sessions.keep(SHOP, "ses", talk(question), Placements(), None)
+    with transaction(database) as other:
+        sessions.add(other, SHOP, "ses", talk("carried on"), Placements(FIRST), None)
+        with transaction(database) as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+            sessions.sweep(connection)
+    with database.connect() as connection:
+        assert connection.scalars(select(turns.c.placements["system"])).all() == [[list(each) for each in FIRST]]
+    database.dispose()
 
 
 def test_a_question_asked_many_times_is_stored_once_for_each_answer(sessions: Sessions, database: Engine) -> None:
