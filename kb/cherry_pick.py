@@ -26,7 +26,8 @@ def cherry_pick(
     source = base.resolve(revision)
     if source.parent is None:
         raise NothingToCommit(base.name, branch)
-    before = tree_of(base, base.commit_at(source.parent))
+    parent = base.commit_at(source.parent)
+    before = tree_of(base, parent)
     while True:
         ours = base.head(branch)
         picked = three_way(base, before, ours, source, resolutions or {}, picked=True)
@@ -41,7 +42,8 @@ def cherry_pick(
                 message=source.message,
                 branch=branch,
                 evidence=evidence,
-                known=source.parent,
+                known=parent.id,
+                reach=base.reach(source) if source.reach != parent.reach else None,
             )
         except RefMoved as moved:
             if moved.found is None:

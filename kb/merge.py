@@ -96,11 +96,20 @@ def merge(
                 branch=into,
                 evidence=evidence,
                 known=found[0],
+                reach=_reach_of_theirs(base, found, ours, theirs),
             )
             return Merge("merged", commit, nearest, ours.id)
         except RefMoved as moved:
             if moved.found is None:
                 raise BranchNotFound(base.name, into) from moved
+
+
+def _reach_of_theirs(
+    base: KnowledgeBase, found: tuple[str, ...], ours: Commit, theirs: Commit
+) -> Mapping[str, int] | None:
+    """What theirs alone froze since the merge bases `found`; where ours did, it stands: `None`."""
+    before = {base.commit_at(commit).reach for commit in found}
+    return base.reach(theirs) if ours.reach in before and theirs.reach not in before else None
 
 
 @dataclass(frozen=True, slots=True)

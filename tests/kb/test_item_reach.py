@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kb.cherry_pick import cherry_pick
 from kb.errors import NothingToCommit, ObjectCorrupt
 from kb.gc import gc
 from kb.item_reach import pack_reach, unpack_reach
@@ -65,6 +66,25 @@ def test_a_merge_keeps_the_reach_of_the_branch_that_it_goes_into(base: Knowledge
     merged = merge(base, "draft", author="ann").commit
     assert base.reach(merged) == {"rule:a": 2}
     assert base.item("rule:b", merged.id).title == "b"
+
+
+def test_a_merge_takes_the_reach_that_the_other_branch_alone_froze(base: KnowledgeBase) -> None:
+    put(base, "a")
+    freeze(base, a=2)
+    base.branch("draft")
+    freeze(base, "draft", a=1)
+    put(base, "b")
+    assert base.reach(merge(base, "draft", author="ann").commit) == {"rule:a": 1}
+
+
+def test_a_freeze_is_picked_onto_another_branch(base: KnowledgeBase) -> None:
+    put(base, "a")
+    base.branch("draft")
+    frozen = freeze(base, "draft", a=1)
+    put(base, "b")
+    assert base.reach(cherry_pick(base, frozen.id, author="ann")) == {"rule:a": 1}
+    with pytest.raises(NothingToCommit):
+        cherry_pick(base, frozen.id, author="ann")
 
 
 def test_gc_keeps_the_reach_that_a_commit_names_and_deletes_one_that_none_does(base: KnowledgeBase) -> None:
