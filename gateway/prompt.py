@@ -8,7 +8,7 @@ later turn newly needs stands in front of that turn's message. So a later turn c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
@@ -156,9 +156,19 @@ def block(item: Item) -> str:
 
 
 def newly_needed(retrieved: Iterable[Placed], placed: Iterable[Placed]) -> tuple[Placed, ...]:
-    """What this turn must place: items that no earlier turn placed, or placed in an older wording."""
-    latest: Mapping[str, str] = {entry.item.id: entry.item_hash for entry in placed}
-    return tuple(sorted((entry for entry in retrieved if latest.get(entry.item.id) != entry.item_hash), key=_canonical))
+    """What this turn must place: items that no earlier turn placed, or placed in an older wording.
+
+    A version that reads the same in a prompt is none: much of an item is not shown, as the values of its columns.
+    """
+    latest = {entry.item.id: entry for entry in placed}
+    new = [entry for entry in retrieved if not _reads_the_same(entry, latest.get(entry.item.id))]
+    return tuple(sorted(new, key=_canonical))
+
+
+def _reads_the_same(new: Placed, known: Placed | None) -> bool:
+    if known is None:
+        return False
+    return new.item_hash == known.item_hash or item_text(new.item) == item_text(known.item)
 
 
 def _canonical(placed: Placed) -> tuple[int, bool, int, int, str]:

@@ -16,7 +16,7 @@ from gateway.conversation import Conversation, parse_conversation
 from gateway.item_text import item_text
 from gateway.placements import Placed, Placements
 from gateway.prompt import assemble, newly_needed
-from kb.items import Document, Gotcha, Item, Metric, Preference, Rule, Schema, Success, Template
+from kb.items import Column, Document, Gotcha, Item, Metric, Preference, Rule, Schema, Success, Template
 
 MAKERS = {
     "rule": Rule,
@@ -169,11 +169,19 @@ def test_a_later_turns_items_stand_in_front_of_its_message() -> None:
 
 def test_an_item_is_placed_again_only_in_a_new_wording() -> None:
     rule, other = placed("rule", "a"), placed("rule", "b")
-    reworded = replace(rule, item_hash="another")
+    reworded = placed("rule", "a", "y")
     assert newly_needed([rule, other], [rule]) == (other,)
     assert newly_needed([reworded], [rule]) == (reworded,)
     assert newly_needed([rule], [rule, reworded]) == (rule,)
     assert newly_needed([reworded], [rule, reworded]) == ()
+
+
+def test_a_version_that_reads_the_same_is_not_placed_again() -> None:
+    columns = (Column("state", "TEXT"), Column("state", "TEXT", values=("open",)))
+    before, after = (
+        Placed(Item("schema:t", "t", Schema("t", (column,))), f"hash {number}") for number, column in enumerate(columns)
+    )
+    assert newly_needed([after], [before]) == ()
 
 
 def test_the_hash_is_over_the_messages_alone() -> None:
