@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.engine import Message
 from gateway.errors import BadRequest
+
+_BROKEN = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,9 @@ def parse_conversation(messages: Sequence[Message]) -> Conversation:
 
 def require_storable(text: str, what: str, param: str | None = None) -> str:
     """The text itself. Raises `BadRequest` for what cannot be stored: NUL (PostgreSQL), half a pair (UTF-8)."""
-    broken = next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None)
+    broken = _BROKEN.search(text)
     if broken is not None:
-        raise BadRequest(f"{what} holds {broken!r}, which is no character of a text; leave it out", param or what)
+        raise BadRequest(f"{what} holds {broken[0]!r}, which is no character of a text; leave it out", param or what)
     return text
 
 
