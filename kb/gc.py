@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+from kb.edges import Edge, edges, tag_of
 from kb.errors import KnowledgeError, ObjectCorrupt
 from kb.knowledge_base import KnowledgeBase
 from kb.objects import is_intact
-from kb.reach import Edge, edges, tag_of
 from kb.store import StoredObject
 
 GRACE_SECONDS = 2 * 3600.0

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kb.codec import decode_item
+from kb.edges import Edge, edges
 from kb.errors import KnowledgeError, ObjectCorrupt
 from kb.knowledge_base import KnowledgeBase
 from kb.objects import Tag, is_intact, unpack, unpack_commit
-from kb.reach import Edge, edges
 
 Fault = Literal["missing", "corrupt", "wrong kind", "unreadable", "misplaced"]
 Progress = Callable[[int], None]
