@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.core import Assistant, Core
 from gateway.gotchas import Candidates, candidates
@@ -89,50 +89,22 @@ def learn(
     same_result: SameResult,
 ) -> Lesson:
     """Derive the lesson of a confirmation against the items of `head`, yet without gotchas."""
-    answer, dialect = _taught_answer(assistant, trace, confirmation), _dialect(assistant)
+    answer = _taught_answer(assistant, trace, confirmation)
     tables = core.retriever.tables(assistant.base, revision=head.commit.id)
-    reads = columns_read(answer, dialect, tables)
     asked = core.retriever.mask(assistant.base, trace.question, revision=head.commit.id)
-    values = core.retriever.values(assistant.base, revision=head.commit.id)
-    duplicate: str | None = None
-    conflicts: list[Item] = []
-    otherwise: list[Item] = []
-    merged: list[Item] = []
-    for item_id, known in core.retriever.patterns(assistant.base, revision=head.commit.id).items():
-        item = head.items[item_id]
-        if not isinstance(item.body, Success):
-            continue
-        old = item.body.answer
-        if not (same_question(asked, known) or _same_words(asked, known)):
-            if _one_pattern(assistant, asked, known) and sql_pattern(old, dialect) == sql_pattern(answer, dialect):
-                merged.append(item)
-            elif (
-                assistant.datasource is not None
-                and same_template(asked, known, values)
-                and contradicts(
-                    asked, answer, known, old, dialect=dialect, tables=tables, values=values, same_result=same_result
-                )
-            ):
-                otherwise.append(item)
-        elif normal_sql(old, dialect) == normal_sql(answer, dialect):
-            duplicate = item.id
-        # Columns count beside the result: `SELECT 1277` is right today and knows nothing of customers.
-        elif reads and columns_read(old, dialect, tables) == reads and same_result(old, answer):
-            merged.append(item)
-        else:
-            conflicts.append(item)
+    met = _met(core, assistant, asked, answer, head, same_result)
     success = Item(
         id=f"success:{_digest(trace.question, answer)}",
         title=_title(trace.question),
         body=Success(trace.question, answer),
-        depends_on=tuple(sorted(reads)),
-        supersedes=tuple(item.id for item in (*conflicts, *otherwise, *merged)),
+        depends_on=tuple(sorted(columns_read(answer, _dialect(assistant), tables))),
+        supersedes=tuple(item.id for item in (*met.conflicts, *met.otherwise, *met.merged)),
         provenance=_provenance(trace, confirmation),
     )
     settles = confirmation.verdict == "failure" and confirmation.curates
     # Who rejected an answer has not judged those to other values, though they were in its context.
-    superseded = tuple(item for item in conflicts if settles and item.id in _shown(trace))
-    lesson = Lesson(success, duplicate, (*conflicts, *otherwise), superseded, tuple(merged))
+    superseded = tuple(item for item in met.conflicts if settles and item.id in _shown(trace))
+    lesson = Lesson(success, met.duplicate_of, (*met.conflicts, *met.otherwise), superseded, tuple(met.merged))
     if assistant.datasource is None:
         return lesson
     unused = (*unused_values(asked, answer), *unused_aggregates(asked, answer))
@@ -140,8 +112,54 @@ def learn(
         # A curator who corrects an answer has said which columns are meant.
         return replace(lesson, unused=unused)
     settled = settled_names(head.items.values())
-    unread = unread_columns(asked, answer, dialect=dialect, tables=tables, settled=settled)
+    unread = unread_columns(asked, answer, dialect=_dialect(assistant), tables=tables, settled=settled)
     return replace(lesson, unused=unused, unread=unread)
+
+
+@dataclass(slots=True)
+class _Met:
+    """The successes at the head that a new answer has to do with. `conflicts` are of the same question, `otherwise` of
+    one about other values.
+    """
+
+    duplicate_of: str | None = None
+    conflicts: list[Item] = field(default_factory=list)
+    otherwise: list[Item] = field(default_factory=list)
+    merged: list[Item] = field(default_factory=list)
+
+
+def _met(
+    core: Core, assistant: Assistant, asked: MaskedQuestion, answer: str, head: Snapshot, same_result: SameResult
+) -> _Met:
+    dialect, at = _dialect(assistant), head.commit.id
+    tables = core.retriever.tables(assistant.base, revision=at)
+    values = core.retriever.values(assistant.base, revision=at)
+    reads = columns_read(answer, dialect, tables)
+    met = _Met()
+    for item_id, known in core.retriever.patterns(assistant.base, revision=at).items():
+        item = head.items[item_id]
+        if not isinstance(item.body, Success):
+            continue
+        old = item.body.answer
+        if not (same_question(asked, known) or _same_words(asked, known)):
+            if _one_pattern(assistant, asked, known) and sql_pattern(old, dialect) == sql_pattern(answer, dialect):
+                met.merged.append(item)
+            elif (
+                assistant.datasource is not None
+                and same_template(asked, known, values)
+                and contradicts(
+                    asked, answer, known, old, dialect=dialect, tables=tables, values=values, same_result=same_result
+                )
+            ):
+                met.otherwise.append(item)
+        elif normal_sql(old, dialect) == normal_sql(answer, dialect):
+            met.duplicate_of = item.id
+        # Columns count beside the result: `SELECT 1277` is right today and knows nothing of customers.
+        elif reads and columns_read(old, dialect, tables) == reads and same_result(old, answer):
+            met.merged.append(item)
+        else:
+            met.conflicts.append(item)
+    return met
 
 
 def _same_words(asked: MaskedQuestion, known: MaskedQuestion) -> bool:
