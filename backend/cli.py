@@ -26,7 +26,7 @@ from backend.simulation.cli import simulate_command
 from backend.sizing.cli import size_command
 from backend.tiers.use_case import USE_CASES
 from backend.trtllm import TrtllmPlan, plan_trtllm
-from backend.use_case_plan import with_use_case
+from backend.use_case_plan import with_last_tiers, with_use_case
 
 _DEFAULTS = {field.name: field.default for field in fields(LaunchOptions)}
 
@@ -176,7 +176,7 @@ def _options(state_dir: Path, only: PartName | None, given: dict[str, Any]) -> L
     chosen = with_use_case({key: value for key, value in given.items() if value is not None and value != ()})
     last = read_state(state_dir).options
     if last is not None and ("model" not in chosen or only is not None):
-        return replace(last, **chosen)
+        return replace(last, **with_last_tiers(chosen, last.tiers))
     if "model" not in chosen:
         raise LaunchOptionInvalid("--model", "is missing, and nothing was started here before; give a model folder")
     return LaunchOptions(**chosen)

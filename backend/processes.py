@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import psutil
 from backend.errors import StopFailed
 
 _START_TOLERANCE_SECONDS = 1.0
+_POLL_SECONDS = 0.02
 _GONE = (psutil.NoSuchProcess, psutil.ZombieProcess)
 
 
@@ -90,10 +92,10 @@ def stop(processes: Iterable[psutil.Process], mark: ProcessMark | None, log: Pat
     leaders = [process for process in present if mark and process.pid == mark.pid]
     # A leader ends its children in order; signalling them too would make it report them as crashed.
     _signal(leaders, signal.SIGTERM)
-    psutil.wait_procs(leaders, timeout=grace_seconds)
+    _await_end(leaders, grace_seconds)
     rest = _join(present, members(mark, log))
     _signal([process for process in rest if process not in leaders], signal.SIGTERM)
-    psutil.wait_procs(rest, timeout=min(grace_seconds, 5.0) if rest else 0)
+    _await_end(rest, min(grace_seconds, 5.0))
     killed: set[int] = set()
     for _ in range(3):  # a process can start another one while it is being killed
         rest = _join(present, members(mark, log))
@@ -102,7 +104,7 @@ def stop(processes: Iterable[psutil.Process], mark: ProcessMark | None, log: Pat
         everyone |= {process.pid for process in rest}
         killed |= {process.pid for process in rest}
         _signal(rest, signal.SIGKILL)
-        psutil.wait_procs(rest, timeout=5.0)
+        _await_end(rest, 5.0)
     survivors = tuple(process.pid for process in _join(present, members(mark, log)))
     if survivors:
         raise StopFailed(survivors)
@@ -116,7 +118,7 @@ def end(mark: ProcessMark, *, grace_seconds: float = 5.0) -> None:
         return
     for number in (signal.SIGTERM, signal.SIGKILL):
         _signal([process], number)
-        if not psutil.wait_procs([process], timeout=grace_seconds)[1]:
+        if _await_end([process], grace_seconds):
             return
     raise StopFailed((mark.pid,))
 
@@ -151,6 +153,27 @@ def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None
             process.send_signal(number)  # psutil compares the start time first
         except _GONE:
             continue
+
+
+def _await_end(processes: Sequence[psutil.Process], seconds: float) -> bool:
+    """Whether all have ended within `seconds`."""
+    end = time.monotonic() + seconds
+    while not (ended := all(map(_has_ended, processes))) and time.monotonic() < end:
+        time.sleep(_POLL_SECONDS)
+    psutil.wait_procs(processes, timeout=0)  # those that are children of ours leave no zombie
+    return ended
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Also one that its parent has not asked for yet, a zombie, which psutil's own wait takes for one that goes on.
+
+    Its threads have ended, too: until then it may hold its ports.
+    """
+    try:
+        is_zombie = process.is_running() and process.status() == psutil.STATUS_ZOMBIE
+        return len(os.listdir(f"/proc/{process.pid}/task")) == 1 if is_zombie else not process.is_running()
+    except (*_GONE, FileNotFoundError):
+        return True
 
 
 def _lives(process: psutil.Process) -> bool:

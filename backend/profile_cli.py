@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli_failure import errors_shown
+from backend.cli_failure import errors_shown, termination_as_exit
 from backend.cli_options import home_option, json_option, parse_lengths
 from backend.tiers.profile import Profile, profile_json
 
@@ -35,7 +35,7 @@ def profile_command(lengths: str | None, repeats: int, plot: Path | None, home: 
     from backend.profiling.plot import plot_profile
     from backend.profiling.run import profile_backend
 
-    with errors_shown():
+    with errors_shown(), termination_as_exit():  # the gates, which are off meanwhile, are set back
         run = profile_backend(
             home / "backend",
             lengths=parse_lengths(lengths),

@@ -38,3 +38,12 @@ def with_use_case(chosen: Mapping[str, Any]) -> dict[str, Any]:
     if chosen.get("shared_tier") and "tiers" in plan:
         plan["tiers"] = ("ram", "disk", "shared")
     return {**plan, **chosen}
+
+
+def with_last_tiers(chosen: Mapping[str, Any], last: tuple[str, ...] | None) -> dict[str, Any]:
+    """`chosen` to go over the options of the last start, whose tiers were `last`: a shared tier that is described now
+    exists besides them.
+    """
+    if last is None or "shared" in last or "tiers" in chosen or not chosen.get("shared_tier"):
+        return dict(chosen)
+    return {**chosen, "tiers": (*last, "shared")}

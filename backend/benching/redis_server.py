@@ -16,6 +16,7 @@ from backend.ports import find_free
 
 _PROGRAM = "redis-server"
 _START_SECONDS = 20.0
+_END_SECONDS = 20.0
 _MAX_MEMORY = "2gb"
 
 
@@ -53,7 +54,11 @@ def shared_tier(named: str | None, folder: Path) -> Iterator[str]:
         yield _adapter("127.0.0.1", port_number)
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        try:
+            server.wait(timeout=_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 def _await_answer(port: int, server: subprocess.Popen[bytes]) -> None:

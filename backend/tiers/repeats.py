@@ -11,13 +11,16 @@ from typing import Any
 
 from backend.tiers.sightings import ChunkId, split_chunk_id
 
+_FEW_SALTS = 8
+"""Of one hash, the last that asked. A salt for each session would else grow its entry with every session."""
+
 
 class Repeats:
     """Remembers the last `capacity` chunks by name. Not thread-safe: its owner locks."""
 
     def __init__(self, capacity: int = 100_000) -> None:
         self._capacity = capacity
-        # The salts that each hash was asked for under. The hash has no salt in it.
+        # The last salts that each hash was asked for under, the latest at the end. The hash has no salt in it.
         self._salts: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
         self._evicted: OrderedDict[ChunkId, str] = OrderedDict()
         self._counts: Counter[str] = Counter()
@@ -71,7 +74,7 @@ class Repeats:
 
     def _remember(self, chunk: ChunkId) -> None:
         name, salt = split_chunk_id(chunk)
-        salts = self._salts.pop(name, ())
-        self._salts[name] = salts if salt in salts else (*salts, salt)
+        others = tuple(one for one in self._salts.pop(name, ()) if one != salt)
+        self._salts[name] = (*others, salt)[-_FEW_SALTS:]
         while len(self._salts) > self._capacity:
             self._salts.popitem(last=False)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 from click.testing import CliRunner
@@ -87,6 +88,15 @@ def test_status_of_nothing_is_unhealthy_and_down_of_nothing_is_fine(kvasir, tmp_
     assert kvasir("down").output == "nothing was running\n"
     assert json.loads(kvasir("down", "--json").stdout)["stopped"] == []
     assert not (tmp_path / "home").exists()
+
+
+def test_a_shared_tier_that_is_described_later_joins_the_tiers_of_the_last_start(kvasir, model_folder, tmp_path):
+    state_dir = tmp_path / "home" / "backend"
+    state_dir.mkdir(parents=True)
+    write_state(state_dir, LaunchState(options=LaunchOptions(model=model_folder, use_case="chat", tiers=("ram", "disk"))))
+    shared = '{"type": "resp", "host": "cache", "port": 6379}'
+    argv = json.loads(kvasir("up", "--shared-tier", shared, "--dry-run", "--json").stdout)["parts"][0]["argv"]
+    assert [json.loads(text)["type"] for flag, text in pairwise(argv) if flag == "--l2-adapter"] == ["fs", "resp"]
 
 
 def test_status_says_that_the_supervisor_is_gone_and_what_was_given_up(kvasir, tmp_path):

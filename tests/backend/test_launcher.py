@@ -19,9 +19,16 @@ import pytest
 from backend.errors import AlreadyUp, LaunchBusy, LaunchError, LaunchOptionInvalid, PartFailed, PortTaken
 from backend.launch_state import PartState, exclusive, log_path, read_state, write_state
 from backend.launcher import down, status, up
-from backend.processes import ProcessMark, find, members, spawn
+from backend.processes import ProcessMark, end, find, members, spawn
 
 HANGS = "import time; print('thinking', flush=True); time.sleep(600)"
+# Leaves its child, once it ended, a zombie: as a notebook that ran `up` does.
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+time.sleep(600)
+"""
 FAILS = "import sys; print('no room left for the cache'); sys.exit(3)"
 
 
@@ -130,7 +137,7 @@ def test_orphans_of_a_killed_part_are_found_shown_and_stopped(plan, state_dir):
     with pytest.raises(AlreadyUp):
         up(plan(), state_dir, only="engine")
     down(state_dir, only="engine")
-    assert not psutil.pid_exists(orphaned.orphan_pids[0])
+    assert eventually(lambda: not psutil.pid_exists(orphaned.orphan_pids[0]))  # init asks for it in its own time
     assert pids(state_dir)["cache"]
 
 
@@ -221,3 +228,14 @@ def test_a_state_file_of_another_format_is_refused(state_dir):
 def test_a_process_that_ended_is_not_found(tmp_path):
     mark = spawn((sys.executable, "-c", "pass"), os.environ, tmp_path / "log")
     assert eventually(lambda: find(mark) is None)
+
+
+def test_a_process_whose_parent_does_not_ask_for_it_has_ended_all_the_same():
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        try:
+            end(ProcessMark(child.pid, child.create_time()), grace_seconds=5.0)
+            assert child.status() == psutil.STATUS_ZOMBIE
+        finally:
+            parent.kill()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -202,6 +204,20 @@ def test_the_command_keeps_the_profile_and_compares_it_with_the_former_one(home)
     assert ratios["prefill", 400] == pytest.approx(2.0)
     assert ratios["load disk", 400] == pytest.approx(1.0)
     assert read_profile(home / "backend" / "profile.previous.json") == former
+
+
+def test_a_profile_that_is_ended_sets_the_gates_back(home, monkeypatch):
+    class Ended(ScriptedPair):
+        def empty_ram(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    pair = Ended()
+    monkeypatch.setattr(run_module, "MeasuredPair", lambda address: pair)
+    arguments = ["--home", str(home), "--lengths", "200,400,800", "--repeats", "1"]
+    assert CliRunner().invoke(profile_command, arguments).exit_code == 128 + signal.SIGTERM
+    assert {"load": False, "store": False} in pair.gates_while_measured
+    assert pair.gates == {"load": True, "store": True}
+    assert not (home / "backend" / "profile.json").exists()
 
 
 def test_profiles_of_different_models_are_not_compared(profile):

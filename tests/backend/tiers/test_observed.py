@@ -68,3 +68,14 @@ def test_equal_tokens_under_another_salt_are_counted_until_the_salt_has_its_own(
     observed.looked_up(ids("p", 3), 3)
     assert repeats(observed)["other_salt"] == 3
     assert repeats(observed)["lost"] == 0
+
+
+def test_of_many_salts_of_one_text_the_last_are_known():
+    observed = Observed(256)
+    for number in range(20):
+        observed.looked_up(ids("p", 1, salt=f"session {number}"), 0)
+        observed.looked_up(ids("p", 1, salt="acme"), 0 if number == 0 else 1)
+    assert repeats(observed)["asked_before"] == 19
+    observed.looked_up(ids("p", 1, salt="session 19"), 0)
+    observed.looked_up(ids("p", 1, salt="session 0"), 0)
+    assert (repeats(observed)["asked_before"], repeats(observed)["lost"]) == (20, 1)
