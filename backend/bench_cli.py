@@ -62,16 +62,21 @@ def bench_command(
     """
     if own and api_base:
         raise click.UsageError("--own starts a pair and --api-base names one; give one of them")
+    if plot is not None and "tiers" not in sections:
+        raise click.UsageError("--plot draws the section tiers; add --only tiers")
     # SciPy takes longer to import than the other commands of the group take to run.
     from backend.benching.plot import plot_tiers
     from backend.benching.report import report_text
     from backend.benching.run import BenchPlan, run_bench
+    from backend.chart import check_plot
 
     chosen = parse_lengths(lengths)
     plan = BenchPlan(home, sections, chosen, repeats, api_base, own, restart, model, redis)
     with errors_shown(), termination_as_exit():
-        report = run_bench(plan, _progress)
         if plot is not None:
+            check_plot(plot)
+        report = run_bench(plan, _progress)
+        if plot is not None and report.samples:  # without, the section failed, and the report says why
             plot_tiers(report.samples, plot)
     click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if as_json else report_text(report))
     if report.failed:

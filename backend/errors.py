@@ -19,6 +19,7 @@ BackendError
 ├── ProfileInvalid               a `profile.json` cannot be used; carries `path`
 ├── MeasurementFailed            `kvasir backend profile` or `bench` could not measure; carries `step`
 ├── DoctorFailed                 `kvasir backend doctor` has nothing to look at
+├── PlotFailed                   a plot cannot be drawn or written
 └── LaunchError                  `kvasir backend up` or `down`
     ├── EnginePythonInvalid      the engine's Python is absent or lacks vLLM or LMCache
     ├── LaunchOptionInvalid      an option cannot work
@@ -191,6 +192,13 @@ class MeasurementFailed(BackendError):
 
 class DoctorFailed(BackendError):
     """There is nothing to look at."""
+
+
+class PlotFailed(BackendError):
+    """A plot that was asked for cannot be drawn or written."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"plot: {problem}")
 
 
 class LaunchError(BackendError):

@@ -32,10 +32,13 @@ def profile_command(lengths: str | None, repeats: int, plot: Path | None, home: 
     Needs 'up --allow-reset', minutes, and a pair that nobody else uses meanwhile.
     """
     # SciPy takes longer to import than the other commands of the group take to run.
+    from backend.chart import check_plot
     from backend.profiling.plot import plot_profile
     from backend.profiling.run import profile_backend
 
     with errors_shown(), termination_as_exit():  # the gates, which are off meanwhile, are set back
+        if plot is not None:
+            check_plot(plot)
         run = profile_backend(
             home / "backend",
             lengths=parse_lengths(lengths),

@@ -80,12 +80,15 @@ def simulate_command(
     # Imported here, so that the other commands start without numpy.
     from rich.console import Console
 
+    from backend.chart import check_plot
     from backend.simulation.cases import Case, run_cases
     from backend.simulation.plot import draw
     from backend.simulation.report import print_table, to_data
     from backend.simulation.trace import read_trace
 
     with errors_shown():
+        if plot:
+            check_plot(plot)
         machine = Machine(prefill_tokens_per_second, kv_bytes_per_token * block_tokens)
         gate = StoreGate(store_gate, write_margin)
         for policy in policies:

@@ -5,42 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from backend.chart import COLOURS, chart, frame
 from backend.simulation.cases import CaseResult
-from backend.simulation.errors import SimulationOptionInvalid
 
-_INK = "#57606a"  # readable on white and on dark
-_COLOURS = ("#8c959f", "#57606a", "#bf8700", "#8250df", "#0969da", "#1a7f37", "#cf222e", "#bc4c00")
-
-
-def draw(results: Sequence[CaseResult], file: Path) -> None:
-    """Write the plot in the format that the file's name ends with. Raises `SimulationOptionInvalid` where that cannot
-    be.
-    """
-    try:
-        import matplotlib
-    except ImportError as exc:
-        raise SimulationOptionInvalid(
-            "--plot", "needs matplotlib; install it with pip install 'kvasir[plots]'"
-        ) from exc
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    style: dict[str, Any] = {"svg.hashsalt": "kvasir", "svg.fonttype": "none", "font.size": 10}
-    style |= {name: _INK for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")}
-    with matplotlib.rc_context(style):  # type: ignore[arg-type]
-        figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
-        for axis, (title, measure) in zip(axes, _MEASURES, strict=True):
-            _draw_one(axis, title, measure, results)
-        axes[0].legend(frameon=False)
-        try:
-            figure.savefig(file, transparent=True, metadata={"Date": None} if file.suffix == ".svg" else None)
-        except (OSError, ValueError) as exc:
-            raise SimulationOptionInvalid("--plot", f"'{file}' cannot be written: {exc}") from exc
-        finally:
-            pyplot.close(figure)
-
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MEASURES: tuple[tuple[str, Callable[[CaseResult], float]], ...] = (
     ("hit rate, in blocks", lambda one: one.result.block_hit_rate),
@@ -48,24 +19,22 @@ _MEASURES: tuple[tuple[str, Callable[[CaseResult], float]], ...] = (
 )
 
 
-def _draw_one(axis: object, title: str, measure: Callable[[CaseResult], float], results: Sequence[CaseResult]) -> None:
-    from matplotlib.axes import Axes
+def draw(results: Sequence[CaseResult], file: Path) -> None:
+    """Write the plot in the format that the file's name ends with. Raises `PlotFailed`."""
+    with chart(file, (10, 4), len(_MEASURES)) as axes:
+        for axis, (title, measure) in zip(axes, _MEASURES, strict=True):
+            _draw_one(axis, title, measure, results)
+        axes[0].legend(frameon=False)
 
-    assert isinstance(axis, Axes)
+
+def _draw_one(axis: Axes, title: str, measure: Callable[[CaseResult], float], results: Sequence[CaseResult]) -> None:
     lines: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for one in results:
         lines[one.result.policy].append((one.result.tiers[-1].capacity_blocks, measure(one)))
     for number, (policy, points) in enumerate(lines.items()):
-        axis.plot(
-            *zip(*sorted(points), strict=True),
-            marker="o",
-            markersize=4,
-            label=policy,
-            color=_COLOURS[number % len(_COLOURS)],
-        )
+        sizes, values = zip(*sorted(points), strict=True)
+        axis.plot(sizes, values, marker="o", markersize=4, label=policy, color=COLOURS[number % len(COLOURS)])
+    frame(axis, title)
     axis.set_xscale("log")
     axis.set_ylim(bottom=0)
-    axis.set_title(title, color=_INK)
     axis.set_xlabel(f"blocks of {results[0].result.tiers[-1].name}")
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.patch.set_alpha(0)

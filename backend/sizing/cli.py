@@ -13,7 +13,6 @@ from rich.table import Table
 
 from backend.cli_failure import errors_shown
 from backend.cli_options import json_option
-from backend.errors import SizeOptionInvalid
 from backend.sizing.config_source import known_models
 from backend.sizing.dtypes import BYTES, WEIGHT_BYTES
 from backend.sizing.gpus import GIB, gpus
@@ -97,12 +96,7 @@ def _silence_transformers() -> None:
 def _draw(report: SizeReport, plot: Path) -> None:
     from backend.sizing.plot import draw_size
 
-    try:
-        draw_size(report, plot)
-    except ImportError as exc:
-        raise SizeOptionInvalid("--plot", f"needs {exc.name}; install it with pip install 'kvasir[plots]'") from exc
-    except OSError as exc:
-        raise SizeOptionInvalid("--plot", f"'{plot}' cannot be written: {exc.strerror}") from exc
+    draw_size(report, plot)
     click.echo(f"drawn into {plot}", err=True)
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from evals.bench.errors import BenchUnavailable, PlotsNotInstalled, ResultUnreadable
+from backend.errors import PlotFailed
+from evals.bench.errors import BenchUnavailable, PlotUnavailable, ResultUnreadable
 from evals.bench.learning.engine import SHIPPED, EngineChoice
 from evals.bench.machine import machine_facts
 from evals.bench.report import BenchReport, print_report
@@ -309,6 +310,6 @@ def curve(result: Path, plot: Path, as_json: bool) -> None:
             raise ResultUnreadable(result, "it has no rows of a learning curve")
         try:
             draw(curves, plot)
-        except ImportError as exc:
-            raise PlotsNotInstalled(str(exc.name)) from exc
+        except PlotFailed as exc:
+            raise PlotUnavailable(str(exc)) from exc
     click.echo(json.dumps({"plot": str(plot), "curves": len(curves)}) if as_json else f"{plot}: {len(curves)} curves")

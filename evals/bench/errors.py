@@ -15,7 +15,7 @@ EvalError                   (evals.errors)
     ├── CoresTooFew         the process that is measured cannot have a core of its own
     ├── ServerDidNotStart   a server of a benchmark ended, or took too long, before it answered
     ├── LoadFailed          a server of a benchmark did not give the answer of its engine
-    └── PlotsNotInstalled   the library that draws is not there
+    └── PlotUnavailable     a plot cannot be drawn or written
 
 A figure that falls short of what was asked is a result, never an error.
 """
@@ -83,10 +83,9 @@ class KeptUnreadable(BenchUnavailable):
         super().__init__(f"{path}: {problem}; name another file with --keep, and everything is measured anew")
 
 
-class PlotsNotInstalled(BenchUnavailable):
-    def __init__(self, library: str) -> None:
-        self.library = library
-        super().__init__(f"plots need {library}; install it with pip install 'kvasir[plots]'")
+class PlotUnavailable(BenchUnavailable):
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
 
 
 class EngineUnavailable(BenchUnavailable):

@@ -93,7 +93,9 @@ def test_status_of_nothing_is_unhealthy_and_down_of_nothing_is_fine(kvasir, tmp_
 def test_a_shared_tier_that_is_described_later_joins_the_tiers_of_the_last_start(kvasir, model_folder, tmp_path):
     state_dir = tmp_path / "home" / "backend"
     state_dir.mkdir(parents=True)
-    write_state(state_dir, LaunchState(options=LaunchOptions(model=model_folder, use_case="chat", tiers=("ram", "disk"))))
+    write_state(
+        state_dir, LaunchState(options=LaunchOptions(model=model_folder, use_case="chat", tiers=("ram", "disk")))
+    )
     shared = '{"type": "resp", "host": "cache", "port": 6379}'
     argv = json.loads(kvasir("up", "--shared-tier", shared, "--dry-run", "--json").stdout)["parts"][0]["argv"]
     assert [json.loads(text)["type"] for flag, text in pairwise(argv) if flag == "--l2-adapter"] == ["fs", "resp"]

@@ -1,7 +1,4 @@
-"""The learning curve as a plot: accuracy after so many confirmed answers, drawn from the rows of a result.
-
-SVG with a transparent ground and mid-grey lettering, so that it reads on a light page and on a dark one.
-"""
+"""The learning curve as a plot: accuracy after so many confirmed answers, drawn from the rows of a result."""
 
 from __future__ import annotations
 
@@ -9,13 +6,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from backend.chart import COLOURS, INK, chart, frame
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _POINT = re.compile(
     r"(?P<set>\S+) (?P<split>question|query) split, (?P<count>\d+) confirmed answers, (?P<decoding>\w+)"
 )
-_INK = "#7d8590"
-_COLOURS = ("#2f81f7", "#d29922", "#3fb950", "#bc8cff")
 _SPLITS = {
     "question": "Question split: templates return",
     "query": "Query split: no template returns",
@@ -54,44 +54,31 @@ def curves_of(rows: Iterable[Mapping[str, Any]], decoding: str = "greedy") -> Cu
 
 
 def draw(curves: Curves, path: Path) -> None:
-    """Write the plot; raises `ImportError` without matplotlib. The same curves give the same bytes."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    with matplotlib.rc_context({"svg.hashsalt": "kvasir", "svg.fonttype": "none", "font.size": 10, "text.color": _INK}):
-        figure, axes = pyplot.subplots(1, len(_SPLITS), figsize=(9, 3.6), sharey=True, layout="constrained")
+    """Write the plot in the format that the file's name ends with. Raises `PlotFailed`."""
+    with chart(path, (9, 3.6), len(_SPLITS), share_y=True) as axes:
         names = sorted({name for _, name in curves})
         for axis, (split, title) in zip(axes, _SPLITS.items(), strict=True):
-            for colour, name in zip(_COLOURS, names, strict=False):
+            for colour, name in zip(COLOURS, names, strict=False):
                 if points := curves.get((split, name)):
                     _line(axis, points, name, colour)
             _frame(axis, title)
-        axes[0].set_ylabel("right, share of questions", color=_INK)
-        handles = {line.get_label(): line for axis in axes for line in axis.get_lines()}
-        axes[0].legend(handles.values(), handles, frameon=False, labelcolor=_INK, fontsize=9, loc="upper left")
-        figure.savefig(path, format="svg", transparent=True, metadata={"Date": None})
-        pyplot.close(figure)
+        axes[0].set_ylabel("right, share of questions")
+        handles = {str(line.get_label()): line for axis in axes for line in axis.get_lines()}
+        axes[0].legend(handles.values(), handles, frameon=False, labelcolor=INK, fontsize=9, loc="upper left")
 
 
-def _line(axis: Any, points: Sequence[Point], name: str, colour: str) -> None:
+def _line(axis: Axes, points: Sequence[Point], name: str, colour: str) -> None:
     counts = [point.confirmed for point in points]
     axis.plot(counts, [point.value for point in points], marker="o", markersize=4, color=colour, label=name)
     lows, highs = [point.low for point in points], [point.high for point in points]
     axis.fill_between(counts, lows, highs, color=colour, alpha=0.15, linewidth=0)
 
 
-def _frame(axis: Any, title: str) -> None:
-    axis.set_title(title, color=_INK, fontsize=11)
+def _frame(axis: Axes, title: str) -> None:
+    frame(axis, title)
     axis.set_xscale("symlog", linthresh=10)
     axis.set_xticks([0, 10, 100, 500], ["0", "10", "100", "500"])
     axis.set_xlim(0, 600)
     axis.set_ylim(0, 1)
-    axis.set_xlabel("confirmed answers in the base", color=_INK)
-    axis.tick_params(colors=_INK, which="both")
     axis.minorticks_off()
-    axis.grid(axis="y", color=_INK, alpha=0.25, linewidth=0.6)
-    for side in axis.spines.values():
-        side.set_color(_INK)
-        side.set_alpha(0.5)
+    axis.set_xlabel("confirmed answers in the base")

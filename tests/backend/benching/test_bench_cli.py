@@ -137,8 +137,32 @@ def test_a_plot_has_the_cold_prompts_and_every_place(tmp_path):
     }
     plot_tiers(samples, tmp_path / "p.png")
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(MeasurementFailed, match="section 'tiers'"):
-        plot_tiers([], tmp_path / "p.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("--plot", "p.svg", "--only", "gate"), 2, "--only tiers"),
+        (("--plot", "nowhere/p.svg"), 1, "its folder does not exist"),
+        (("--plot", "p.xyz"), 1, "end its name with .svg or .png"),
+    ],
+)
+def test_a_plot_that_cannot_be_is_told_before_anything_is_measured(home, monkeypatch, arguments, code, told):
+    monkeypatch.setattr("backend.benching.run.run_bench", None)
+    result = CliRunner().invoke(bench_command, ["--home", str(home), *arguments])
+    assert result.exit_code == code
+    assert told in result.stderr
+
+
+def test_a_plot_whose_section_failed_leaves_the_report(home, monkeypatch):
+    def fail(*_):
+        raise MeasurementFailed("disk", "too small")
+
+    monkeypatch.setattr(run_module, "measure_tiers", fail)
+    arguments = ["--home", str(home), "--lengths", "200", "--repeats", "1", "--plot", str(home / "p.svg"), "--json"]
+    result = CliRunner().invoke(bench_command, arguments)
+    assert (result.exit_code, json.loads(result.stdout)["failed"][0]["what"]) == (1, "tiers")
+    assert not (home / "p.svg").exists()
 
 
 def test_an_interval_needs_three_values_and_holds_the_median():
