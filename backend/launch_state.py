@@ -32,6 +32,7 @@ class PartState:
     health_url: str
     process: ProcessMark | None = None
     segments: tuple[Path, ...] = ()
+    sockets: tuple[Path, ...] = ()
     part: Part | None = None
     restarts: Restarts = NO_RESTARTS
 
@@ -138,6 +139,7 @@ def _part_state(raw: dict[str, Any]) -> PartState:
         health_url=raw["health_url"],
         process=ProcessMark(**process) if process else None,
         segments=tuple(Path(path) for path in raw["segments"]),
+        sockets=tuple(Path(path) for path in raw.get("sockets", ())),
         part=_part(part) if part else None,
         restarts=Restarts(**raw.get("restarts", {})),
     )

@@ -13,6 +13,7 @@ from backend.health import wait_until_healthy
 from backend.launch_state import PartState, log_path, read_state, write_state
 from backend.plan import Part, PartName
 from backend.shared_memory import pool_segment, remove_segments, segments_of
+from backend.unix_sockets import remove_sockets, sockets_of
 
 Progress = Callable[[str], None]
 
@@ -47,8 +48,9 @@ def start_part(
     entry = replace(entry, process=mark)
     write_state(state_dir, read_state(state_dir).with_part(entry))
     _wait(part, mark, log, ready_seconds, on_progress)
-    mapped = segments_of(process.pid for process in processes.members(mark, log))
-    entry = replace(entry, segments=tuple(sorted({*segments, *mapped})))
+    pids = [process.pid for process in processes.members(mark, log)]
+    mapped, bound = segments_of(pids), sockets_of(pids)
+    entry = replace(entry, segments=tuple(sorted({*segments, *mapped})), sockets=tuple(sorted(bound)))
     write_state(state_dir, read_state(state_dir).with_part(entry))
 
 
@@ -63,10 +65,12 @@ def stop_part(name: PartName, state_dir: Path) -> tuple[processes.Stopped, tuple
 
 
 def end_processes(part: PartState) -> tuple[processes.Stopped, tuple[Path, ...]]:
-    """End all processes of the part, and remove its shared memory. Raises `StopFailed`."""
+    """End all processes of the part, and remove its shared memory and its sockets. Raises `StopFailed`."""
     present = processes.members(part.process, part.log)
-    segments = {*part.segments, *segments_of(process.pid for process in present)}
+    pids = [process.pid for process in present]
+    segments, sockets = {*part.segments, *segments_of(pids)}, {*part.sockets, *sockets_of(pids)}
     gone = processes.stop(present, part.process, part.log, grace_seconds=_GRACE_SECONDS)
+    remove_sockets(sockets)
     return gone, remove_segments(segments)
 
 

@@ -217,7 +217,7 @@ def server() -> Iterator[OpenAIServer]:
 # Answers every GET. With "family" it has a child as hard to find as vLLM's: an empty environment, a session of its own,
 # and no ear for SIGTERM.
 SERVER = """
-import os, signal, subprocess, sys
+import os, signal, socket, subprocess, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
@@ -235,6 +235,10 @@ if "memory" in sys.argv:
     memory = SharedMemory(create=True, size=4096)
     resource_tracker.unregister(memory._name, "shared_memory")
     print("memory", memory.name, flush=True)
+if "socket" in sys.argv:
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(os.path.join(os.environ["TMPDIR"], sys.argv[2] + ".socket"))
+    listening.listen()
 if "deaf" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

@@ -202,6 +202,26 @@ def test_shared_memory_of_a_killed_part_is_removed_and_others_is_not(plan, state
         foreign.unlink()
 
 
+def test_sockets_of_a_killed_part_are_removed_and_others_are_not(plan, state_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    up(plan(extra=("socket",)), state_dir)
+    own = [tmp_path / "cache.socket", tmp_path / "engine.socket"]
+    assert all(path.is_socket() for path in own)
+    os.kill(pids(state_dir)["cache"], signal.SIGKILL)
+    assert eventually(lambda: status(state_dir).parts[0].condition == "ended")
+    with socket.socket(socket.AF_UNIX) as foreign:
+        foreign.bind(str(tmp_path / "foreign.socket"))
+        foreign.listen()
+        own[0].unlink()
+        with socket.socket(socket.AF_UNIX) as taken_over:
+            taken_over.bind(str(own[0]))
+            taken_over.listen()
+            down(state_dir)
+            assert own[0].exists()
+        assert not own[1].exists()
+        assert (tmp_path / "foreign.socket").exists()
+
+
 def test_two_starts_at_once_are_refused(plan, state_dir):
     with exclusive(state_dir), pytest.raises(LaunchBusy):
         up(plan(), state_dir)
