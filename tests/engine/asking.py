@@ -1,10 +1,8 @@
-"""Asks through LiteLLM's client and through the gateway, and waits for counters."""
+"""Asks through LiteLLM's client and through the gateway."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -31,12 +29,3 @@ def ask_gateway(client: httpx.Client, question: str) -> dict[str, Any]:
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()
     return answer
-
-
-def eventually(read: Callable[[], float], at_least: float) -> float:
-    """The counter once it has arrived at `at_least`, or as it is after ten seconds: servers publish with a delay."""
-    for _ in range(100):
-        if (value := read()) >= at_least:
-            return value
-        time.sleep(0.1)
-    return value

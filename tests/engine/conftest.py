@@ -5,10 +5,9 @@ Always stopped at the end. A start takes most of a minute, so the first kind is 
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,15 @@ from backend.errors import EnginePythonInvalid
 from backend.launcher import down, up
 from backend.model_folder import SHIPPED_FOLDER
 from backend.plan import LaunchOptions, LaunchPlan, make_plan
+from backend.ports import find_free
 from backend.tiny_model import make_model_folder
 from evals.replay import SuiteReplay
 from gateway.app import create_app
 from gateway.settings import AssistantSettings, DatasourceSettings, EngineSettings, Settings
-from kb.database import open_database, upgrade
 from kb.introspect import introspect
 from kb.items import Document, Item
-from kb.knowledge_base import Changes, KnowledgeBase
-from kb.sql_store import SqlStore
 
+from .filled import fill
 from .policy_pair import PolicyPair
 
 REPOSITORY = Path(__file__).parents[2]
@@ -90,16 +88,9 @@ def engine_python() -> Path:
 
 
 @pytest.fixture(scope="session")
-def free_ports() -> Callable[[int], list[int]]:
-    """Finds so many ports that nothing listens on."""
-    return _free_ports
-
-
-@pytest.fixture(scope="session")
 def pair(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     home = tmp_path_factory.mktemp("kvasir")
-    # 64 for each head, since vLLM's attention on a CPU takes no smaller ones.
-    model = make_model_folder(home / "kvasir-tiny", _project_texts(), hidden=128, heads=2, kv_heads=1)
+    model = tiny_model(home, _project_texts())
     _leave_files(home / "backend" / "kv")
     with running_pair(model, home, engine_python, disk_gb=DISK_BYTES / 1e9) as running:
         yield running
@@ -133,8 +124,9 @@ def client(
             "sql": AssistantSettings(kb="shop", engine="main", datasource="shop", decoding="sql"),
         },
     )
-    app = create_app(_filled(settings, shop_database), replay=SuiteReplay())
-    with running(app) as url, httpx.Client(base_url=url, timeout=120) as client:
+    handbook = Item("document:handbook", "Handbook", Document(HANDBOOK), usage="always")
+    fill(settings, *introspect(f"sqlite:///{shop_database}"), handbook)
+    with running(create_app(settings, replay=SuiteReplay())) as url, httpx.Client(base_url=url, timeout=120) as client:
         yield client
 
 
@@ -145,9 +137,16 @@ def mini_pair(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         yield running
 
 
+def tiny_model(folder: Path, texts: Sequence[str]) -> Path:
+    """A folder with random weights, 512 bytes of KV a token; its tokenizer learns from `texts`."""
+    # 64 for each head, since vLLM's attention on a CPU takes no smaller ones.
+    return make_model_folder(folder / "kvasir-tiny", texts, hidden=128, heads=2, kv_heads=1)
+
+
 @contextmanager
 def running_pair(model: Path, home: Path, python: Path, **more: Any) -> Iterator[Pair]:
-    engine_port, cache_port, cache_http_port = _free_ports(3)
+    """`more` are fields of `LaunchOptions`."""
+    engine_port, cache_port, cache_http_port = find_free(3)
     options = LaunchOptions(
         model=model,
         engine_port=engine_port,
@@ -156,9 +155,8 @@ def running_pair(model: Path, home: Path, python: Path, **more: Any) -> Iterator
         window_tokens=4096,
         allow_reset=True,
         cpu_kv_gb=float(os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1")),
-        **more,
     )
-    plan = make_plan(options, home, python=python)
+    plan = make_plan(replace(options, **more), home, python=python)
     state_dir = home / "backend"
     try:
         up(plan, state_dir, print)
@@ -167,17 +165,6 @@ def running_pair(model: Path, home: Path, python: Path, **more: Any) -> Iterator
         yield Pair(plan, state_dir, files, status["disk"]["disk"])
     finally:
         down(state_dir, print)
-
-
-def _filled(settings: Settings, shop_database: Path) -> Settings:
-    database = open_database(settings.state_url)
-    upgrade(database)
-    base = KnowledgeBase.create(SqlStore(database), "default", "shop", author="test")
-    handbook = Item("document:handbook", "Handbook", Document(HANDBOOK), usage="always")
-    items = introspect(f"sqlite:///{shop_database}")
-    base.commit(Changes(put=(*items, handbook)), author="test", message="Fill")
-    database.dispose()
-    return settings
 
 
 def _leave_files(kv_dir: Path) -> None:
@@ -193,14 +180,6 @@ def _project_texts() -> list[str]:
     for folder, pattern in (("docs", "*.md"), ("backend", "*.py"), ("kb", "*.py"), ("gateway", "*.py")):
         found += sorted((REPOSITORY / folder).rglob(pattern))
     return [path.read_text(encoding="utf-8") for path in found if path.is_file()]
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def _metrics(url: str) -> dict[str, float]:

@@ -7,7 +7,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +19,11 @@ import pytest
 from backend.doctor.diagnosis import Diagnosis, diagnose
 from backend.doctor.reader import Reader
 from backend.launch_state import read_state
-from backend.launcher import down, up
-from backend.plan import LaunchOptions, LaunchPlan, make_plan
+from backend.plan import LaunchPlan
 from backend.profiling.pair import MeasuredPair, PairAddress
-from backend.tiny_model import make_model_folder
+
+from .conftest import running_pair, tiny_model
+from .waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -88,38 +89,28 @@ class Patient:
 
 @pytest.fixture(scope="module")
 def patient(
-    engine_python: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    free_ports: Callable[[int], list[int]],
-    recorded_readings: ModuleType,
+    engine_python: Path, tmp_path_factory: pytest.TempPathFactory, recorded_readings: ModuleType
 ) -> Iterator[Patient]:
     home = tmp_path_factory.mktemp("doctor")
-    texts = [Path(__file__).read_text(encoding="utf-8")]
-    # 512 bytes of KV a token: RAM holds 160 chunks, the disk 128, and vLLM's own cache two prompts of the window.
-    model = make_model_folder(home / "tiny", texts, hidden=128, heads=2, kv_heads=1)
-    engine_port, cache_port, cache_http_port = free_ports(3)
-    options = LaunchOptions(
-        model=model,
-        engine_port=engine_port,
-        cache_port=cache_port,
-        cache_http_port=cache_http_port,
+    model = tiny_model(home, [Path(__file__).read_text(encoding="utf-8")])
+    # RAM holds 160 chunks of 512 bytes a token, the disk 128, and vLLM's own cache two prompts of the window.
+    with running_pair(
+        model,
+        home,
+        engine_python,
         window_tokens=WINDOW,
         cpu_kv_gb=1.0,
         l1_size_gb=0.02,
         disk_gb=0.0168,
         shared_tier='{"type": "mock", "max_size_gb": 0.1, "mock_bandwidth_gb": 0.001}',
-        allow_reset=True,
         engine_args=("--num-gpu-blocks-override=40", "--max-num-seqs=2"),
-    )
-    plan = make_plan(options, home, python=engine_python)
-    try:
-        up(plan, home / "backend", print)
-        patient = Patient(plan, recorded_readings)
-        yield patient
-        patient.reader.close()
-        patient.measured.close()
-    finally:
-        down(home / "backend", print)
+    ) as pair:
+        patient = Patient(pair.plan, recorded_readings)
+        try:
+            yield patient
+        finally:
+            patient.reader.close()
+            patient.measured.close()
 
 
 def test_a_healthy_pair_has_no_finding(patient):
@@ -207,9 +198,7 @@ def test_sessions_that_are_silent_in_a_full_ram_until_the_command_moves_them(pat
         patient.note(prompt, "chat", session=f"idle {number}")
         patient.ask(prompt)
     with patient.watched("idle-sessions"):
-        end = time.monotonic() + 60
-        while len(patient.reader.sample().silent["sessions"]) < 8 and time.monotonic() < end:
-            time.sleep(0.5)
+        until(lambda: len(patient.reader.sample().silent["sessions"]), lambda silent: silent >= 8, seconds=60)
     assert patient.findings() == ["idle-sessions"]
     demote, *_ = patient.diagnosis.findings[0].commands
     subprocess.run(demote, shell=True, check=True, stdout=subprocess.DEVNULL)

@@ -16,7 +16,8 @@ from backend.client import EngineConfig, Sampling, connect
 from gateway.sql_grammar import grammar_of
 from kb.introspect import introspect
 
-from .asking import CHUNK_TOKENS, ask_gateway, eventually
+from .asking import CHUNK_TOKENS, ask_gateway
+from .waiting import until_at_least
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -38,7 +39,7 @@ def test_a_second_question_reuses_the_first_ones_kv(client: httpx.Client, pair: 
     assert second["prompt_hash"] != first["prompt_hash"]
     reused = second["cache"]
     assert reused["engine_cached_tokens"] >= 2 * CHUNK_TOKENS
-    hits = eventually(lambda: pair.vllm_metrics()["vllm:prefix_cache_hits_total"] - before, 2 * CHUNK_TOKENS)
+    hits = until_at_least(lambda: pair.vllm_metrics()["vllm:prefix_cache_hits_total"] - before, 2 * CHUNK_TOKENS)
     assert hits == reused["engine_cached_tokens"]
     assert reused["cached_tokens"] == reused["engine_cached_tokens"] + reused["lmcache_loaded_tokens"]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +13,11 @@ from evals.replay import SuiteReplay
 from gateway.app import create_app
 from gateway.core import Core
 from gateway.settings import AssistantSettings, EngineSettings, Settings
-from kb.database import open_database, upgrade
 from kb.items import Document, Item
-from kb.knowledge_base import Changes, KnowledgeBase
-from kb.sql_store import SqlStore
+from kb.knowledge_base import Changes
+
+from .filled import fill
+from .waiting import until_equal
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -71,11 +71,7 @@ def served(pair: Any, running: Any, tmp_path_factory: pytest.TempPathFactory) ->
         },
         assistants={"shop": AssistantSettings(kb="shop", engine="main")},
     )
-    database = open_database(settings.state_url)
-    upgrade(database)
-    base = KnowledgeBase.create(SqlStore(database), "default", "shop", author="test")
-    base.commit(Changes(put=(handbook("The first edition"),)), author="test", message="Fill")
-    database.dispose()
+    fill(settings, handbook("The first edition"))
     app = create_app(settings, replay=SuiteReplay())
     with running(app) as url, httpx.Client(base_url=url, timeout=120) as client:
         yield Served(client, app.state.gateway.core, pair.cache_url)
@@ -85,21 +81,13 @@ def files(pair: Any) -> int:
     return len(list(pair.plan.kv_dir.glob("*.data")))
 
 
-def eventually(read: Callable[[], Any], wanted: Any) -> Any:
-    for _ in range(300):
-        if (value := read()) == wanted:
-            return value
-        time.sleep(0.1)
-    return value
-
-
 def test_the_policy_hears_whose_prompt_it_is(served: Served) -> None:
     before = served.cache("status")
     told = served.ask("Who sweeps the aisles?", session_id="sweeping")
     chunks = told["prompt_tokens"] // CHUNK_TOKENS
     assert chunks >= 3
     sessions = before["sessions"]["active"] + 1
-    assert eventually(lambda: served.cache("status")["sessions"]["active"], sessions) == sessions
+    assert until_equal(lambda: served.cache("status")["sessions"]["active"], sessions) == sessions
     assert served.cache("status")["noted_chunks"] == before["noted_chunks"] + chunks
     # The hash of a chunk is of its tokens: those that the note named are those that the engine looks up.
     assert served.cache("status")["seen_chunks"] == before["seen_chunks"] + chunks
@@ -114,15 +102,15 @@ def test_knowledge_that_recurs_goes_to_disk_and_a_hint_brings_it_back(served: Se
     first = served.ask("Where is the bread?", session_id="bread")
     served.ask("Where is the milk?", session_id="milk")
     stored = before + first["prompt_tokens"] // CHUNK_TOKENS
-    assert eventually(lambda: files(pair), stored) == stored
+    assert until_equal(lambda: files(pair), stored) == stored
     httpx.post(f"{pair.cache_url}/cache/clear", trust_env=False).raise_for_status()
     before = served.fetches()
     assert served.client.post("/v1/sessions/nobody/expect").status_code == 202
     assert served.client.post("/v1/sessions/bread/expect").status_code == 202
-    assert eventually(served.fetches, before + 1) == before + 1
+    assert until_equal(served.fetches, before + 1) == before + 1
     sessions = served.cache("status")["sessions"]["active"] - 1
     assert served.client.delete("/v1/sessions/bread").status_code == 202
-    assert eventually(lambda: served.cache("status")["sessions"]["active"], sessions) == sessions
+    assert until_equal(lambda: served.cache("status")["sessions"]["active"], sessions) == sessions
 
 
 def test_a_note_is_there_before_the_prompt_is_stored(served: Served, pair: Any) -> None:
@@ -133,12 +121,12 @@ def test_a_note_is_there_before_the_prompt_is_stored(served: Served, pair: Any) 
     knowledge = served.ask("Where is the salt?")["prompt_tokens"] // CHUNK_TOKENS
     served.ask("Where is the tea?")
     before += knowledge
-    assert eventually(lambda: files(pair), before) == before
+    assert until_equal(lambda: files(pair), before) == before
     long = " ".join(f"Is aisle {number} swept on every day of week {number}?" for number in range(35))
     told = served.ask(long, use_case="batch")
     own = told["prompt_tokens"] // CHUNK_TOKENS - knowledge
     assert own >= 3
-    assert eventually(lambda: files(pair) - before, own) == own
+    assert until_equal(lambda: files(pair) - before, own) == own
 
 
 def test_the_first_question_after_a_landing_finds_its_prefix_warm(served: Served) -> None:
@@ -156,7 +144,7 @@ def test_the_first_question_after_a_landing_finds_its_prefix_warm(served: Served
     cache.warm_seconds = WARM_SECONDS
     before = computed()
     served.land("A fourth edition")
-    assert eventually(computed, before + 1) == before + 1
+    assert until_equal(computed, before + 1) == before + 1
     warm = served.ask("Who counts the aisles?")
     reused = [answer["cache"]["cached_tokens"] for answer in (cold, warm)]
     assert reused[0] < CHUNK_TOKENS < 3 * CHUNK_TOKENS <= reused[1]

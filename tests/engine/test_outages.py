@@ -16,50 +16,33 @@ import pytest
 
 from backend import ports
 from backend.launch_state import log_path, read_state, supervisor_log
-from backend.launcher import down, status, up
-from backend.plan import LaunchOptions, LaunchPlan, make_plan
+from backend.launcher import down, status
+from backend.plan import LaunchPlan
 from backend.processes import find, members
 from backend.shared_memory import pool_segment
-from backend.tiny_model import make_model_folder
 from evals.replay import SuiteReplay
 from gateway.app import create_app
 from gateway.settings import AssistantSettings, EngineSettings, Settings
-from kb.database import open_database, upgrade
 from kb.items import Document, Item
-from kb.knowledge_base import Changes, KnowledgeBase
-from kb.sql_store import SqlStore
+
+from .conftest import HANDBOOK, running_pair, tiny_model
+from .filled import fill
+from .waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 CHUNK = 256
 TOKENS = 4 * CHUNK
 PATIENCE_SECONDS = 180.0
-SHARED_TEXT = " ".join(f"Article {number}: the shop keeps {number} aisles in its store." for number in range(80))
 
 
 @pytest.fixture(scope="module")
-def plan(
-    engine_python: Path, tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
-) -> Iterator[LaunchPlan]:
+def plan(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchPlan]:
     home = tmp_path_factory.mktemp("outages")
-    texts = [Path(__file__).read_text(encoding="utf-8"), SHARED_TEXT]
-    model = make_model_folder(home / "tiny", texts, hidden=128, heads=2, kv_heads=1)
-    engine, cache, cache_http = free_ports(3)
-    options = LaunchOptions(
-        model=model,
-        engine_port=engine,
-        cache_port=cache,
-        cache_http_port=cache_http,
-        window_tokens=4096,
-        cpu_kv_gb=1.0,
-        use_case="batch",  # to disk at once, so that there is something to come back
-    )
-    plan = make_plan(options, home, python=engine_python)
-    try:
-        up(plan, plan.kv_dir.parent, print)
-        yield plan
-    finally:
-        down(plan.kv_dir.parent, print)
+    model = tiny_model(home, [Path(__file__).read_text(encoding="utf-8"), HANDBOOK])
+    # To disk at once, so that there is something to come back.
+    with running_pair(model, home, engine_python, cpu_kv_gb=1.0, use_case="batch") as pair:
+        yield pair.plan
 
 
 @pytest.fixture
@@ -77,12 +60,7 @@ def gateway(plan: LaunchPlan, running: Any, tmp_path_factory: pytest.TempPathFac
         engines={"main": engine},
         assistants={"shop": AssistantSettings(kb="shop", engine="main")},
     )
-    database = open_database(settings.state_url)
-    upgrade(database)
-    base = KnowledgeBase.create(SqlStore(database), "default", "shop", author="test")
-    handbook = Item("document:handbook", "Handbook", Document(SHARED_TEXT), usage="always")
-    base.commit(Changes(put=(handbook,)), author="test", message="Fill")
-    database.dispose()
+    fill(settings, Item("document:handbook", "Handbook", Document(HANDBOOK), usage="always"))
     with running(create_app(settings, replay=SuiteReplay())) as url, httpx.Client(base_url=url, timeout=120) as client:
         yield client
 
@@ -118,10 +96,7 @@ def kill(state_dir: Path, name: str) -> int:
 
 
 def eventually(condition: Callable[[], Any]) -> Any:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not (value := condition()) and time.monotonic() < end:
-        time.sleep(0.5)
-    return value
+    return until(condition, bool, PATIENCE_SECONDS)
 
 
 def test_a_killed_lmcache_costs_hits_and_no_answer_and_hits_return_with_it(plan: LaunchPlan, state_dir: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from backend.client import Sampling
 from backend.errors import ContextTooLong, EngineRefused
 
-from .asking import CHUNK_TOKENS, SHORT, ask, conversation, eventually
+from .asking import CHUNK_TOKENS, SHORT, ask, conversation
+from .waiting import until_at_least
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -52,7 +53,7 @@ def test_the_second_question_reuses_the_first_ones_prefix(engine, pair):
     assert pair.vllm_metrics()["vllm:prefix_cache_hits_total"] == before
     second = ask(engine, "harbours", "Who pays?")
     assert second.usage.engine_cached_tokens > 512
-    hits = eventually(lambda: pair.vllm_metrics()["vllm:prefix_cache_hits_total"] - before, 512)
+    hits = until_at_least(lambda: pair.vllm_metrics()["vllm:prefix_cache_hits_total"] - before, 512)
     assert hits == second.usage.engine_cached_tokens == second.usage.cached_tokens
 
 
@@ -65,7 +66,7 @@ def test_a_cache_salt_keeps_one_tenant_out_of_anothers_cache(engine, pair):
     for name in ("vllm:prefix_cache_hits_total", "vllm:external_prefix_cache_hits_total"):
         assert after[name] == before[name]
     name = "lmcache_mp_lookup_requested_tokens_total"
-    assert eventually(lambda: pair.lmcache_metrics()[name] - external_before[name], 1) >= CHUNK_TOKENS
+    assert until_at_least(lambda: pair.lmcache_metrics()[name] - external_before[name], 1) >= CHUNK_TOKENS
     hit = "lmcache_mp_lookup_hit_tokens_total"
     assert pair.lmcache_metrics()[hit] == external_before[hit]
     again = ask(engine, "bridges", "Which is the longest?", salt="acme")
@@ -83,7 +84,7 @@ def test_a_reader_who_leaves_stops_the_engine(engine, pair):
         await chunks.aclose()
 
     asyncio.run(leave_early())
-    idle = eventually(lambda: -pair.vllm_metrics()["vllm:num_requests_running"], 0)
+    idle = until_at_least(lambda: -pair.vllm_metrics()["vllm:num_requests_running"], 0)
     assert idle == 0
     assert 0 < pair.vllm_metrics()["vllm:generation_tokens_total"] - before < 1500
 

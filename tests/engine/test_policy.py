@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import httpx
 import pytest
 
 from .conftest import DISK_BYTES
 from .policy_pair import CHUNK, TOKENS
+from .waiting import until_equal
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
-
-
-def eventually(read: Callable[[], int], wanted: int) -> int:
-    for _ in range(100):
-        if (value := read()) == wanted:
-            return value
-        time.sleep(0.1)
-    return value
 
 
 def test_files_of_an_earlier_server_count(pair):
@@ -34,7 +26,7 @@ def test_a_prompt_goes_to_disk_when_it_is_asked_again_and_comes_back_from_there(
     time.sleep(1)
     assert policy.files() == before
     assert policy.cached(prompt) == TOKENS
-    assert eventually(policy.files, before + 4) == before + 4
+    assert until_equal(policy.files, before + 4) == before + 4
     assert policy.cached(prompt, ram=False) == TOKENS
 
 
@@ -42,12 +34,12 @@ def test_a_disk_slower_than_recomputing_is_not_loaded_from_and_not_written_to(po
     known, new, before = policy.prompt(), policy.prompt(), policy.files()
     for _ in range(2):
         policy.cached(known)
-    assert eventually(policy.files, before + 4) == before + 4
+    assert until_equal(policy.files, before + 4) == before + 4
     try:
         policy.use_profile(disk_seconds_a_token=0.01)
         assert policy.cached(known, ram=False) == 0
         # It was computed anew, so it is in RAM now, which the profile calls free.
-        assert eventually(lambda: policy.cached(known), TOKENS) == TOKENS
+        assert until_equal(lambda: policy.cached(known), TOKENS) == TOKENS
         before = policy.files()
         for _ in range(2):
             policy.cached(new)
@@ -64,12 +56,12 @@ def test_batch_goes_to_disk_at_once_and_leaves_ram(policy):
     prompt, before = policy.prompt(), policy.files()
     policy.call("POST", "notes", token_ids=prompt, use_case="batch")
     assert policy.cached(prompt) == 0
-    assert eventually(policy.files, before + 4) == before + 4
+    assert until_equal(policy.files, before + 4) == before + 4
     # Not from RAM, and not kept there after it was fetched.
     for _ in range(2):
         before = len(policy.fetches())
         assert policy.cached(prompt) == TOKENS
-        assert eventually(lambda: len(policy.fetches()), before + 1) == before + 1
+        assert until_equal(lambda: len(policy.fetches()), before + 1) == before + 1
 
 
 def test_an_idle_session_moves_to_disk_and_a_typing_hint_brings_it_back(policy):
@@ -81,10 +73,10 @@ def test_an_idle_session_moves_to_disk_and_a_typing_hint_brings_it_back(policy):
     assert policy.files() == before
     assert policy.call("POST", "sessions/ada/idle") == {"chunks": 4}
     others = policy.call("GET", "status")["sessions"]["active"]
-    assert eventually(policy.files, before + 4) == before + 4
+    assert until_equal(policy.files, before + 4) == before + 4
     before = len(policy.fetches())
     assert policy.call("POST", "sessions/ada/expect")["chunks"] == 4
-    assert eventually(lambda: len(policy.fetches()), before + 1) == before + 1
+    assert until_equal(lambda: len(policy.fetches()), before + 1) == before + 1
     assert policy.call("GET", "status")["sessions"]["active"] == others + 1
     # The next question finds it in RAM: nothing more is fetched.
     assert policy.cached(prompt) == TOKENS
@@ -98,9 +90,9 @@ def test_a_gone_session_and_a_retired_commit_leave_nothing(policy):
     policy.call("POST", "notes", token_ids=own, use_case="code", session="eve", commit="c1", knowledge_tokens=2 * CHUNK)
     for _ in range(2):
         policy.cached(own)
-    assert eventually(policy.files, before + 4) == before + 4
+    assert until_equal(policy.files, before + 4) == before + 4
     assert policy.call("DELETE", "sessions/eve") == {"chunks": 2}
-    assert eventually(policy.files, before + 2) == before + 2
+    assert until_equal(policy.files, before + 2) == before + 2
     assert policy.cached(own) == 2 * CHUNK
     assert policy.call("DELETE", "commits/c1") == {"chunks": 2}
     assert policy.cached(knowledge + policy.prompt(CHUNK)) == 0

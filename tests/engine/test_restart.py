@@ -10,7 +10,8 @@ import pytest
 
 from backend.client import Completion, Engine
 
-from .asking import CHUNK_TOKENS, ask, ask_gateway, eventually
+from .asking import CHUNK_TOKENS, ask, ask_gateway
+from .waiting import until_at_least
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -36,8 +37,8 @@ class Restart:
 def restart(client: httpx.Client, engine: Engine, pair: Any) -> Restart:
     """One for all of the file, since a start takes most of a minute."""
     before = ask(engine, "castles", "Who lives there?")
-    stored = eventually(lambda: ask(engine, "castles", "Who lives there?").usage.lmcache_cached_tokens, 512)
-    in_lmcache = eventually(
+    stored = until_at_least(lambda: ask(engine, "castles", "Who lives there?").usage.lmcache_cached_tokens, 512)
+    in_lmcache = until_at_least(
         lambda: ask_gateway(client, "How many reviews have five stars?")["kvasir"]["cache"]["lmcache_cached_tokens"],
         2 * CHUNK_TOKENS,
     )
@@ -52,8 +53,8 @@ def restart(client: httpx.Client, engine: Engine, pair: Any) -> Restart:
     lookups = pair.lmcache_metrics()[LOOKED_UP]
     after = ask_gateway(client, "Which carrier brought most shipments?")
     cached = after["kvasir"]["cache"]["lmcache_cached_tokens"]
-    loaded = eventually(lambda: pair.vllm_metrics()[LOADED], cached)
-    looked_up = eventually(lambda: pair.lmcache_metrics()[LOOKED_UP] - lookups, cached)
+    loaded = until_at_least(lambda: pair.vllm_metrics()[LOADED], cached)
+    looked_up = until_at_least(lambda: pair.lmcache_metrics()[LOOKED_UP] - lookups, cached)
     return Restart(before, stored, while_away, at_start, after, loaded, looked_up)
 
 
@@ -82,5 +83,5 @@ def test_a_prefix_comes_back_from_lmcache_with_the_same_answer(restart: Restart,
     assert back.text == restart.before.text
     assert back.usage.engine_cached_tokens == 0
     assert back.usage.cached_tokens == back.usage.lmcache_cached_tokens == stored
-    assert eventually(lambda: pair.vllm_metrics()[LOADED] - loaded, stored) == stored
-    assert eventually(lambda: pair.lmcache_metrics()[LOOKED_UP] - lookups, stored) == stored
+    assert until_at_least(lambda: pair.vllm_metrics()[LOADED] - loaded, stored) == stored
+    assert until_at_least(lambda: pair.lmcache_metrics()[LOOKED_UP] - lookups, stored) == stored
