@@ -80,9 +80,13 @@ group.add_command(simulate_command)
 @click.option("--cache-http-port", type=int, help=f"LMCache's HTTP port. Default: {_DEFAULTS['cache_http_port']}.")
 @click.option("--window-tokens", type=int, help="Longest prompt and answer. Default: the model's, up to 16384.")
 @click.option("--dtype", help="vLLM's --dtype. Default: bfloat16 on a CPU, auto on a GPU.")
-@click.option("--l1-size-gb", type=float, help=f"RAM for LMCache, taken at once. Default: {_DEFAULTS['l1_size_gb']:g}.")
+@click.option(
+    "--l1-size-gb", type=float, help=f"GiB of RAM for LMCache, taken at once. Default: {_DEFAULTS['l1_size_gb']:g}."
+)
 @click.option("--chunk-tokens", type=int, help=f"LMCache's chunk. Default: {_DEFAULTS['chunk_tokens']}.")
-@click.option("--cpu-kv-gb", type=float, help=f"RAM for vLLM's KV cache on a CPU. Default: {_DEFAULTS['cpu_kv_gb']:g}.")
+@click.option(
+    "--cpu-kv-gb", type=float, help=f"GiB of RAM for vLLM's KV cache on a CPU. Default: {_DEFAULTS['cpu_kv_gb']:g}."
+)
 @click.option(
     "--gpu-memory-share", type=float, help=f"vLLM's share of the GPU. Default: {_DEFAULTS['gpu_memory_share']}."
 )

@@ -34,7 +34,8 @@ _POLICY_LMCACHE = (0, 5, 6)
 
 @dataclass(frozen=True)
 class LaunchOptions:
-    """What a user chooses. Sizes are in GB; `None` lets the plan decide.
+    """What a user chooses. `None` lets the plan decide. Sizes are in GB on disk, and in GiB in memory (`l1_size_gb`,
+    `cpu_kv_gb`), as LMCache and vLLM take them.
 
     `policy` starts LMCache with Kvasir's policies, else plain. `disk_adapter` and `shared_tier` are JSON texts of
     LMCache's `--l2-adapter`. `allow_reset` lets a client empty the engine's own prefix cache, as measuring needs.

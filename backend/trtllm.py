@@ -57,7 +57,7 @@ def plan_trtllm(options: LaunchOptions, home: Path, *, dry_run: bool) -> TrtllmP
             # Of what the weights leave free, where vLLM's share is of the whole GPU.
             "free_gpu_memory_fraction": options.gpu_memory_share,
             # Bytes. Blocks that leave the GPU go here, and come back when their prefix does.
-            "host_cache_size": round(options.l1_size_gb * 1e9),
+            "host_cache_size": round(options.l1_size_gb * 2**30),
         }
     }
     window = window_tokens(options, folder)

@@ -21,9 +21,9 @@ def eviction_thrash(readings: Readings) -> Finding | None:
     worst = max(returned, key=lambda tier: returned[tier])
     evicted = _tokens(readings, "evicted", worst)
     if worst == RAM:
-        size, option = readings.options.l1_size_gb, "--l1-size-gb"
+        size, unit, option = readings.options.l1_size_gb, "GiB", "--l1-size-gb"
     else:
-        size, option = readings.options.disk_gb, "--disk-gb"
+        size, unit, option = readings.options.disk_gb, "GB", "--disk-gb"
     return Finding(
         "eviction-thrash",
         f"What was evicted from {worst} is asked for again, and computed again.",
@@ -31,7 +31,7 @@ def eviction_thrash(readings: Readings) -> Finding | None:
             Figure("tokens computed again after an eviction", again, limit=least.value, origin=least.origin),
             Figure("their share of all computed", again / computed, limit=share.value, origin=share.origin),
             Figure(f"tokens evicted from {worst}", evicted),
-            Figure(f"size of {worst}", size, "GB"),
+            Figure(f"size of {worst}", size, unit),
         ),
         "The working set is larger than the tier: before a prompt comes again, others have taken its place. "
         "Double the tier, as far as the machine has room, and look again.",

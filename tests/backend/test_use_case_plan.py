@@ -181,7 +181,7 @@ def test_tensorrt_llm_is_configured_with_reuse_and_host_offload_and_not_started(
         "kv_cache_config": {
             "enable_block_reuse": True,
             "free_gpu_memory_fraction": 0.8,
-            "host_cache_size": 2_500_000_000,
+            "host_cache_size": 5 * GIB // 2,
         }
     }
     argv = plan["argv"]
