@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class Asker:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._pair = target.pair
+        self._sessions: set[str] = set()
 
     def ask(self, prompt: Sequence[int]) -> Answer:
         before = self._pair.prefix_counts()
@@ -71,6 +73,7 @@ class Asker:
 
     def note(self, prompt: Sequence[int], use_case: UseCase | None = None, session: str = SESSION) -> None:
         if self.target.has_policies:
+            self._sessions.add(session)
             self._pair.note(prompt, session=session, use_case=use_case)
 
     def learn_kv_bytes(self) -> None:
@@ -115,6 +118,13 @@ class Asker:
         """Delete what was stored of a session's longest prompt. Without Kvasir's policies, nothing."""
         if self.target.has_policies:
             self._pair.forget_session(session)
+            self._sessions.discard(session)
+
+    def forget_all(self, mark: StoreMark) -> None:
+        """Delete what was stored since `mark` of the prompts that were noted."""
+        for session in sorted(self._sessions):
+            self.forget_session(session)
+        self.forget_files(mark)
 
     def forget_files(self, mark: StoreMark) -> None:
         """Without Kvasir's policies, delete all files that came since `mark`."""
@@ -134,6 +144,18 @@ class Asker:
                 raise MeasurementFailed(place, f"LMCache fetched {fetched} of {size} bytes from there")
         elif any(one["kind"] == "fetch" for one in self._pair.transfers(mark)):
             raise MeasurementFailed(place, "LMCache had to fetch a part of it; give it more memory (--l1-size-gb)")
+
+
+@contextmanager
+def asking(target: Target) -> Iterator[Asker]:
+    """An asker of whose prompts nothing stays stored, also where a measurement failed or was ended."""
+    asker = Asker(target)
+    mark = asker.store_mark()
+    try:
+        yield asker
+    finally:
+        with suppress(MeasurementFailed):
+            asker.forget_all(mark)
 
 
 @dataclass(frozen=True)

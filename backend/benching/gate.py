@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backend.benching.asking import COLD, RAM, Answer, Asker
+from backend.benching.asking import COLD, RAM, Answer, Asker, asking
 from backend.benching.figure import Skipped
 from backend.benching.target import SESSION, Progress, SlowTier, Target
 
@@ -44,11 +44,10 @@ class GatePlan:
 
 
 def measure_gate(target: Target, plan: GatePlan, on_progress: Progress) -> list[GateSample]:
-    asker = Asker(target)
     found: list[GateSample] = []
     tiers: list[SlowTier | None] = [None] if plan.with_ram else []
     tiers += [tier for tier in target.tiers if tier.role not in target.missing]
-    with target.gates(load=False, store=False):
+    with asking(target) as asker, target.gates(load=False, store=False):
         on_progress("gate: warming up")
         asker.learn_kv_bytes()
         for length in sorted({min(plan.lengths), max(plan.lengths)}):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backend.benching.asking import COLD, RAM, Asker
+from backend.benching.asking import COLD, RAM, Asker, asking
 from backend.benching.target import Progress, SlowTier, Target
 from backend.errors import MeasurementFailed
 
@@ -31,16 +31,16 @@ def measure_promotion(target: Target, lengths: Sequence[int], repeats: int, on_p
     disk = next((tier for tier in target.tiers if tier.role == "disk" and tier.folder), None)
     if disk is None or not target.has_policies:
         raise MeasurementFailed("promotion", "needs a disk tier of files and LMCache with Kvasir's policies")
-    asker = Asker(target)
-    asker.learn_kv_bytes()
-    for length in sorted({min(lengths), max(lengths)}):
-        on_progress(f"promotion: warming up, {length} tokens")
-        _one(asker, disk, length, hint_first=True)
-    found: list[Return] = []
-    for repeat in range(repeats):
-        for length in lengths:
-            on_progress(f"promotion: repeat {repeat + 1} of {repeats}, {length} tokens")
-            found.append(_one(asker, disk, length, hint_first=repeat % 2 == 0))
+    with asking(target) as asker:
+        asker.learn_kv_bytes()
+        for length in sorted({min(lengths), max(lengths)}):
+            on_progress(f"promotion: warming up, {length} tokens")
+            _one(asker, disk, length, hint_first=True)
+        found: list[Return] = []
+        for repeat in range(repeats):
+            for length in lengths:
+                on_progress(f"promotion: repeat {repeat + 1} of {repeats}, {length} tokens")
+                found.append(_one(asker, disk, length, hint_first=repeat % 2 == 0))
     return found
 
 

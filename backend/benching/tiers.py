@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backend.benching.asking import COLD, ENGINE, RAM, Asker
+from backend.benching.asking import COLD, ENGINE, RAM, Asker, asking
 from backend.benching.figure import Skipped
 from backend.benching.target import Progress, SlowTier, Target
 
@@ -40,10 +40,9 @@ def place_title(place: str) -> str:
 
 
 def measure_tiers(target: Target, lengths: Sequence[int], repeats: int, on_progress: Progress) -> list[Sample]:
-    asker = Asker(target)
     found: list[Sample] = []
     slow = [tier for tier in target.tiers if tier.name not in target.missing and tier.role not in target.missing]
-    with target.gates(load=False, store=False):
+    with asking(target) as asker, target.gates(load=False, store=False):
         on_progress("tiers: warming up")
         asker.learn_kv_bytes()
         for length in sorted({min(lengths), max(lengths)}):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
 
-from backend.benching.asking import RAM, Asker
+from backend.benching.asking import RAM, Asker, asking
 from backend.benching.target import SESSION, Progress, Target
 from backend.profiling.prompts import Prompts
 from backend.tiers.use_case import UseCase
@@ -98,35 +98,26 @@ WORKLOADS = (
 
 def measure_workload(target: Target, workload: Workload, longest: int, on_progress: Progress) -> list[Request]:
     """The gates are as they ship. Where the engine's cache cannot be emptied, everything is served from it."""
-    asker = Asker(target)
-    mark = asker.store_mark()
     found: list[Request] = []
-    sessions: set[str] = set()
-    with target.gates(load=True, store=True):
+    with asking(target) as asker, target.gates(load=True, store=True):
         for number, step in enumerate(workload.steps(target.prompts, longest), start=1):
             on_progress(f"{workload.name}: request {number}, {len(step.prompt)} tokens")
             twin = target.prompts.new(len(step.prompt))
             asker.note(twin)
             cold = asker.ask(twin)
             _lose(asker, step.loss)
-            sessions.add(step.session)
-            asker.note(step.prompt, workload.use_case, step.session)
+            asker.note(step.prompt, workload.use_case, f"{SESSION}-{step.session}")
             answer = asker.ask(step.prompt)
             found.append(Request(answer.seconds, cold.seconds, len(step.prompt), answer.cached_tokens, step.first))
             asker.forget_session()
-    for session in sessions:
-        asker.forget_session(session)
-    asker.forget_files(mark)
     return found
 
 
 def measure_batch(target: Target, longest: int, repeats: int, on_progress: Progress) -> list[BatchRun]:
     """Four prompts at once that begin with the same instructions, of which the engine saw some before."""
-    asker = Asker(target)
     instructions = target.prompts.new(longest * 3 // 8)
-    mark = asker.store_mark()
     found: list[BatchRun] = []
-    with target.gates(load=True, store=True):
+    with asking(target) as asker, target.gates(load=True, store=True):
         asker.note(instructions, "batch")
         asker.ask(instructions)
         for repeat in range(repeats):
@@ -141,8 +132,6 @@ def measure_batch(target: Target, longest: int, repeats: int, on_progress: Progr
             for number in range(_BATCH):
                 asker.forget_session(f"{SESSION}-{number}")
             found.append(BatchRun(seconds, cold_seconds, len(batch), sum(map(len, batch)), cached))
-    asker.forget_session()
-    asker.forget_files(mark)
     return found
 
 

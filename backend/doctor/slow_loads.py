@@ -9,6 +9,7 @@ from typing import Any
 
 from backend.doctor.finding import Figure, Finding
 from backend.doctor.readings import Readings
+from backend.doctor.thresholds import least_tokens
 
 Transfer = Mapping[str, Any]
 
@@ -19,6 +20,8 @@ def loads_slower_than_recompute(readings: Readings) -> Finding | None:
     if not fetches or not readings.grew("cache", "lmcache_mp_lookup_hit_l2_tokens_total"):
         return None
     tokens = [_tokens(readings, one) for one in fetches]
+    if sum(tokens) < least_tokens(readings).value:
+        return None
     seconds = sum(one["seconds"] for one in fetches)
     recompute, origin = _recompute_seconds(readings, tokens)
     if not recompute or seconds <= recompute:

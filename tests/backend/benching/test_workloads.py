@@ -53,7 +53,7 @@ def test_a_returning_request_is_compared_with_a_cold_one_of_its_length():
     assert [one.cold_seconds for one in requests] == [pytest.approx(BASE + 964 * COMPUTED)] * 6
     ratio, hits = workload_figures("documents", requests)
     assert (ratio.n, hits.value) == (4, pytest.approx(4 * 900 / (6 * 964)))
-    assert not target.pair.kept["ram"] & set(target.pair.sessions["reader-0-0"])  # type: ignore[attr-defined]
+    assert not target.pair.kept["ram"] & set(target.pair.sessions["kvasir-bench-reader-0-0"])  # type: ignore[attr-defined]
 
 
 def test_a_batch_shares_its_instructions():
@@ -61,3 +61,18 @@ def test_a_batch_shares_its_instructions():
     assert (runs[0].prompts, runs[0].tokens) == (4, 4 * 600)
     assert runs[0].cached_tokens >= 4 * 400
     assert batch_figures(runs)[1].value == pytest.approx(runs[0].cached_tokens / 2400)
+
+
+def test_a_workload_that_is_ended_leaves_nothing_stored():
+    target = scripted_target("disk")
+    told: list[str] = []
+
+    def end_at_the_third(message: str) -> None:
+        told.append(message)
+        if len(told) == 3:
+            raise SystemExit(143)
+
+    with pytest.raises(SystemExit):
+        measure_workload(target, WORKLOADS[0], LONGEST, end_at_the_third)
+    assert target.pair.sessions.keys() >= {"kvasir-bench-conversation-0", "kvasir-bench-conversation-1"}
+    assert not any(target.pair.kept.values())
