@@ -1,4 +1,4 @@
-"""`kvasir backend`: start, show and stop vLLM with LMCache, and size a model.
+"""`kvasir backend`: start, show and stop vLLM with LMCache. Its other commands have files of their own.
 
 Each command prints what one function of the launcher returns.
 """
@@ -41,9 +41,9 @@ def _tier_names(_: click.Context, parameter: click.Parameter, value: str | None)
     return given
 
 
-@click.group("backend", short_help="Start, show and stop vLLM with LMCache; size a model; simulate a cache.")
+@click.group("backend", short_help="Start, show and stop vLLM with LMCache; measure and diagnose them; size; simulate.")
 def group() -> None:
-    """Start, show and stop vLLM with LMCache; size a model; simulate a cache."""
+    """Start, show and stop vLLM with LMCache; measure and diagnose them; size; simulate."""
 
 
 group.add_command(size_command)

@@ -227,4 +227,5 @@ def _restarted(part: PartState) -> str:
     if restarts.last_at is None:
         return ""
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(restarts.last_at))
-    return f"started again {restarts.total} times, last at {at} ({restarts.problem})"
+    often = "once" if restarts.total == 1 else f"{restarts.total} times, last"
+    return f"started again {often} at {at} ({restarts.problem})"

@@ -30,7 +30,9 @@ COMMANDS = {
     "export-trace": _Target(
         "gateway.cli.export_trace:export_trace", "Write past requests as prefix hashes, for 'kvasir backend simulate'."
     ),
-    "backend": _Target("backend.cli:group", "Start, show and stop vLLM with LMCache; size a model; simulate a cache."),
+    "backend": _Target(
+        "backend.cli:group", "Start, show and stop vLLM with LMCache; measure and diagnose them; size; simulate."
+    ),
     "bench": _Target("evals.bench.cli:group", "Measure, each figure with its baseline and interval."),
 }
 
