@@ -15,7 +15,7 @@ from typing import Any
 _PROBE = 32
 """How many must be alike in a row to be taken for the place where two texts go on alike."""
 _POSITIONS = 1000
-_SHOWN_POSITIONS = 5
+_SHOWN_POSITIONS = 50
 
 
 @dataclass(frozen=True)
