@@ -15,10 +15,9 @@ from gateway.app import create_app
 from gateway.core import Core
 from gateway.settings import AssistantSettings, EngineSettings, Settings
 from kb.codec import item_to_dict
-from kb.database import open_database, upgrade
 from kb.items import Document, Item
-from kb.knowledge_base import Changes, KnowledgeBase
-from kb.sql_store import SqlStore
+
+from .filled import fill
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -66,11 +65,7 @@ def served(pair: Any, running: Any, tmp_path_factory: pytest.TempPathFactory) ->
     )
     assistants = {"shop": AssistantSettings(kb="shop", engine="main", tenant="default")}
     settings = Settings(home=tmp_path_factory.mktemp("landing"), engines={"main": engine}, assistants=assistants)
-    database = open_database(settings.state_url)
-    upgrade(database)
-    base = KnowledgeBase.create(SqlStore(database), "default", "shop", author="test")
-    base.commit(Changes(put=(handbook(1),)), author="test", message="Fill")
-    database.dispose()
+    fill(settings, handbook(1))
     app = create_app(settings, replay=SuiteReplay())
     with running(app) as url, httpx.Client(base_url=url, timeout=300) as client:
         yield Served(client, app.state.gateway.core)
