@@ -67,6 +67,7 @@ STATUS: dict[type[Exception], int] = {
     backend.SizeOptionInvalid: 502,
     backend.ProfileInvalid: 502,
     backend.DoctorFailed: 502,
+    backend.PlotFailed: 502,
     backend.MeasurementFailed: 502,
     backend.LaunchError: 502,
     backend.EnginePythonInvalid: 502,
