@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from evals.bench.prefix.engines import CountingEngine
 from evals.bench.prefix.spider_traffic import spider_traffic
-from evals.bench.prefix.token_section import streams_of, token_rows
+from evals.bench.prefix.token_section import earlier_reach, streams_of, token_rows
 from evals.bench.remembering import Remembering
 from evals.bench.row import Row
 from kb.embedding import Embedder
@@ -38,7 +39,13 @@ def prefix_rows(plan: Plan, embedder: Embedder, say: Callable[[str], None]) -> l
     )
     streams = streams_of(traffic, plan.draws, plan.requests)
     remembering = Remembering(embedder)
+    engine = CountingEngine(plan.model)
+    reach = earlier_reach(traffic, streams, engine, remembering, say)
     rows: list[Row] = []
     if "tokens" in plan.sections:
-        rows += token_rows(traffic, streams, plan.model, remembering, say)
+        rows += token_rows(traffic, streams, reach, engine, remembering, say)
+    if "engine" in plan.sections:
+        from evals.bench.prefix.engine_section import engine_rows
+
+        rows += engine_rows(traffic, streams, reach, plan.model, remembering, say)
     return rows

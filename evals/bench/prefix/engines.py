@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -108,7 +108,7 @@ class CountingEngine(_Told):
 
 
 class OneTokenEngine(_Told):
-    """A real engine, asked for one token each time; so the time to it is all that a request takes."""
+    """A real engine, asked for one token each time. The time to it is the engine's word, else all that it took."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
@@ -116,11 +116,10 @@ class OneTokenEngine(_Told):
         self._engine = engine
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None) -> Completion:
-        clock = asyncio.get_running_loop().time
-        begun = clock()
+        begun = time.perf_counter()
         told = await self._engine.complete(messages, replace(sampling, max_tokens=1), cache_salt=cache_salt)
-        # The same clock for all requests, and what waits at the engine's door is in it.
-        self.sent.append(Sent(cache_salt, None, told.usage, clock() - begun))
+        ttft_seconds = told.ttft_seconds if told.ttft_seconds is not None else time.perf_counter() - begun
+        self.sent.append(Sent(cache_salt, None, told.usage, ttft_seconds))
         return replace(told, text=self.answer, finish_reason="stop")
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:

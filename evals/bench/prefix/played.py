@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backend.client import Message, Sampling
-from backend.errors import BackendError
+from backend.errors import BackendError, ContextTooLong
 from evals.bench.errors import EngineFailed
 from evals.bench.prefix.assistant_world import StreamWorld
 from evals.bench.prefix.engines import Sent, StreamEngine
@@ -20,7 +20,7 @@ from evals.bench.prefix.orders import OURS, Order
 from evals.bench.prefix.request_stream import Request
 from gateway.answering import Ask, Prepared, answer, prepare
 from gateway.conversation import Conversation
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, PromptTooLong
 
 Say = Callable[[str], None]
 TOLD_EVERY = 100
@@ -47,12 +47,20 @@ class Player:
     before: Callable[[int], None] | None = None
 
     def play(self, name: str, stream: Sequence[Request]) -> list[Played]:
-        """Raises `EngineFailed`."""
+        """A dialogue ends where its prompt no longer fits the engine's window. Raises `EngineFailed`."""
         histories: dict[str, tuple[Message, ...]] = {}
         played: list[Played] = []
+        full: set[str] = set()
         for number, request in enumerate(stream):
+            if request.dialogue in full:
+                continue
             history = histories.get(request.dialogue, ())
-            played.append(self._put(number, request, history))
+            try:
+                played.append(self._put(number, request, history))
+            except (PromptTooLong, ContextTooLong):
+                full.add(request.dialogue)
+                self.say(f"{name}: turn {request.turn + 1} of {request.dialogue} does not fit the window")
+                continue
             histories[request.dialogue] = (
                 *history,
                 {"role": "user", "content": request.question},
@@ -73,6 +81,8 @@ class Player:
         try:
             prepared = prepare(self.world.core, ask)
             sent = asyncio.run(self._all_orders(prepared, reverse=number % 2 == 1))
+        except (PromptTooLong, ContextTooLong):
+            raise
         except (BackendError, GatewayError) as exc:
             raise EngineFailed(f"'{request.question}' got no answer: {exc}") from exc
         return Played(request, prepared, sent, warmed)
