@@ -27,6 +27,12 @@ class Conversation:
     def question(self) -> str:
         return self.messages[-1]["content"]
 
+    @property
+    def follows(self) -> str:
+        """The question before, whose words a follow-up leans on; empty of the first."""
+        earlier = self.user_turns[:-1]
+        return earlier[-1]["content"] if earlier else ""
+
 
 def parse_conversation(messages: Sequence[Message]) -> Conversation:
     """Raises `BadRequest` unless it ends with a user's message that says something, and all of it can be stored."""
