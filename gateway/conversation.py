@@ -29,9 +29,12 @@ class Conversation:
 
     @property
     def follows(self) -> str:
-        """The question before, whose words a follow-up leans on; empty of the first."""
-        earlier = self.user_turns[:-1]
-        return earlier[-1]["content"] if earlier else ""
+        """The question that was answered just before, whose words a follow-up leans on; empty where there is none."""
+        match [message["role"] for message in self.messages[-3:]]:
+            case ["user", "assistant", "user"]:
+                return self.messages[-3]["content"]
+            case _:
+                return ""
 
 
 def parse_conversation(messages: Sequence[Message]) -> Conversation:
