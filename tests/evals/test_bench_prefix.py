@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from backend.client import Usage
 from backend.model_folder import SHIPPED_FOLDER
 from evals.bench.errors import ModelUnavailable
 from evals.bench.prefix.block_cache import BlockCache
@@ -128,7 +130,8 @@ def test_a_tiny_run_measures_every_stream(shop_database: Path, embedder: Sentenc
         for table in tables
     ]
     dialogues = [
-        [one, Request(one.dialogue, 1, one.question.replace("are", "were"), "SELECT 2", one.needed)] for one in questions
+        [one, replace(one, turn=1, question=one.question.replace("are", "were"), answer="SELECT 2")]
+        for one in questions
     ]
     traffic = Traffic(tuple(items), tuple(questions), tuple(tuple(turns) for turns in dialogues))
     streams = Streams(questions[:2], zipf_draw(questions, 52, "measured"), interleaved(dialogues, "measured", 3))
@@ -171,8 +174,6 @@ def _favourite(stream: list[Request]) -> str:
 
 
 def _played(hit_tokens: int, seconds: float) -> Played:
-    from backend.client import Usage
-
     ours = Sent("a", None, Usage(100, 1, cached_tokens=hit_tokens), seconds)
     theirs = Sent("b", None, Usage(100, 1, cached_tokens=0), 2 * seconds)
     return Played(_request("d"), None, {"ours": ours, "by score": theirs})  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,7 +47,7 @@ class _Told(ABC):
 
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None
-    ) -> AsyncIterator[Chunk]:
+    ) -> AsyncGenerator[Chunk]:
         """In one piece."""
         done = await self.complete(messages, sampling, cache_salt=cache_salt)
         yield Chunk(done.text, done.finish_reason, done.usage)

@@ -37,7 +37,7 @@ class Landings:
         item = lesson(number // self.every, self.stream[number - 1], base.snapshot().items)
         commit = self.world.learn(item)
         if self.warming:
-            Warming(self.world.core).warm(self.world.assistant, commit, before=before, seconds=self.seconds)
+            Warming(self.world.core).warm(self.world.assistant, commit, had=(before,), seconds=self.seconds)
 
 
 def lesson(number: int, asked: Request, items: Mapping[str, Item]) -> Item:
