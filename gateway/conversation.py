@@ -27,6 +27,15 @@ class Conversation:
     def question(self) -> str:
         return self.messages[-1]["content"]
 
+    @property
+    def follows(self) -> str:
+        """The question that was answered just before, whose words a follow-up leans on; empty where there is none."""
+        match [message["role"] for message in self.messages[-3:]]:
+            case ["user", "assistant", "user"]:
+                return self.messages[-3]["content"]
+            case _:
+                return ""
+
 
 def parse_conversation(messages: Sequence[Message]) -> Conversation:
     """Raises `BadRequest` unless it ends with a user's message that says something, and all of it can be stored."""

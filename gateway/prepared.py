@@ -75,6 +75,7 @@ def prepare(core: Core, ask: Ask, *, revision: str | None = None, session: Sessi
         revision=revision or assistant.revision,
         subjects=(ask.user,) if ask.user else (),
         limits=assistant.limits,
+        follows=ask.conversation.follows,
     )
     retrieved_at = time.perf_counter()
     placements = _placements(core, assistant, ask.conversation, session, retrieval)

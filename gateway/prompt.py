@@ -53,7 +53,7 @@ _LAYER_NAMES: tuple[Layer, ...] = ("always", "schemas", "metrics", "gotchas", "s
 DEFAULT_INSTRUCTIONS = "Answer the question with one SQL query. Use only what the knowledge below says."
 """Of an assistant whose settings give none; the reference model is trained on them."""
 
-_GAP = "\n\n"
+GAP = "\n\n"
 
 PREAMBLE = (
     "Blocks in tags such as <schema> are reference data that was looked up for the conversation. Follow the <rule> "
@@ -117,7 +117,7 @@ def assemble(instructions: str, conversation: Conversation, placements: Placemen
         text = _Piece(message["content"], "question" if index == last else "conversation")
         written.append((message["role"], [*items, text]))
     messages: list[Message] = [
-        {"role": role, "content": _GAP.join(piece.text for piece in pieces)} for role, pieces in written
+        {"role": role, "content": GAP.join(piece.text for piece in pieces)} for role, pieces in written
     ]
     parts = [part for index, (_, pieces) in enumerate(written) for part in _parts(index, pieces)]
     digest = hashlib.sha256(b"kvasir prompt 1\n" + canonical_json(messages)).hexdigest()
@@ -126,7 +126,7 @@ def assemble(instructions: str, conversation: Conversation, placements: Placemen
 
 def _system(instructions: str, placed: Iterable[Placed], own: Iterable[str]) -> list[_Piece]:
     """The pieces of the system message; `own` is the client's own text."""
-    head = _Piece(f"{instructions.strip()}{_GAP}{PREAMBLE}", "instructions")
+    head = _Piece(f"{instructions.strip()}{GAP}{PREAMBLE}", "instructions")
     return [head, *_items(placed, None), *(_Piece(text, "system") for text in own)]
 
 
@@ -142,7 +142,7 @@ def _parts(message: int, pieces: Sequence[_Piece]) -> list[Part]:
         Part(
             message,
             piece.layer,
-            len(piece.text) + (len(_GAP) if number else 0),
+            len(piece.text) + (len(GAP) if number else 0),
             piece.item.id if piece.item else None,
             piece.item.kind if piece.item else None,
         )
@@ -152,7 +152,7 @@ def _parts(message: int, pieces: Sequence[_Piece]) -> list[Part]:
 
 def block(item: Item) -> str:
     """What an item adds to the message that it stands in."""
-    return f"{_GAP}{item_text(item)}"
+    return f"{GAP}{item_text(item)}"
 
 
 def newly_needed(retrieved: Iterable[Placed], placed: Iterable[Placed]) -> tuple[Placed, ...]:

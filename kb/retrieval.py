@@ -82,16 +82,22 @@ class Retriever:
         revision: str = "main",
         subjects: tuple[str, ...] = (),
         limits: Limits | None = None,
+        follows: str = "",
     ) -> Retrieval:
-        """`subjects` are the user and teams whose preferences apply."""
+        """`subjects` are the user and teams whose preferences apply.
+
+        `follows` is what was asked before: what the question leans on is looked for with it. The patterns that a
+        question matches are its own.
+        """
         commit, index = self._at(base, revision)
         limits = limits or Limits()
-        mentions = index.entities.find(question)
-        masked = mask(question, mentions)
-        embed = self._vectors if len(question) <= KEPT_CHARACTERS else self._embedded
-        plain, as_masked = embed(base.id, question, masked.text)
+        asked = f"{follows}\n{question}" if follows else question
+        mentions = index.entities.find(asked)
+        masked = mask(question, index.entities.find(question) if follows else mentions)
+        embed = self._vectors if len(asked) <= KEPT_CHARACTERS else self._embedded
+        whole, plain, as_masked = embed(base.id, asked, question, masked.text)
         likeness = self._likeness(index, plain, as_masked)
-        evidence = index.evidence(question, plain, mentions)
+        evidence = index.evidence(asked, whole, mentions)
         hits = within([*_always(index, subjects), *fuse(evidence, self._weights, limits)], limits)
         patterns = like_patterns(likeness(), limits)
         hits = referenced(index, hits, patterns)
@@ -139,12 +145,14 @@ class Retriever:
         commit = base.resolve(commit_id or revision)
         return commit, indexes.at(base, commit)
 
-    def _embedded(self, _base: BaseId, question: str, masked: str) -> NDArray[np.float32]:
-        """Of the question and of its masked text; by base, since how soon it comes tells that it was asked before.
+    def _embedded(self, _base: BaseId, asked: str, question: str, masked: str) -> NDArray[np.float32]:
+        """Of the question with what it follows, of the question, and of its masked text; by base, since how soon it
+        comes tells that it was asked before.
 
-        Both in one batch, and kept together: what stands beside a text in a batch may change its last bits.
+        All in one batch, and kept together: what stands beside a text in a batch may change its last bits.
         """
-        vectors = self.embedder.embed([question, masked])
+        texts = [question, masked] if asked == question else [question, masked, asked]
+        vectors = self.embedder.embed(texts)[[texts.index(asked), 0, 1]]
         vectors.setflags(write=False)
         return vectors
 

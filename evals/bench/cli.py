@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from evals.bench.kb.benchmark import Section as KbSection
     from evals.bench.learning.benchmark import Section as LearningSection
     from evals.bench.mini.benchmark import Section
+    from evals.bench.prefix.benchmark import Section as PrefixSection
 
 UNAVAILABLE = 3
 
@@ -246,6 +247,29 @@ def learning(
     with exit_unavailable():
         found = measured(plan, SentenceEmbedder(), progress)
     print_out(BenchReport("learning", tuple(found.rows), {**machine_facts(), **found.facts}), as_json=as_json)
+
+
+@group.command()
+@data_option
+@json_option
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    default=Path("backend/mini/model"),
+    show_default=True,
+    help="The folder of the model whose tokens are counted, and which the pair serves.",
+)
+@click.option(
+    "--only", multiple=True, type=click.Choice(("tokens", "engine")), help="Only this section; may be given again."
+)
+@click.option("--requests", type=click.IntRange(min=1), help="Only the first so many requests of each stream.")
+def prefix(data: Path, as_json: bool, model: Path, only: tuple[PrefixSection, ...], requests: int | None) -> None:
+    """How much of the prompts' KV cache is reused, beside other orders of the same items; 'engine' starts the pair."""
+    from evals.bench.prefix.benchmark import SECTIONS, Plan, prefix_rows
+    from kb.embedding import SentenceEmbedder
+
+    plan = Plan(only or SECTIONS, data, model, requests=requests)
+    show("prefix", lambda: prefix_rows(plan, SentenceEmbedder(), progress), as_json=as_json)
 
 
 @group.command()

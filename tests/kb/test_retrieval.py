@@ -413,6 +413,13 @@ def test_an_empty_base_has_nothing(embedder: SentenceEmbedder, question: str) ->
     assert ask(embedder, [], question).hits == ()
 
 
+def test_a_follow_up_finds_what_the_question_before_it_is_about(shop: KnowledgeBase, retriever: Retriever) -> None:
+    follow_up = "How many of them are there?"
+    first = retriever.retrieve(shop, follow_up, follows="Which parts are the heaviest?").of_kind("schema")[0]
+    assert first.item.id == "schema:parts"
+    assert retriever.retrieve(shop, follow_up).of_kind("schema")[:1] != (first,)
+
+
 def test_tables_and_columns_are_those_of_the_commit(shop: KnowledgeBase, retriever: Retriever) -> None:
     assert retriever.tables(shop)["customers"] == ("id", "name", "country")
     assert retriever.tables(shop, revision="main~1") == {}

@@ -115,18 +115,24 @@ def made_world(
 
 @contextmanager
 def core_with_base(
-    folder: Path, config: str, base: str, embedder: Embedder, *, engines: Mapping[str, Engine] | None = None
+    folder: Path,
+    config: str,
+    base: str,
+    embedder: Embedder,
+    *,
+    tenant: str = TENANT,
+    engines: Mapping[str, Engine] | None = None,
 ) -> Iterator[Core]:
-    """A core of the settings `config`, with an empty knowledge base; its state is in `folder`.
+    """A core of the settings `config`, with an empty knowledge base of `tenant`; its state is in `folder`.
 
-    `engines` replaces those of the settings, for tests.
+    `engines` replaces those of the settings.
     """
     file = folder / "kvasir.toml"
     file.write_text(config, encoding="utf-8")
     settings = load_settings(file)
     database = open_database(settings.state_url)
     upgrade(database)
-    KnowledgeBase.create(SqlStore(database), TENANT, base, author=AUTHOR)
+    KnowledgeBase.create(SqlStore(database), tenant, base, author=AUTHOR)
     database.dispose()
     core = open_core(settings, engines=engines, embedder=Remembering(embedder))
     try:

@@ -1,0 +1,1 @@
+"""`kvasir bench prefix`: how much of the prompts' KV cache is reused, over streams that nobody here wrote."""
