@@ -147,6 +147,8 @@ def _require_writable(file: Path | None, option: str) -> None:
     """Checked first: a report that cannot be written is no surprise to keep for the end of a long run."""
     if file is None:
         return
+    if file == STDOUT:
+        raise click.BadParameter("only --markdown prints to stdout; give the name of a file", param_hint=option)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:

@@ -79,7 +79,9 @@ class RequestNotFound(NotFound):
 class ProposalNotFound(NotFound):
     def __init__(self, proposal_id: str) -> None:
         self.proposal_id = proposal_id
-        super().__init__(f"proposal '{proposal_id}' not found; list them with GET /v1/proposals")
+        super().__init__(
+            f"proposal '{proposal_id}' not found; list them with 'kvasir proposal list' or GET /v1/proposals"
+        )
 
 
 class VerdictConflict(GatewayError):
@@ -107,7 +109,7 @@ class ProposalClosed(GatewayError):
         super().__init__(
             f"proposal '{proposal_id}' is {state} already and cannot be {wanted}; "
             f"what landed is undone with 'kvasir proposal revert {proposal_id}', "
-            "what did not is taught again with a new verdict"
+            "what did not is taught again by asking again and judging the new answer"
         )
 
 
@@ -125,7 +127,8 @@ class ProposalNotReady(GatewayError):
         self.proposal_id, self.state = proposal_id, state
         super().__init__(
             f"proposal '{proposal_id}' is {state}: its replay has not ended; "
-            f"read GET /v1/proposals/{proposal_id} and try again when it is waiting"
+            f"see 'kvasir proposal show {proposal_id}' or GET /v1/proposals/{proposal_id}, "
+            "and try again when it is waiting"
         )
 
 
@@ -134,7 +137,7 @@ class ProposalChanged(GatewayError):
         self.proposal_id = proposal_id
         super().__init__(
             f"proposal '{proposal_id}' was changed by someone else meanwhile; "
-            f"read GET /v1/proposals/{proposal_id} and decide again"
+            f"see 'kvasir proposal show {proposal_id}' or GET /v1/proposals/{proposal_id}, and decide again"
         )
 
 

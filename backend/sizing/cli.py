@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from backend.sizing.dtypes import BYTES, WEIGHT_BYTES
 from backend.sizing.gpus import GIB, gpus
 from backend.sizing.report import CONTEXTS, SizeOptions, SizeReport, size_model
 
+_WIDTH_IN_A_PIPE = 160  # what the widest table needs; rich takes 80 where there is no terminal, and would cut figures
 _DEFAULTS = {field.name: field.default for field in fields(SizeOptions)}
 
 
@@ -83,7 +85,7 @@ def size_command(model: str | None, device: str, plot: Path | None, listed: bool
     # Imported here, since drawing tables is of no use to --json.
     from backend.sizing.table import print_size
 
-    print_size(report, Console())
+    print_size(report, Console(width=None if sys.stdout.isatty() else _WIDTH_IN_A_PIPE))
 
 
 def _silence_transformers() -> None:

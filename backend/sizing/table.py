@@ -89,11 +89,13 @@ def _many_gpus(report: SizeReport) -> RenderableType:
         ", ".join(f"{_short(context.context_tokens)} {_gib(context.kv_bytes)}" for _, context in shown),
     )
     table = Table(title_justify="left")
-    table.add_column("GPU")
+    # On a narrow terminal a figure goes over two lines: one that is cut says something else.
+    table.add_column("GPU", overflow="fold")
     for heading in ("memory", "for KV", "KV tokens", "longest", "FLOP/byte", "tok/s one", "needs"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     for _, context in shown:
-        table.add_column(f"fit {_short(context.context_tokens)}{'' if context.within_window else '*'}", justify="right")
+        heading = f"fit {_short(context.context_tokens)}{'' if context.within_window else '*'}"
+        table.add_column(heading, justify="right", overflow="fold")
     for size in report.gpus:
         found = size.fit
         ridge = f"{found.ridge_flop_per_byte:.0f}" if found.ridge_flop_per_byte else "–"

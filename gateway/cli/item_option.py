@@ -23,6 +23,8 @@ def item_given(option: str, text: str) -> tuple[str, Item]:
         )
     try:
         content = Path(file).read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as exc:
+    except OSError as exc:
+        raise BadRequest(f"{option} {text}: {file} cannot be read ({exc.strerror})") from exc
+    except UnicodeDecodeError as exc:
         raise BadRequest(f"{option} {text}: {file} cannot be read: {exc}") from exc
     return key, read_item(file, kind, content)

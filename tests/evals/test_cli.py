@@ -113,6 +113,7 @@ def test_a_gate_prints_its_report_as_json_and_junit(configured: Shop) -> None:
         (("gate", "{suite}"), "Missing option '--head'"),
         (("gate", "{suite}", "--head", "main"), "has no baseline; name a commit with --base"),
         (("run", "{suite}", "--json", "--markdown", "-"), "both print the report"),
+        (("run", "{suite}", "--html", "-"), "only --markdown prints to stdout"),
         (("run", "{suite}", "--html", "{folder}/suite.yaml/x.html"), "cannot be written"),
         (("show", "run_0"), "run 'run_0' not found"),
         (("bless", "0"), "run '0' not found"),

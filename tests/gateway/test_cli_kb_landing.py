@@ -82,6 +82,7 @@ def test_a_commit_puts_and_removes_items_and_says_what_is_odd_about_them(home: H
         ([], "nothing to commit"),
         (["--put", "rule:weeks=days.md"], "the file holds rule:days"),
         (["--put", "days.md"], "--put days.md: expected is ITEM=FILE"),
+        (["--put", "rule:gone=gone.md"], "gone.md cannot be read (No such file or directory)"),
         (["--put", "rule:days=days.md", "--remove", "rule:days"], "named twice"),
         (["--remove", "rule:unknown"], "rule:unknown"),
     ],

@@ -52,6 +52,14 @@ def test_without_a_gpu_each_of_the_list_has_a_line():
     assert "none" in shown
 
 
+@pytest.mark.parametrize("columns", [None, "80"])
+def test_no_figure_of_the_list_is_cut(columns):
+    shown = CliRunner(env={"COLUMNS": columns}).invoke(group, ["size", "Qwen/Qwen2.5-7B-Instruct"]).output
+
+    assert "A100-80GB" in shown
+    assert "…" not in shown
+
+
 def test_lengths_beyond_the_models_window_are_marked():
     shown = size("google/gemma-2-9b", "--gpu", "L40S").stdout
     assert "8,192 " in shown
