@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from backend.client import Engine, Message, Sampling
 from backend.errors import EngineMisconfigured, EngineUnreachable
@@ -34,6 +34,10 @@ class Answers:
     def embedder(self) -> Embedder:
         """The model that knowledge is found by."""
         return self._core.retriever.embedder
+
+    def tables(self, prepared: Prepared) -> Mapping[str, Collection[str]]:
+        """Table → columns that the check of an answer knows at its commit; where it is empty, none is checked."""
+        return self._core.retriever.tables(prepared.assistant.base, revision=prepared.commit)
 
     def judge(self, prepared: Prepared, name: str | None) -> Engine | None:
         """The engine of that name, else the assistant's own; `None` where there is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -110,7 +110,7 @@ class CaseJudge:
             if isinstance(expectation, Judge):
                 judgement = await judge_by_engine(expectation, prepared, answer, self._answers)
             else:
-                judgement = self._judge_one(answer, expectation)
+                judgement = self._judge_one(prepared, answer, expectation)
             if judgement.status != "passed":
                 return judgement
         return PASSED
@@ -124,13 +124,14 @@ class CaseJudge:
         accepted = self._accepted_by(expectation) if isinstance(expectation, SqlResult) else None
         return accepted if isinstance(accepted, Judgement) else None
 
-    def _judge_one(self, answer: str, expectation: SqlResult | TextExpectation) -> Judgement:
+    def _judge_one(self, prepared: Prepared, answer: str, expectation: SqlResult | TextExpectation) -> Judgement:
         if not isinstance(expectation, SqlResult):
             return judge_text(expectation, answer, self._datasource, self._answers.embedder)
         accepted = self._accepted_by(expectation)
         assert isinstance(accepted, _Accepted), "what cannot be judged was told before any draw"
         assert self._datasource is not None, "the accepted statements ran on it"
-        return judge_sql(self._datasource, answer, accepted, ordered=expectation.ordered)
+        tables = self._answers.tables(prepared)
+        return judge_sql(self._datasource, answer, accepted, ordered=expectation.ordered, tables=tables)
 
     def _accepted_by(self, expectation: SqlResult) -> _Accepted | Judgement:
         if expectation not in self._accepted:
@@ -179,9 +180,22 @@ def datasource_missing(expectation: str) -> Judgement:
     return Judgement("undecided", "DATASOURCE_MISSING", detail)
 
 
-def judge_sql(datasource: Datasource, answer: str, accepted: _Accepted, *, ordered: bool) -> Judgement:
-    """Run the answer's statement and compare what it gives with the accepted results."""
+def judge_sql(
+    datasource: Datasource,
+    answer: str,
+    accepted: _Accepted,
+    *,
+    ordered: bool,
+    tables: Mapping[str, Collection[str]] | None = None,
+) -> Judgement:
+    """Run the answer's statement and compare what it gives with the accepted results.
+
+    With `tables`, a name that they do not know is an error, as it is for whoever asks: SQLite would take
+    `"2025"` for a text where there is no such column.
+    """
     sql = sql_of(answer)
+    if (refused := _refused(datasource, sql, tables)) is not None:
+        return refused
     if sql in accepted.results:
         return PASSED
     compared = _run_and_compare(datasource, sql, accepted, ordered=ordered)
@@ -191,11 +205,19 @@ def judge_sql(datasource: Datasource, answer: str, accepted: _Accepted, *, order
     return Judgement(_STATUS[compared.outcome], compared.reason or "", detail)
 
 
-def _run_and_compare(datasource: Datasource, sql: str, accepted: _Accepted, *, ordered: bool) -> Comparison | Judgement:
+def _refused(datasource: Datasource, sql: str, tables: Mapping[str, Collection[str]] | None) -> Judgement | None:
     try:
         datasource.check(sql)
     except StatementRefused as exc:
-        return Comparison("different", "NOT_SQL", str(exc))
+        return Judgement("failed", "NOT_SQL", str(exc))
+    try:
+        datasource.check(sql, schemas=tables or None)
+    except StatementRefused as exc:
+        return Judgement("failed", "EXECUTION_ERROR", str(exc))
+    return None
+
+
+def _run_and_compare(datasource: Datasource, sql: str, accepted: _Accepted, *, ordered: bool) -> Comparison | Judgement:
     try:
         result = datasource.run(sql)
     except DatasourceUnavailable as exc:

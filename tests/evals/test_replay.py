@@ -96,6 +96,20 @@ def test_a_case_that_fails_on_both_sides_is_the_same(shop: Shop) -> None:
     )
 
 
+def test_what_is_refused_to_who_asks_is_no_right_answer(shop: Shop) -> None:
+    """SQLite takes a text in double quotes for a text, where no column is called so; the check of answers does not."""
+    before = shop.head
+    shop.learn(HINT)
+    shop.engine.enqueue(BY_STATE.replace("'", '"'), BY_STATE)
+
+    report = replayed(shop, cancelled, base=before)
+
+    outcome = report.cases[0]
+    assert outcome.base is not None
+    assert outcome.verdict == "better"
+    assert outcome.base.reason.startswith("EXECUTION_ERROR")
+
+
 def test_a_replay_leaves_no_trace_and_no_session(shop: Shop) -> None:
     before = shop.head
     shop.learn(HINT)
