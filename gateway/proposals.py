@@ -96,8 +96,8 @@ class Proposals:
         """Record a verdict and, where there is something to learn, queue its proposal, in one transaction.
 
         Repeating a verdict gives the same proposal. A correction may follow a failure that had none, or one whose
-        proposal came to nothing. Raises `VerdictConflict` for another verdict or another correction. `None`: logged,
-        nothing to learn.
+        proposal came to nothing, or a success whose proposal failed, since what was confirmed does not hold. Raises
+        `VerdictConflict` for another verdict or another correction. `None`: logged, nothing to learn.
         """
         given = Confirmation(trace.tenant, trace.id, verdict, answer, note, by, _now(), curates)
         with transaction(self._engine) as connection:
@@ -108,7 +108,8 @@ class Proposals:
             assert first is not None, "a row that could not be inserted is there"
             known = self._of_request(connection, trace)
             came_to_nothing = known is None or known.state in ("failed", "rejected", "reverted")
-            if first.verdict == verdict == "failure" and answer and answer != first.answer and came_to_nothing:
+            open_to_correction = first.verdict == "failure" or (known is not None and known.state == "failed")
+            if verdict == "failure" and answer and answer != first.answer and came_to_nothing and open_to_correction:
                 return self._correct(connection, trace, replace(given, note=note or first.note))
             if first.verdict != verdict or (answer and first.answer != answer):
                 raise VerdictConflict(trace.id, _described(first), _described(given))
@@ -221,7 +222,7 @@ class Proposals:
         return Confirmation(**row._mapping) if row is not None else None
 
     def _correct(self, connection: Connection, trace: Trace, given: Confirmation) -> Proposal:
-        values = {key: value for key, value in asdict(given).items() if key not in ("tenant", "request_id", "verdict")}
+        values = {key: value for key, value in asdict(given).items() if key not in ("tenant", "request_id")}
         connection.execute(update(confirmations).where(_is_of(trace)).values(**values))
         return self._queue(connection, trace)
 

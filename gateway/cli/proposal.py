@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -13,7 +13,7 @@ from gateway.capture_worker import CaptureWorker
 from gateway.cli.session import Session, command_options, user_name
 from gateway.core import open_core
 from gateway.proposal_view import proposal_view, reverted_view
-from gateway.proposals import Proposal
+from gateway.proposals import Proposal, State
 from gateway.reverting import Reverted
 from gateway.reverting import revert as take_back
 from gateway.warm_landing import warm_landings
@@ -25,11 +25,13 @@ def group() -> None:
 
 
 @group.command("list")
+@click.option("--state", type=click.Choice(get_args(State)), help="Only those in this state.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
 @command_options
-def list_(session: Session) -> None:
+def list_(session: Session, state: State | None, limit: int) -> None:
     """Newest first."""
     with _capture(session) as (capture, _):
-        found = capture.core.proposals.list(session.tenant)
+        found = capture.core.proposals.list(session.tenant, state=state, limit=limit)
 
     def text() -> None:
         for proposal in found:

@@ -215,6 +215,22 @@ def test_what_another_process_serves_is_left_to_it(proposals: Proposals) -> None
     assert leased.id == mine.id
 
 
+@pytest.mark.parametrize("state", ["failed", "rejected", "landed"])
+def test_a_confirmed_answer_that_failed_its_checks_may_be_corrected(proposals: Proposals, state: str) -> None:
+    refused = queued(proposals, "a")
+    proposals.keep(replace(refused, state=state))  # type: ignore[arg-type]
+    if state != "failed":
+        with pytest.raises(VerdictConflict):
+            proposals.confirm(trace("a"), "failure", "SELECT 2", None, "bob")
+        return
+    corrected = proposals.confirm(trace("a"), "failure", "SELECT 2", None, "bob")
+    assert corrected is not None
+    assert corrected.id != refused.id
+    confirmation = proposals.confirmation("acme", "req_a")
+    assert confirmation is not None
+    assert (confirmation.verdict, confirmation.answer, confirmation.confirmed_by) == ("failure", "SELECT 2", "bob")
+
+
 @pytest.mark.parametrize("state", ["failed", "rejected"])
 def test_a_correction_that_came_to_nothing_may_be_followed_by_another(proposals: Proposals, state: str) -> None:
     assert proposals.confirm(trace("a"), "failure", None, "wrong month", "ann") is None
