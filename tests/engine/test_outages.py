@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import httpx
 import pytest
 
 from backend import ports
+from backend.doctor.metrics import parse_metrics
 from backend.launch_state import log_path, read_state, supervisor_log
 from backend.launcher import down, status
 from backend.plan import LaunchPlan
@@ -87,12 +87,22 @@ def cached(plan: LaunchPlan, tokens: list[int]) -> dict[str, int]:
     return stats
 
 
+def pid_of(state_dir: Path, name: str) -> int:
+    part = next(part for part in status(state_dir).parts if part.name == name)
+    assert part.pid is not None, part
+    return part.pid
+
+
 def kill(state_dir: Path, name: str) -> int:
     """Without a word, as the kernel does when memory runs out."""
-    part = next(part for part in status(state_dir).parts if part.name == name)
-    assert part.pid is not None
-    os.kill(part.pid, signal.SIGKILL)
-    return part.pid
+    pid = pid_of(state_dir, name)
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def answering(plan: LaunchPlan) -> bool:
+    text = httpx.get(f"{plan.api_base.removesuffix('/v1')}/metrics", trust_env=False).text
+    return parse_metrics(text).total("vllm:num_requests_running") > 0
 
 
 def eventually(condition: Callable[[], Any]) -> Any:
@@ -130,10 +140,13 @@ def test_a_killed_vllm_is_a_503_until_it_is_back_and_its_kv_outlives_it(
     assert first.status_code == 200, first.text
     before = len(list(plan.kv_dir.glob("*.data")))
     long: list[httpx.Response] = []
-    asking = threading.Thread(target=lambda: long.append(ask(gateway, "Count on.", max_tokens=1500)))
+    engine = pid_of(state_dir, "engine")
+    asking = threading.Thread(target=lambda: long.append(ask(gateway, "Count on.", max_tokens=2000)))
     asking.start()
-    time.sleep(1.0)
-    kill(state_dir, "engine")
+    # Killed as soon as it answers: a fast machine is done in three seconds, and to look up a pid can take that long.
+    while not answering(plan):
+        assert asking.is_alive(), long
+    os.kill(engine, signal.SIGKILL)
     asking.join()
     meanwhile = ask(gateway, "Which article is the last?")
     streamed = ask(gateway, "Which article is the first?", stream=True)
@@ -153,6 +166,7 @@ def test_a_killed_vllm_is_a_503_until_it_is_back_and_its_kv_outlives_it(
 
 
 def test_both_killed_and_the_supervisor_too_down_leaves_nothing(plan: LaunchPlan, state_dir: Path) -> None:
+    assert eventually(lambda: status(state_dir).healthy)
     state = read_state(state_dir)
     marks = [part.process for part in state.parts] + [state.supervisor]
     segments = [segment for part in state.parts for segment in part.segments]
