@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from backend.client import Engine
 from backend.errors import BackendError, ContextTooLong
@@ -48,6 +48,7 @@ from kb.knowledge_base import Changes
 
 Mode = Literal["on", "off", "static"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+Entry = TypeVar("Entry")
 
 ASSISTANT, PERSON = "stream", "ada"
 
@@ -96,7 +97,7 @@ class Stream:
     def name(self) -> str:
         return f"{self.set}, order {self.order + 1}, {self.mode}"
 
-    def in_order(self, questions: tuple[Question, ...]) -> list[Question]:
+    def in_order(self, questions: Sequence[Entry]) -> list[Entry]:
         return Random(f"order/{self.order}").sample(questions, len(questions))
 
     def corrects(self, question: Question) -> bool:
@@ -129,6 +130,12 @@ class Streamed:
 
     def lessons(self, *states: State) -> int:
         return sum(entry.lesson in states for entry in self.answers)
+
+    def in_order(self, order: int) -> Streamed:
+        """As it would be in another order, if no answer depends on those before it."""
+        of_the_set = dict(zip(self.stream.in_order(range(len(self.answers))), self.answers, strict=True))
+        other = replace(self.stream, order=order)
+        return replace(self, stream=other, answers=tuple(other.in_order([of_the_set[n] for n in sorted(of_the_set)])))
 
 
 def streamed(stream: Stream, embedder: Embedder, say: Say) -> Streamed:
