@@ -11,6 +11,7 @@ from gateway.gotchas import Candidates, candidates
 from gateway.proposals import Confirmation
 from gateway.same_template import contradicts, same_template
 from gateway.traces import Trace
+from gateway.unknown_values import unknown_values
 from gateway.unread_columns import settled_names, unread_columns
 from gateway.unused_aggregates import unused_aggregates
 from gateway.unused_values import unused_values
@@ -18,6 +19,7 @@ from gateway.verification import sql_of
 from kb.codec import canonical_json
 from kb.items import Item, Provenance, Success
 from kb.knowledge_base import Changes, Snapshot
+from kb.known_values import whole_columns
 from kb.masking import MaskedQuestion
 from kb.same_question import same_question
 from kb.sql_columns import columns_read, normal_sql, sql_pattern
@@ -32,7 +34,8 @@ class Lesson:
     new one stands for from now on. `conflicts` are successes with another answer, of the same question or of one about
     other values; `superseded` are those of them that a curator rejected, so that they may be retired. `gotchas` are
     those that were proved. `unused` are values and aggregates of the question that the answer's statement has nothing
-    of, `unread` columns that the question names and the statement does not read.
+    of, `unread` columns that the question names and the statement does not read, `unknown` values of the statement that
+    the columns it compares with them do not have.
     """
 
     success: Item
@@ -43,6 +46,7 @@ class Lesson:
     gotchas: tuple[Item, ...] = ()
     unused: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def doubt(self) -> str | None:
@@ -53,6 +57,8 @@ class Lesson:
             return f"its statement has nothing of {', '.join(self.unused)}, which the question names"
         if self.unread:
             return f"its statement does not read {', '.join(self.unread)}, which the question names"
+        if self.unknown:
+            return f"its statement compares {', '.join(self.unknown)}, which the column did not have when it was read"
         return None
 
     @property
@@ -108,12 +114,15 @@ def learn(
     if assistant.datasource is None:
         return lesson
     unused = (*unused_values(asked, answer), *unused_aggregates(asked, answer))
+    values = core.retriever.values(assistant.base, revision=head.commit.id)
+    whole = whole_columns(head.items.values())
+    unknown = unknown_values(answer, dialect=_dialect(assistant), tables=tables, values=values, whole=whole)
     if settles:
         # A curator who corrects an answer has said which columns are meant.
-        return replace(lesson, unused=unused)
+        return replace(lesson, unused=unused, unknown=unknown)
     settled = settled_names(head.items.values())
     unread = unread_columns(asked, answer, dialect=_dialect(assistant), tables=tables, settled=settled)
-    return replace(lesson, unused=unused, unread=unread)
+    return replace(lesson, unused=unused, unread=unread, unknown=unknown)
 
 
 @dataclass(slots=True)

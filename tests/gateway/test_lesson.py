@@ -306,6 +306,17 @@ def test_a_curator_who_corrects_an_answer_has_said_which_columns_are_meant(
     assert learned.unread == unread
 
 
+@pytest.mark.parametrize("curates", [True, False])
+def test_a_value_that_the_column_does_not_have_is_left_to_a_person_whoever_says_it(core: Core, curates: bool) -> None:
+    right = "SELECT count(*) FROM orders WHERE state = 'canceled'"
+    learned = lesson(core, "SELECT count(*) FROM orders", right, question="How many orders are lost?", curates=curates)
+    assert learned.unknown == ("orders.state with 'canceled' (did you mean 'cancelled'?)",)
+    assert learned.doubt == (
+        "its statement compares orders.state with 'canceled' (did you mean 'cancelled'?), "
+        "which the column did not have when it was read"
+    )
+
+
 def test_a_long_question_gets_a_short_title(core: Core) -> None:
     learned = lesson(core, "SELECT 1", question="How many\norders " + "and more orders " * 30)
     assert learned.success.title.startswith("How many orders and more")

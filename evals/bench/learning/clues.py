@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from gateway.core import Assistant, Core
 from gateway.same_template import same_template
+from gateway.unknown_values import unknown_values
 from gateway.unread_columns import settled_names, unread_columns
 from gateway.unused_aggregates import unused_aggregates
 from gateway.unused_values import unused_values
 from kb.items import Success
 from kb.knowledge_base import Snapshot
-from kb.known_values import Values, known_values
+from kb.known_values import Values, known_values, whole_columns
 from kb.masking import MaskedQuestion
 from kb.same_question import same_question
 from kb.sql_columns import normal_sql, sql_pattern
@@ -27,9 +28,12 @@ def clues(core: Core, assistant: Assistant, question: str, sql: str) -> tuple[st
     unused = (*unused_values(asked, sql), *unused_aggregates(asked, sql))
     settled = settled_names(head.items.values())
     unread = unread_columns(asked, sql, dialect=DIALECT, tables=tables, settled=settled)
+    whole = whole_columns(head.items.values())
+    unknown = unknown_values(sql, dialect=DIALECT, tables=tables, values=values, whole=whole)
     found = [*_other_answers(core, assistant, head, asked, sql, values)]
     found += [f"the statement has nothing of {', '.join(unused)}"] if unused else []
     found += [f"the statement does not read {', '.join(unread)}, which the question names"] if unread else []
+    found += [f"the statement compares {', '.join(unknown)}, which the column does not have"] if unknown else []
     return tuple(found)
 
 
