@@ -6,12 +6,8 @@ from the question, or where what is confirmed disagrees, there is no answer, and
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-
-import sqlglot
-from sqlglot import exp
 
 from gateway.same_template import same_template, with_values_of
 from kb.items import Item, Success
@@ -19,7 +15,6 @@ from kb.known_values import Values
 from kb.masking import MaskedQuestion
 from kb.same_question import is_personal
 from kb.sql_columns import normal_sql
-from kb.sql_failures import SQL_FAILURES
 
 Confirmed = tuple[Item, MaskedQuestion]
 """A success and its question, masked."""
@@ -47,22 +42,8 @@ def with_question_values(
 
 
 def _moved(asked: MaskedQuestion, item: Item, known: MaskedQuestion, dialect: str, values: Values) -> Item | None:
-    old = _answer(item)
-    if not _each_number_once(known, old, dialect):
-        return None
-    statement = with_values_of(asked, known, old, dialect=dialect, values=values)
+    statement = with_values_of(asked, known, _answer(item), dialect=dialect, values=values)
     return None if statement is None else replace(item, body=Success(asked.question, statement))
-
-
-def _each_number_once(known: MaskedQuestion, statement: str, dialect: str) -> bool:
-    """A number may stand in a statement for another reason than that the question has it: LIMIT 1, a factor of 100."""
-    try:
-        tree = sqlglot.parse_one(statement, dialect=dialect)
-    except SQL_FAILURES:
-        return False
-    written = Counter(literal.name for literal in tree.find_all(exp.Literal))
-    asked = Counter(span.value for span in known.literals if span.kind == "number")
-    return all(written[number] == times for number, times in asked.items())
 
 
 def _answer(item: Item) -> str:

@@ -8,6 +8,7 @@ two must be one statement but for literals.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
 import sqlglot
@@ -59,7 +60,8 @@ def with_values_of(
     asked: MaskedQuestion, known: MaskedQuestion, old: str, *, dialect: str, values: Values
 ) -> str | None:
     """The statement `old` with the values of `asked` in place of those of `known`; `None` where one of them is not
-    found in it, or could be either of two.
+    found in it, or could be either of two, and where a number stands in it oftener or less often than in the question:
+    it may be there for another reason, as in LIMIT 1 or a factor of 100.
     """
     exchange: dict[str, str] = {}
     for new, before in zip(asked.literals, known.literals, strict=True):
@@ -71,7 +73,9 @@ def with_values_of(
     except SQL_FAILURES:
         return None
     literals = list(tree.find_all(exp.Literal))
-    if not exchange.keys() <= {literal.name for literal in literals}:
+    written_times = Counter(literal.name for literal in literals)
+    numbers = Counter(span.value for span in known.literals if span.kind == "number")
+    if not exchange.keys() <= written_times.keys() or any(written_times[n] != times for n, times in numbers.items()):
         return None
     for literal in literals:
         if literal.name in exchange:

@@ -67,6 +67,7 @@ def test_an_old_statement_is_asked_with_the_new_values_as_the_data_writes_them()
     [
         (over("6", "10"), over("5", "5"), "SELECT id FROM orders WHERE total > 5 AND total < 5"),
         (over("6", "10"), over("5", "9"), "SELECT id FROM orders WHERE total BETWEEN 5 AND 8.99"),
+        (over("6", "10"), over("5", "9"), "SELECT id FROM orders WHERE total > 5 AND total < 9 LIMIT 5"),
         (over("6", "10"), over("5", "9"), "SELECT FROM WHERE"),
         (masked("in {}", "date", "may 2025"), masked("in {}", "date", "may 2024"), "SELECT 'may 2024'"),
     ],
