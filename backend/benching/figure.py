@@ -13,28 +13,32 @@ import numpy as np
 _SEED = 7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Asked:
-    """What a figure must reach."""
+    """What a figure must reach: `at_least`, `at_most`, or both. Its whole interval must lie above `clear_of`."""
 
     at_least: float | None = None
     at_most: float | None = None
+    clear_of: float | None = None
 
-    def holds(self, value: float) -> bool:
+    def holds(self, value: float, interval: tuple[float, float] | None = None) -> bool:
+        if self.clear_of is not None and (interval is None or interval[0] <= self.clear_of):
+            return False
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
     def to_dict(self) -> dict[str, float]:
-        bounds = {"at_least": self.at_least, "at_most": self.at_most}
+        bounds = {"at_least": self.at_least, "at_most": self.at_most, "clear_of": self.clear_of}
         return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Figure:
     """`interval` is the 95 % interval of `value`, in its unit; `baseline` maps other methods, measured in the same
-    run, to their value. `n` counts what was measured."""
+    run, to their value. `n` counts what was measured. A value that could not be had is `None`, never 0.
+    """
 
     name: str
-    value: float
+    value: float | None
     unit: str
     n: int
     interval: tuple[float, float] | None = None
@@ -43,8 +47,10 @@ class Figure:
 
     @property
     def ok(self) -> bool | None:
-        """`None` where nothing was asked."""
-        return None if self.asked is None else self.asked.holds(self.value)
+        """`None` where nothing was asked. What was asked and could not be measured is not ok."""
+        if self.asked is None:
+            return None
+        return self.value is not None and self.asked.holds(self.value, self.interval)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -59,7 +65,7 @@ class Figure:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """What was not measured, and why."""
 

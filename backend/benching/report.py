@@ -55,9 +55,11 @@ def _line(figure: Figure) -> str:
 
 
 def _asked(asked: Asked) -> str:
-    signs = {"at_least": "≥", "at_most": "≤"}
+    signs = {"at_least": "≥", "at_most": "≤", "clear_of": "interval >"}
     return " ".join(f"{signs[name]} {bound:g}" for name, bound in asked.to_dict().items())
 
 
-def _number(value: float) -> str:
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,12 +1,13 @@
-"""Bootstrap intervals of a mean or median (Efron 1979, percentile method). Same values, same interval."""
+"""Bootstrap intervals of means and shares (Efron 1979, percentile method). Same values, same interval.
+
+That of a median is `backend.benching.figure.median_interval`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 RESAMPLES = 10_000
 _SEED = 7
@@ -14,12 +15,13 @@ _SEED = 7
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """The 95 % interval of the mean of independent `values`; `None` where there are none."""
-    return _interval(values, np.mean)
-
-
-def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """The same of the median."""
-    return _interval(values, np.median)
+    if not values:
+        return None
+    measured = np.asarray(values, dtype=np.float64)
+    random = np.random.default_rng(_SEED)
+    means = [float(np.mean(measured[random.integers(0, len(measured), len(measured))])) for _ in range(RESAMPLES)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def share_difference_interval(
@@ -57,14 +59,4 @@ def clustered_interval(clusters: Iterable[Sequence[float]]) -> tuple[float, floa
     random = np.random.default_rng(_SEED)
     drawn = (random.integers(0, len(known), len(known)) for _ in range(RESAMPLES))
     low, high = np.quantile([totals[draw].sum() / counts[draw].sum() for draw in drawn], [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _interval(values: Sequence[float], middle: Callable[[NDArray[np.float64]], Any]) -> tuple[float, float] | None:
-    if not values:
-        return None
-    measured = np.asarray(values, dtype=np.float64)
-    random = np.random.default_rng(_SEED)
-    middles = [float(middle(measured[random.integers(0, len(measured), len(measured))])) for _ in range(RESAMPLES)]
-    low, high = np.quantile(middles, [0.025, 0.975])
     return float(low), float(high)

@@ -35,7 +35,6 @@ from backend.mini.evaluate import held_out
 from backend.mini.tokenizer import TextEncoder, train_tokenizer
 from backend.mini.train import build_model, export
 from backend.mini.training import Shape, Training
-from evals.bench.bootstrap import median_interval
 from evals.bench.cli import group
 from evals.bench.errors import AnswersUnavailable, BenchUnavailable, DataUnavailable, ModelUnavailable
 from evals.bench.mini import benchmark, speed
@@ -570,13 +569,6 @@ def test_speed_is_measured_cold_and_with_the_prefix_cached(model: Path, monkeypa
     ]
     with pytest.raises(ModelUnavailable, match="--model"):
         speed_rows(model / "none", say)
-
-
-def test_a_median_has_an_interval_around_it() -> None:
-    assert median_interval([]) is None
-    assert median_interval([2.0] * 9) == (2.0, 2.0)
-    low, high = median_interval([1.0, 2.0, 3.0, 4.0, 100.0]) or (0.0, 0.0)
-    assert (low, high) == (1.0, 100.0)
 
 
 def result_row(name: str, value: float | None, unit: str = "execution match") -> dict[str, Any]:

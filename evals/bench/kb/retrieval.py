@@ -15,7 +15,7 @@ from statistics import median
 
 import numpy as np
 
-from evals.bench.bootstrap import median_interval
+from backend.benching.figure import median_interval
 from evals.bench.errors import ReplicaEnded
 from evals.bench.kb.large_base import AUTHOR, large_file
 from evals.bench.kb.stand_ins import StandIns

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from evals.bench.bootstrap import median_interval
+from backend.benching.figure import median_interval
 from evals.bench.kb.large_base import AUTHOR, edited, item, large_base, state_database
 from evals.bench.row import Asked, Row
 from kb.codec import encode_item

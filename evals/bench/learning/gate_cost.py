@@ -17,8 +17,9 @@ from statistics import mean
 import numpy as np
 from pydantic import TypeAdapter
 
+from backend.benching.figure import median_interval
 from evals.answers import Answers
-from evals.bench.bootstrap import mean_interval, median_interval
+from evals.bench.bootstrap import mean_interval
 from evals.bench.learning.changes import random_changes
 from evals.bench.learning.engine import EngineChoice
 from evals.bench.learning.jobs import Jobs, Say, slices

@@ -16,6 +16,7 @@ from random import Random
 from statistics import median
 from typing import Any
 
+from backend.benching.figure import median_interval
 from backend.embedded_model import EmbeddedModel, Piece, Prompt
 from backend.engine import Message
 from backend.errors import ModelFolderInvalid
@@ -24,7 +25,6 @@ from backend.mini.database import random_database
 from backend.mini.evaluate import held_out
 from backend.mini.schema_items import context_items
 from backend.mini.training import Training
-from evals.bench.bootstrap import median_interval
 from evals.bench.errors import ModelUnavailable
 from evals.bench.row import Asked, Row
 from gateway.item_text import item_text
