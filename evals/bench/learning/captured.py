@@ -12,7 +12,6 @@ from evals.trial import same_result
 from gateway.same_template import same_template
 from gateway.verification import verify
 from kb.items import Item, Success
-from kb.known_values import known_values
 from kb.masking import MaskedQuestion
 from kb.same_question import same_question
 from kb.sql_columns import columns_read, sql_pattern
@@ -66,7 +65,7 @@ def _twins(world: World, items: Mapping[str, Item], tables: Mapping[str, Collect
     columns, or of a question about other values with the same statement but for them.
     """
     masked = world.core.retriever.patterns(world.base)
-    values = known_values(world.base.snapshot().items.values())
+    values = world.core.retriever.values(world.base)
     alike: dict[frozenset[str], list[tuple[str, str, MaskedQuestion]]] = {}
     for key, item in items.items():
         assert isinstance(item.body, Success), "what was captured is a success"

@@ -12,7 +12,7 @@ from gateway.unused_aggregates import unused_aggregates
 from gateway.unused_values import unused_values
 from kb.items import Success
 from kb.knowledge_base import Snapshot
-from kb.known_values import Values, known_values, whole_columns
+from kb.known_values import Values, whole_columns
 from kb.masking import MaskedQuestion
 from kb.same_question import same_question
 from kb.sql_columns import normal_sql, sql_pattern
@@ -24,7 +24,7 @@ def clues(core: Core, assistant: Assistant, question: str, sql: str) -> tuple[st
     """In words; empty where nothing in the base and the question speaks against the statement."""
     head = assistant.base.snapshot()
     asked = core.retriever.mask(assistant.base, question, revision=head.commit.id)
-    tables, values = core.retriever.tables(assistant.base), known_values(head.items.values())
+    tables, values = core.retriever.tables(assistant.base), core.retriever.values(assistant.base)
     unused = (*unused_values(asked, sql), *unused_aggregates(asked, sql))
     settled = settled_names(head.items.values())
     unread = unread_columns(asked, sql, dialect=DIALECT, tables=tables, settled=settled)
