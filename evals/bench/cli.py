@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from evals.bench.mini.benchmark import Section
     from evals.bench.prefix.benchmark import Section as PrefixSection
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 UNAVAILABLE = 3
 
 data_option = click.option(
@@ -37,6 +39,13 @@ data_option = click.option(
     help="The folder of the benchmark data; KVASIR_DATA sets it, too.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def model_option(of_what: str) -> Callable[[Command], Command]:
+    """The folder of the model that ships, or another one's."""
+    default = Path("backend/mini/model")
+    kind = click.Path(path_type=Path)
+    return click.option("--model", type=kind, default=default, show_default=True, help=f"The folder of {of_what}.")
 
 
 def progress(message: str) -> None:
@@ -87,13 +96,7 @@ def weights(data: Path, as_json: bool, every: int) -> None:
 @group.command()
 @data_option
 @json_option
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    default=Path("backend/mini/model"),
-    show_default=True,
-    help="The folder of the model to measure.",
-)
+@model_option("the model to measure")
 @click.option("--cases", type=click.IntRange(min=1), default=500, show_default=True, help="Questions an ability.")
 @click.option(
     "--only",
@@ -252,13 +255,7 @@ def learning(
 @group.command()
 @data_option
 @json_option
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    default=Path("backend/mini/model"),
-    show_default=True,
-    help="The folder of the model whose tokens are counted, and which the pair serves.",
-)
+@model_option("the model whose tokens are counted, and which the pair serves")
 @click.option(
     "--only", multiple=True, type=click.Choice(("tokens", "engine")), help="Only this section; may be given again."
 )
