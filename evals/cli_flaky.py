@@ -12,6 +12,7 @@ from evals.flaky import FlakyReport, measure_flaky
 from evals.gate import ExitCode
 from evals.progress import progress
 from evals.suite import load_suite
+from gateway.counted import counted
 
 STARTS_AGAIN = "the draws of a measurement are not stored: run it again, and it starts anew"
 
@@ -39,6 +40,6 @@ def _print(report: FlakyReport) -> None:
         click.echo(report.yaml_lines(), nl=False)
     click.echo(
         f"{len(report.wavering)} of {len(report.cases)} cases waver over {report.repeats} draws at "
-        f"{report.commit[:12]}; {len(report.undecided)} undecided; {report.engine_calls} engine calls",
+        f"{report.commit[:12]}; {len(report.undecided)} undecided; {counted(report.engine_calls, 'engine call')}",
         err=True,
     )

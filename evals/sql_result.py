@@ -14,6 +14,7 @@ from typing import Literal
 
 from evals.column_match import Pairs, SearchGaveUp, match_columns
 from evals.column_pairs import column_type
+from gateway.counted import counted
 from gateway.datasource import ResultTable
 
 Reason = Literal[
@@ -68,7 +69,7 @@ def compare_with_any(accepted: Sequence[ResultTable], actual: ResultTable, *, or
 
 def compare(expected: ResultTable, actual: ResultTable, *, ordered: bool = False) -> Comparison:
     if expected.rows and not actual.rows:
-        return Comparison("different", "EMPTY_RESULT", f"no row came; {_rows(len(expected.rows))} expected")
+        return Comparison("different", "EMPTY_RESULT", f"no row came; {counted(len(expected.rows), 'row')} expected")
     if len(actual.columns) != len(expected.columns):
         return _column_count(expected, actual)
     cut = _truncated(expected, actual)
@@ -90,13 +91,14 @@ def _truncated(expected: ResultTable, actual: ResultTable) -> Comparison | None:
     if not expected.truncated and not actual.truncated:
         return None
     if actual.truncated and not expected.truncated and len(actual.rows) >= len(expected.rows):
-        detail = f"more than {_rows(len(actual.rows))} came; {len(expected.rows)} expected"
+        detail = f"more than {counted(len(actual.rows), 'row')} came; {len(expected.rows)} expected"
         return Comparison("different", "RESULT_EXTRA_ROWS", detail)
     if expected.truncated and not actual.truncated and len(expected.rows) >= len(actual.rows):
-        detail = f"{_rows(len(actual.rows))} came; more than {len(expected.rows)} expected"
+        detail = f"{counted(len(actual.rows), 'row')} came; more than {len(expected.rows)} expected"
         return Comparison("different", "RESULT_MISSING_ROWS", detail)
     fetched = min(len(table.rows) for table in (expected, actual) if table.truncated)
-    detail = f"only the first {_rows(fetched)} were fetched; aggregate in the case, or raise the datasource's max_rows"
+    more = "aggregate in the case, or raise the datasource's max_rows"
+    detail = f"only the first {counted(fetched, 'row')} were fetched; {more}"
     return Comparison("undecided", "RESULT_TRUNCATED", detail)
 
 
@@ -124,7 +126,7 @@ def _difference(expected: ResultTable, actual: ResultTable, pairs: Pairs) -> Com
             got = pairs.actual[right][right_rows.index(found)]
             detail = f"column '{actual.columns[right]}' holds {got!r}; {value!r} expected"
             return Comparison("different", "SINGLE_CELL_DIFFERENCE", detail)
-    counts = f"{_rows(len(actual.rows))} came, {len(expected.rows)} expected"
+    counts = f"{counted(len(actual.rows), 'row')} came, {len(expected.rows)} expected"
     if missing:
         detail = f"{counts}: {missing.total()} expected missing, {extra.total()} others instead"
         return Comparison("different", "RESULT_MISSING_ROWS", detail)
@@ -148,10 +150,6 @@ def _likely_pairing(expected: ResultTable, actual: ResultTable, pairs: Pairs) ->
     take(lambda left, right: left == right)
     take(lambda _left, _right: True)
     return sorted(pairing.items())
-
-
-def _rows(count: int) -> str:
-    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 def _named(columns: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from evals.interval import PassRate
 from evals.kept_runs import RunEntry
 from evals.run import RunReport
+from gateway.counted import counted
 from gateway.replay import PairedTest, PrefixCost, ReplayReport
 
 
@@ -19,8 +20,8 @@ def found_lines(report: RunReport | ReplayReport) -> list[str]:
 
 def cost_lines(report: RunReport | ReplayReport) -> list[str]:
     """What the run cost, and what landing would."""
-    calls = _counted(report.engine_calls, "engine call", "engine calls")
-    lines = [f"{calls}, {_counted(report.stored_answers, 'answer', 'answers')} from store"]
+    calls = counted(report.engine_calls, "engine call")
+    lines = [f"{calls}, {counted(report.stored_answers, 'answer')} from store"]
     if isinstance(report, ReplayReport) and report.prefix is not None:
         lines.append(prefix_line(report.prefix))
     return lines
@@ -44,7 +45,7 @@ def paired_line(paired: PairedTest) -> str:
 def prefix_line(cost: PrefixCost) -> str:
     whole = cost.prefix_kept + cost.prefix_invalidated
     share = f" ({cost.prefix_invalidated / whole:.1%})" if whole else ""
-    requests = _counted(cost.requests, "request", "requests")
+    requests = counted(cost.requests, "request")
     return (
         f"landing invalidates {cost.prefix_invalidated:,} of {whole:,} {cost.unit} of shared prefix{share}, "
         f"over the last {requests} that an engine answered"
@@ -75,7 +76,3 @@ def _replay_lines(report: ReplayReport) -> list[str]:
     if report.paired is not None:
         lines.append(paired_line(report.paired))
     return lines
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"

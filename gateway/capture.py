@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.core import Assistant, Core
+from gateway.counted import counted
 from gateway.errors import (
     AssistantNotFound,
     GatewayError,
@@ -199,11 +200,11 @@ def _nothing(_step: str) -> None:
 
 
 def _shown(verification: Verification) -> str:
-    rows = verification.row_count
-    return f"runs, {rows} {'row' if rows == 1 else 'rows'}"
+    assert verification.row_count is not None, "what passed has rows, or none"
+    return f"runs, {counted(verification.row_count, 'row')}"
 
 
 def _verdict(report: ReplayReport) -> str:
     counts = {verdict: sum(c.verdict == verdict for c in report.cases) for verdict in ("better", "same", "worse")}
     listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    return f"{report.verdict}: {listed or 'no cases'}; {report.engine_calls} engine calls"
+    return f"{report.verdict}: {listed or 'no cases'}; {counted(report.engine_calls, 'engine call')}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from gateway.contradiction import contradictions
 from gateway.core import Assistant, Core
+from gateway.counted import counted
 from gateway.gotchas import Candidates
 from gateway.lesson import Lesson, learn, rules
 from gateway.proof import Proof, prove
@@ -57,7 +58,7 @@ class Teaching:
         proof = self._proof(proposal, taught, lesson, found.gotchas, head)
         if proof.away and proposal.attempts < MAX_ATTEMPTS:
             raise Unavailable(proof.detail)
-        detail = f"{proof.detail}; {proof.engine_calls} engine calls"
+        detail = f"{proof.detail}; {counted(proof.engine_calls, 'engine call')}"
         proposal = proposal.with_step("prove", "ok" if proof.proved else "skipped", detail)
         return proposal, replace(lesson, gotchas=proof.proved)
 

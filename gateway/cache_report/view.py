@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gateway.cache_report.prefix_end import CAUSES, PrefixEnd
 from gateway.cache_report.report import Broken, CacheReport, Reuse
+from gateway.counted import counted
 from gateway.prompt import Layer
 from kb.items import KINDS
 
@@ -97,7 +98,7 @@ def _example(end: PrefixEnd) -> dict[str, Any]:
 
 def _summary(report: CacheReport) -> Iterable[str]:
     total = report.total
-    yield f"{_count(report.requests, 'request')}, {total.tokens:,.0f} tokens of prompts"
+    yield f"{counted(report.requests, 'request')}, {total.tokens:,.0f} tokens of prompts"
     for why, count in report.left_out.items():
         yield f"left out: {count:,} that {_LEFT_OUT[why]}"
     if total.hit_rate is None:
@@ -107,16 +108,15 @@ def _summary(report: CacheReport) -> Iterable[str]:
         yield f"hit rate {total.hit_rate:.1%}: {told}"
     if report.split.requests:
         split = report.split
-        yield (
-            f"of {_count(split.requests, 'request')} the engine told from where: {split.engine_tokens:,} tokens of its "
-            f"own cache, {split.lmcache_tokens:,} loaded from LMCache"
-        )
+        told = f"of {counted(split.requests, 'request')} the engine told from where"
+        own = f"{split.engine_tokens:,} tokens of its own cache"
+        yield f"{told}: {own}, {split.lmcache_tokens:,} loaded from LMCache"
     yield f"shared {total.shared_rate or 0:.1%}: also began one of the {report.recent:,} prompts before it"
     if report.stable_prefix_tokens:
         mean = sum(report.stable_prefix_tokens) / len(report.stable_prefix_tokens)
         yield f"stable prefix: {mean:,.0f} tokens a request on average"
     if report.ttft_seconds:
-        of = f"of {_count(len(report.ttft_seconds), 'request')} that it is known of"
+        of = f"of {counted(len(report.ttft_seconds), 'request')} that it is known of"
         yield f"TTFT: median {report.ttft_quantile(50):.3f} s, p90 {report.ttft_quantile(90):.3f} s, {of}"
 
 
@@ -161,7 +161,3 @@ def _in_order(found: dict[Any, Any], order: Iterable[Any]) -> list[tuple[Any, An
 
 def _share(rate: float | None) -> str:
     return "–" if rate is None else f"{rate:.1%}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

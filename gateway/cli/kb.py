@@ -9,6 +9,7 @@ import click
 
 from gateway.cli import kb_blame, kb_care, kb_changes, kb_commit, kb_merge, kb_reach, kb_refs, kb_status
 from gateway.cli.session import Session, base_option, command_options
+from gateway.counted import counted
 from gateway.diff_view import diff_view
 from kb.codec import item_to_dict
 from kb.diff import Diff, ItemChange
@@ -141,16 +142,12 @@ def export(session: Session, base_name: str, folder: Path, revision: str, prune:
     }
 
     def text() -> None:
-        click.echo(f"{_counted(written.items, 'item')} of {snapshot.commit.short_id} written to {folder}")
+        click.echo(f"{counted(written.items, 'item')} of {snapshot.commit.short_id} written to {folder}")
         if others:
             said = "removed" if prune else "left, of items that it does not have (--prune removes them)"
-            click.echo(f"{_counted(len(others), 'file')} {said}: {', '.join(others)}")
+            click.echo(f"{counted(len(others), 'file')} {said}: {', '.join(others)}")
 
     session.show(data, text)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _print_commit(commit: Commit) -> None:

@@ -12,6 +12,7 @@ from gateway.capture import Capture
 from gateway.capture_worker import CaptureWorker
 from gateway.cli.session import Session, command_options, user_name
 from gateway.core import open_core
+from gateway.counted import counted
 from gateway.proposal_view import proposal_view, reverted_view
 from gateway.proposals import Proposal, State
 from gateway.reverting import Reverted
@@ -146,7 +147,7 @@ def _print_conflict(conflict: dict[str, Any]) -> None:
 def _result(result: dict[str, Any]) -> str:
     if result["status"] != "passed":
         return f"{result['status']}: {result['message']}"
-    count = f"{result['row_count']} {'row' if result['row_count'] == 1 else 'rows'}"
+    count = counted(result["row_count"], "row")
     rows = "; ".join(", ".join(str(cell) for cell in row) for row in result["rows"])
     more = " …" if result["row_count"] > len(result["rows"]) else ""
     return f"{count}: {rows}{more}" if rows else count
@@ -154,7 +155,6 @@ def _result(result: dict[str, Any]) -> str:
 
 def _print_reverted(reverted: Reverted) -> None:
     click.echo(f"{reverted.proposal.id}: {reverted.proposal.state} by commit {reverted.commit[:12]}")
-    count = len(reverted.used_by)
-    click.echo(f"{count} {'answer' if count == 1 else 'answers'} had used it since it landed")
+    click.echo(f"{counted(len(reverted.used_by), 'answer')} had used it since it landed")
     for use in reverted.used_by:
         click.echo(f"  {use.request_id}  {use.created_at[:19]}  {' '.join(use.question.split())}")
