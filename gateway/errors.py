@@ -5,6 +5,7 @@ GatewayError
 ├── Unauthenticated          no key, or one that is not known
 ├── Forbidden                the key lacks the role
 ├── BadRequest               the body means nothing we can act on
+│   └── ProposalAmbiguous    the beginning of an id that several proposals have
 ├── NotFound
 │   ├── AssistantNotFound
 │   ├── RequestNotFound
@@ -82,6 +83,12 @@ class ProposalNotFound(NotFound):
         super().__init__(
             f"proposal '{proposal_id}' not found; list them with 'kvasir proposal list' or GET /v1/proposals"
         )
+
+
+class ProposalAmbiguous(BadRequest):
+    def __init__(self, beginning: str, found: tuple[str, ...]) -> None:
+        self.beginning, self.found = beginning, found
+        super().__init__(f"several proposals begin with '{beginning}': {', '.join(found)}; give more of the id")
 
 
 class VerdictConflict(GatewayError):

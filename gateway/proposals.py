@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Row, func, insert, select, tuple_, update
 
-from gateway.errors import ProposalChanged, ProposalNotFound, VerdictConflict
+from gateway.errors import ProposalAmbiguous, ProposalChanged, ProposalNotFound, VerdictConflict
 from gateway.tables import confirmations, proposals
 from gateway.traces import Trace
 from kb.database import insert_missing, transaction
@@ -26,6 +26,7 @@ Verdict = Literal["success", "failure"]
 State = Literal["queued", "waiting", "landing", "landed", "duplicate", "rejected", "failed", "reverted"]
 CLOSED: tuple[State, ...] = ("landed", "duplicate", "rejected", "failed", "reverted")
 Outcome = Literal["ok", "skipped", "stopped"]
+PREFIX = "prop_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,22 @@ class Proposals:
             raise ProposalNotFound(proposal_id)
         return _proposal(row)
 
+    def id_of(self, tenant: str, named: str) -> str:
+        """The id that a person means: the whole of it, or what it begins with, with `prop_` or without.
+
+        Raises `ProposalNotFound`, `ProposalAmbiguous` with at most five of those that fit.
+        """
+        beginning = PREFIX + named.removeprefix(PREFIX)
+        query = select(proposals.c.id).where(proposals.c.tenant == tenant)
+        query = query.where(proposals.c.id.startswith(beginning, autoescape=True)).order_by(proposals.c.id).limit(5)
+        with self._engine.connect() as connection:
+            found: tuple[str, ...] = tuple(connection.scalars(query))
+        if not found or beginning == PREFIX:
+            raise ProposalNotFound(named)
+        if len(found) > 1:
+            raise ProposalAmbiguous(named, found)
+        return found[0]
+
     def list(self, tenant: str, *, state: State | None = None, limit: int = 100) -> list[Proposal]:
         """Newest first."""
         query = select(proposals).where(proposals.c.tenant == tenant)
@@ -196,7 +213,7 @@ class Proposals:
         now = _now()
         proposal = Proposal(
             tenant=trace.tenant,
-            id=f"prop_{secrets.token_hex(12)}",
+            id=f"{PREFIX}{secrets.token_hex(12)}",
             request_id=trace.id,
             kb=trace.kb,
             assistant=trace.assistant,

@@ -22,7 +22,7 @@ from gateway.warm_landing import warm_landings
 
 @click.group("proposal")
 def group() -> None:
-    """Look at proposals, and decide about those that wait."""
+    """Look at proposals, and decide about those that wait. PROPOSAL is an id, or the first characters of one."""
 
 
 @group.command("list")
@@ -42,44 +42,47 @@ def list_(session: Session, state: State | None, limit: int) -> None:
 
 
 @group.command()
-@click.argument("proposal_id")
+@click.argument("proposal")
 @command_options
-def show(session: Session, proposal_id: str) -> None:
+def show(session: Session, proposal: str) -> None:
     """Its steps, the answers that it contradicts, and its replay report."""
     with _capture(session) as (capture, _):
-        _print(session, capture.core.proposals.get(session.tenant, proposal_id), report=True)
+        named = capture.core.proposals.id_of(session.tenant, proposal)
+        _print(session, capture.core.proposals.get(session.tenant, named), report=True)
 
 
 @group.command()
-@click.argument("proposal_id")
+@click.argument("proposal")
 @command_options
-def approve(session: Session, proposal_id: str) -> None:
+def approve(session: Session, proposal: str) -> None:
     """Land it. Where it was not replayed, or the branch moved since, it is replayed first."""
     with _capture(session) as (capture, by):
-        proposal = capture.approve(session.tenant, proposal_id, by)
-        if proposal.state == "queued":
-            session.progress(f"proposal {proposal.id}: {proposal.detail} …")
-            CaptureWorker(capture.core, capture).drain(only=proposal.id)
-            proposal = capture.core.proposals.get(session.tenant, proposal.id)
-        _print(session, proposal)
+        decided = capture.approve(session.tenant, capture.core.proposals.id_of(session.tenant, proposal), by)
+        if decided.state == "queued":
+            session.progress(f"proposal {decided.id}: {decided.detail} …")
+            CaptureWorker(capture.core, capture).drain(only=decided.id)
+            decided = capture.core.proposals.get(session.tenant, decided.id)
+        _print(session, decided)
 
 
 @group.command()
-@click.argument("proposal_id")
+@click.argument("proposal")
 @command_options
-def reject(session: Session, proposal_id: str) -> None:
+def reject(session: Session, proposal: str) -> None:
     """Close it without landing it."""
     with _capture(session) as (capture, by):
-        _print(session, capture.reject(session.tenant, proposal_id, by))
+        named = capture.core.proposals.id_of(session.tenant, proposal)
+        _print(session, capture.reject(session.tenant, named, by))
 
 
 @group.command()
-@click.argument("proposal_id")
+@click.argument("proposal")
 @command_options
-def revert(session: Session, proposal_id: str) -> None:
+def revert(session: Session, proposal: str) -> None:
     """Take back what it landed, by one commit, and list the answers that had used it."""
     with _capture(session) as (capture, by):
-        reverted = take_back(capture.core, session.tenant, proposal_id, by)
+        named = capture.core.proposals.id_of(session.tenant, proposal)
+        reverted = take_back(capture.core, session.tenant, named, by)
     session.show(reverted_view(reverted), lambda: _print_reverted(reverted))
 
 

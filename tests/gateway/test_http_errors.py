@@ -28,6 +28,7 @@ STATUS: dict[type[Exception], int] = {
     gateway.AssistantNotFound: 404,
     gateway.RequestNotFound: 404,
     gateway.ProposalNotFound: 404,
+    gateway.ProposalAmbiguous: 400,
     gateway.VerdictConflict: 409,
     gateway.ProposalClosed: 409,
     gateway.ProposalNotLanded: 409,

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from gateway.errors import ProposalChanged, ProposalNotFound, VerdictConflict
+from gateway.errors import ProposalAmbiguous, ProposalChanged, ProposalNotFound, VerdictConflict
 from gateway.proposals import Proposal, Proposals
 from gateway.traces import Trace
 from kb.database import open_database, upgrade
@@ -178,6 +179,23 @@ def test_a_tenant_sees_only_its_own(proposals: Proposals) -> None:
     with pytest.raises(ProposalNotFound):
         proposals.get("acme", theirs.id)
     assert proposals.counts() == {"queued": 2}
+
+
+def test_a_proposal_is_named_by_the_beginning_of_its_id(proposals: Proposals) -> None:
+    ours, theirs = queued(proposals, "a"), queued(proposals, "a", "rival")
+    digits = ours.id.removeprefix("prop_")
+    assert [proposals.id_of("acme", named) for named in (ours.id, digits, digits[:4], ours.id[:9])] == [ours.id] * 4
+    for named in (theirs.id, "prop%", "x", "prop_", ""):
+        with pytest.raises(ProposalNotFound):
+            proposals.id_of("acme", named)
+
+
+def test_a_beginning_that_several_have_names_them(proposals: Proposals) -> None:
+    ids = sorted(queued(proposals, str(number)).id for number in range(17))
+    first, second = next(pair for pair in pairwise(ids) if pair[0][:6] == pair[1][:6])
+    with pytest.raises(ProposalAmbiguous, match="give more of the id") as caught:
+        proposals.id_of("acme", first[:6])
+    assert caught.value.found[:2] == (first, second)
 
 
 def test_a_proposal_is_kept_whole(proposals: Proposals) -> None:
