@@ -9,10 +9,13 @@ from typing import Any
 from sqlalchemy import Engine as Database
 from sqlalchemy import func, insert, select
 
-from evals.errors import NoBaseline
+from evals.errors import NoBaseline, RunNotPassed
 from evals.kept_runs import RunEntry
 from gateway.tables import eval_baselines
 from kb.database import transaction
+
+_GOOD = ("passed", "clean")
+"""Of a run, and of a gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,13 @@ class Baselines:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def bless(self, tenant: str, run: RunEntry, by: str) -> Baseline:
-        """Make the run's commit the baseline of its suite and assistant."""
+    def bless(self, tenant: str, run: RunEntry, by: str, *, force: bool = False) -> Baseline:
+        """Make the run's commit the baseline of its suite and assistant.
+
+        Raises `RunNotPassed`, unless `force`d, of a run that failed or could not be judged.
+        """
+        if not force and run.verdict not in _GOOD:
+            raise RunNotPassed(run.id, run.verdict, run.counts)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         baseline = Baseline(run.suite, run.assistant, run.id, run.commit, by, now)
         with transaction(self._database) as connection:

@@ -45,15 +45,16 @@ def show(options: Options, outputs: Outputs, run: str) -> None:
 
 @click.command()
 @click.argument("run")
+@click.option("--force", is_flag=True, help="Also where cases failed or could not be judged.")
 @common
-def bless(options: Options, run: str) -> None:
+def bless(options: Options, run: str, force: bool) -> None:
     """Make the commit of RUN the baseline of its suite: what 'gate' compares with where no --base is given."""
     # No model is loaded for it.
     with options.core(quiet=True) as core:
         entry = KeptRuns(core.database).get(options.tenant, run).entry
         # A commit that is not in the assistant's base, or was deleted, could be compared with nothing.
         core.assistant(options.tenant, entry.assistant).base.resolve(entry.commit)
-        baseline = Baselines(core.database).bless(options.tenant, entry, user_name())
+        baseline = Baselines(core.database).bless(options.tenant, entry, user_name(), force=force)
     told = f"{baseline.commit_id[:12]} of {baseline.run_id} is the baseline of {baseline.suite}"
     options.show(baseline.to_dict(), lambda: click.echo(told))
 

@@ -6,6 +6,7 @@ GatewayError                 (gateway.errors): the gateway's worker runs replays
     ├── SuiteInvalid         a suite breaks the format; names file, line, case and field
     ├── RunNotFound          no kept run of that id
     ├── RunAmbiguous         several kept runs begin with that
+    ├── RunNotPassed         a run with failures is to become the baseline
     ├── NoBaseline           the suite has none, and no base was named
     ├── SideNotFound         what a gate shall compare is no folder, no commit and no Git revision
     └── GitFailed            Git cannot read the repository that a knowledge folder lies in
@@ -15,7 +16,7 @@ A case that fails or cannot be judged is a result, never an error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.errors import GatewayError
 
@@ -52,6 +53,16 @@ class RunAmbiguous(EvalError):
     def __init__(self, run: str, found: tuple[str, ...]) -> None:
         self.run, self.found = run, found
         super().__init__(f"several runs begin with '{run}': {', '.join(found)}; give more of the id")
+
+
+class RunNotPassed(EvalError):
+    def __init__(self, run: str, verdict: str, counts: Mapping[str, int]) -> None:
+        self.run, self.verdict, self.counts = run, verdict, dict(counts)
+        told = ", ".join(f"{count} {word}" for word, count in counts.items()) or "no case was asked"
+        super().__init__(
+            f"{run} ended as {verdict} ({told}), and every later gate would take that for right; "
+            "bless it all the same with --force"
+        )
 
 
 class NoBaseline(EvalError):

@@ -111,6 +111,17 @@ def test_a_gate_without_a_base_compares_with_the_blessed_baseline_which_no_run_m
     assert "the baseline of shop, blessed by ada" in invoke(configured, "show", str(first["id"])).stderr
 
 
+def test_a_run_that_failed_is_blessed_by_force_alone(configured: Shop) -> None:
+    configured.engine.enqueue("SELECT 1")
+    run = answered(configured, "run", str(configured.suite(SUITE)))
+
+    refused = invoke(configured, "bless", str(run["id"]))
+
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert f"error: {run['id']} ended as failed (1 failed)" in refused.stderr
+    assert invoke(configured, "bless", str(run["id"]), "--force").exit_code == 0
+
+
 def test_a_run_of_an_assistant_that_is_gone_cannot_be_blessed(configured: Shop) -> None:
     configured.engine.enqueue(SQL)
     run = answered(configured, "run", str(configured.suite(SUITE)))

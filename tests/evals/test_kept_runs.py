@@ -16,7 +16,7 @@ import gateway.tables
 import kb.tables
 from evals.baselines import Baselines
 from evals.case import Case, Retrieves
-from evals.errors import NoBaseline, RunAmbiguous, RunNotFound
+from evals.errors import NoBaseline, RunAmbiguous, RunNotFound, RunNotPassed
 from evals.interval import pass_rate
 from evals.kept_runs import KeptRuns, Report
 from evals.run import CaseRun, RunReport
@@ -126,11 +126,11 @@ def test_a_baseline_is_the_last_that_was_blessed_and_moves_with_no_run(database:
     gate = runs.keep("default", SUITE, GATE).entry
     elsewhere = runs.keep("default", replace(SUITE, assistant="other"), GATE).entry
 
-    baselines.bless("default", first, "ada")
+    baselines.bless("default", first, "ada", force=True)
     runs.keep("default", SUITE, GATE)
     before = baselines.of("default", "shop", "shop")
-    second = baselines.bless("default", gate, "grace")
-    third = baselines.bless("default", elsewhere, "ada")
+    second = baselines.bless("default", gate, "grace", force=True)
+    third = baselines.bless("default", elsewhere, "ada", force=True)
 
     assert (before.commit_id, before.run_id, before.blessed_by) == ("c" * 64, first.id, "ada")
     assert (second.commit_id, second.blessed_by) == ("b" * 64, "grace")
@@ -139,11 +139,25 @@ def test_a_baseline_is_the_last_that_was_blessed_and_moves_with_no_run(database:
     assert baselines.all("acme") == []
 
 
+@pytest.mark.parametrize(
+    ("verdict", "good"),
+    [("passed", True), ("clean", True), ("failed", False), ("regression", False), ("undecided", False)],
+)
+def test_a_run_that_did_not_pass_is_blessed_by_force_alone(database: Engine, verdict: str, good: bool) -> None:
+    baselines = Baselines(database)
+    run = replace(KeptRuns(database).keep("default", SUITE, RUN).entry, verdict=verdict, counts={"failed": 2})
+    if not good:
+        with pytest.raises(RunNotPassed, match=rf"ended as {verdict} \(2 failed\).*--force"):
+            baselines.bless("default", run, "ada")
+        assert baselines.all("default") == []
+    assert baselines.bless("default", run, "ada", force=not good).run_id == run.id
+
+
 def test_gc_keeps_the_commit_of_a_baseline(shop: Shop) -> None:
     run = KeptRuns(shop.core.database).keep("default", SUITE, RUN).entry
     assert RUN.commit not in kept_ids(shop.core.database, shop.settings, shop.base)
 
-    Baselines(shop.core.database).bless("default", run, "ada")
+    Baselines(shop.core.database).bless("default", run, "ada", force=True)
 
     assert RUN.commit in kept_ids(shop.core.database, shop.settings, shop.base)
 

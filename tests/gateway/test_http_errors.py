@@ -47,6 +47,7 @@ STATUS: dict[type[Exception], int] = {
     evals.SuiteInvalid: 503,
     evals.RunNotFound: 503,
     evals.RunAmbiguous: 503,
+    evals.RunNotPassed: 503,
     evals.NoBaseline: 503,
     evals.SideNotFound: 503,
     evals.GitFailed: 503,
