@@ -26,11 +26,11 @@ from evals.kept_runs import KeptRun
 from evals.markdown import markdown
 from evals.report import print_replay, print_run
 from evals.run import RunReport
-from gateway.errors import DatasourceUnavailable, EngineNotConfigured, GatewayError
+from gateway.errors import AssistantNotFound, DatasourceUnavailable, EngineNotConfigured, GatewayError
 from gateway.loading import tell_loading
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings, hint_without_file, load_settings
 from kb.database import checked_database
-from kb.errors import KnowledgeError
+from kb.errors import KnowledgeError, SchemaBehind
 
 if TYPE_CHECKING:
     from gateway.core import Core
@@ -115,7 +115,7 @@ def common(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
     @functools.wraps(command)
     def with_options(home: Path | None, config: Path | None, tenant: str, as_json: bool, **arguments: Any) -> R:
-        with known_errors():
+        with known_errors(config):
             return command(Options(home, config, tenant, as_json), **arguments)
 
     return with_options
@@ -175,11 +175,13 @@ def interruptible(then: str) -> Iterator[None]:
 
 
 @contextmanager
-def known_errors() -> Iterator[None]:
+def known_errors(config: Path | None) -> Iterator[None]:
     try:
         yield
     except (GatewayError, KnowledgeError, BackendError) as exc:
         click.echo(f"error: {exc}", err=True)
+        if isinstance(exc, (SchemaBehind, AssistantNotFound)) and (hint := hint_without_file(config)) is not None:
+            click.echo(hint, err=True)
         sys.exit(ExitCode.UNDECIDED if _is_away(exc) else ExitCode.USAGE)
     except (DatabaseError, ArgumentError) as exc:
         reason = str(getattr(exc, "orig", None) or exc).splitlines()[0]

@@ -19,7 +19,7 @@ from evals.judgement import Status
 from evals.kept_runs import KeptRun
 from evals.markdown import FLIPS
 from evals.run import CaseRun, RunReport
-from evals.summary import compared_line, summary_lines
+from evals.summary import compared_line, draws_line, summary_lines
 from gateway.replay import CaseOutcome, CaseReplay, ReplayReport
 
 TEMPLATE = "report.html"
@@ -108,7 +108,7 @@ def _of_run(report: RunReport) -> tuple[dict[str, list[_Case]], list[_Rate]]:
 def _flip(case: CaseReplay) -> _Case:
     if case.held_out:
         return _Case(case.id, case.verdict, "held out", "", "", ())
-    share = f"{_share(case.base)} → {_share(case.head)}"
+    share = f"{draws_line(case.base)} → {draws_line(case.head)}"
     return _Case(case.id, case.verdict, share, case.question, case.detail, _panels(case))
 
 
@@ -131,11 +131,7 @@ def _told(outcome: CaseOutcome | None) -> str:
 
 
 def _fallen(case: CaseRun) -> _Case:
-    share = f"{case.passed}/{case.repeats}" + (", on the flaky list" if case.flaky_listed else "")
+    share = draws_line(case) + (", on the flaky list" if case.flaky_listed else "")
     panels = (_Panel("answer", (Piece("same", case.answer),)),) if case.answer else ()
     detail = f"{case.reason}: {case.detail}" if case.detail else case.reason
     return _Case(case.id, case.status, share, case.question, detail, panels)
-
-
-def _share(outcome: CaseOutcome | None) -> str:
-    return f"{outcome.passed}/{outcome.repeats}" if outcome is not None else "–"

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from evals.baselines import Baseline
 from evals.kept_runs import KeptRun
 from evals.run import CaseRun, RunReport
-from evals.summary import compared_line, cost_lines, found_lines
-from gateway.replay import CaseOutcome, CaseReplay, CaseVerdict, ReplayReport
+from evals.summary import compared_line, cost_lines, draws_line, found_lines
+from gateway.replay import CaseReplay, CaseVerdict, ReplayReport
 
 MAX_CHARACTERS = 65_535
 """What GitHub takes as a comment."""
@@ -72,7 +72,7 @@ def _run_sections(report: RunReport) -> list[tuple[str, str]]:
 def _flip(case: CaseReplay) -> str:
     if case.held_out:
         return f"#### {case.verdict}: {_code(case.id)} (held out)"
-    title = f"#### {case.verdict}: {_code(case.id)} ({_share(case.base)} → {_share(case.head)})"
+    title = f"#### {case.verdict}: {_code(case.id)} ({draws_line(case.base)} → {draws_line(case.head)})"
     parts = [title, _code(case.question)]
     for name, side in (("Old", case.base), ("New", case.head)):
         if side is not None and side.answer:
@@ -82,7 +82,7 @@ def _flip(case: CaseReplay) -> str:
 
 def _fall(case: CaseRun) -> str:
     listed = ", on the flaky list" if case.flaky_listed else ""
-    title = f"#### {case.status}: {_code(case.id)} ({case.passed}/{case.repeats}{listed})"
+    title = f"#### {case.status}: {_code(case.id)} ({draws_line(case)}{listed})"
     answer = [f"Answer:\n\n{_block(case.answer)}"] if case.answer else []
     return "\n\n".join([title, _code(case.question), *answer, *_why(f"{case.reason}: {case.detail}")])
 
@@ -106,10 +106,6 @@ def _fitting(sections: Iterable[tuple[str, str]], room: int) -> list[str]:
         more = f" and {len(left_out) - _MAX_NAMED} more" if len(left_out) > _MAX_NAMED else ""
         shown.append(f"Not shown, as they do not fit: {named}{more}.")
     return shown
-
-
-def _share(outcome: CaseOutcome | None) -> str:
-    return f"{outcome.passed}/{outcome.repeats}" if outcome is not None else "–"
 
 
 def _code(text: str) -> str:

@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from evals.run import CaseRun, RunReport
-from evals.summary import summary_lines
-from gateway.replay import CaseOutcome, CaseReplay, ReplayReport
+from evals.summary import draws_line, summary_lines
+from gateway.replay import CaseReplay, ReplayReport
 
 _STYLES = {
     "passed": "green",
@@ -28,7 +28,7 @@ def print_run(report: RunReport, console: Console) -> None:
     """Every case, then the pass rate with its interval."""
     table = _table(f"{report.suite} at commit {report.commit[:12]}", "case", "result", "passed", "why")
     for case in report.cases:
-        table.add_row(Text(case.id), _word(case.status), _passed(case), Text(_why(case)))
+        table.add_row(Text(case.id), _word(case.status), draws_line(case), Text(_why(case)))
     console.print(table)
     _print_lines(summary_lines(report), console)
 
@@ -39,7 +39,9 @@ def print_replay(report: ReplayReport, console: Console, *, title: str = "replay
     if changed:
         table = _table(f"{title}: {report.base[:12]} → {report.head[:12]}", "case", "verdict", "base", "head", "why")
         for case in changed:
-            table.add_row(Text(case.id), _word(case.verdict), _share(case.base), _share(case.head), Text(case.detail))
+            table.add_row(
+                Text(case.id), _word(case.verdict), draws_line(case.base), draws_line(case.head), Text(case.detail)
+            )
         console.print(table)
     _print_lines(summary_lines(report), console)
     console.print(Text.assemble("verdict: ", _word(report.verdict)))
@@ -69,14 +71,6 @@ def _table(title: str, *headings: str) -> Table:
 
 def _word(word: str) -> Text:
     return Text(word, style=_STYLES[word])
-
-
-def _share(outcome: CaseOutcome | None) -> str:
-    return f"{outcome.passed}/{outcome.repeats}" if outcome is not None else "–"
-
-
-def _passed(case: CaseRun) -> str:
-    return "–" if case.status == "undecided" else f"{case.passed}/{case.repeats}"
 
 
 def _why(case: CaseRun) -> str:

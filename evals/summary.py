@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from evals.interval import PassRate
 from evals.kept_runs import RunEntry
-from evals.run import RunReport
+from evals.run import CaseRun, RunReport
 from gateway.counted import counted
-from gateway.replay import PairedTest, PrefixCost, ReplayReport
+from gateway.replay import CaseOutcome, PairedTest, PrefixCost, ReplayReport
 
 
 def summary_lines(report: RunReport | ReplayReport) -> list[str]:
@@ -25,6 +25,13 @@ def cost_lines(report: RunReport | ReplayReport) -> list[str]:
     if isinstance(report, ReplayReport) and report.prefix is not None:
         lines.append(prefix_line(report.prefix))
     return lines
+
+
+def draws_line(side: CaseRun | CaseOutcome | None) -> str:
+    """How many of a case's draws passed; none of one that could not be judged are told, since they were not counted."""
+    if side is None or (isinstance(side, CaseRun) and side.status == "undecided"):
+        return "–"
+    return f"{side.passed}/{side.repeats}"
 
 
 def rate_line(rate: PassRate | None) -> str:

@@ -258,6 +258,13 @@ def load_settings(config: Path | None = None, *, home: Path | None = None) -> Se
     return settings
 
 
+def hint_without_file(config: Path | None) -> str | None:
+    """The next step where something is not configured because no file was found; `None` where there is one."""
+    if config is not None or _CONFIG in os.environ or Path(CONFIG_FILE).exists():
+        return None
+    return f"no {CONFIG_FILE} is in this folder: if you have one, name it with --config, or go where it lies"
+
+
 def _read_toml(path: Path, explicit: bool) -> dict[str, Any] | None:
     """What the file holds; `None` where no file was asked for and none is there."""
     try:

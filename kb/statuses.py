@@ -81,14 +81,19 @@ def retire(
     author: str,
     branch: str = MAIN,
     message: str | None = None,
+    reason: str = "",
     onto: str | None = None,
 ) -> Commit:
-    """Commit items as retired: nothing retrieves them, and nothing is deleted. Raises what `activate` raises."""
+    """Commit items as retired: nothing retrieves them, and nothing is deleted. `reason` ends the message.
+
+    Raises what `activate` raises.
+    """
     head = base.head(branch)
     items = _items(base, item_ids, head)
     changes = Changes(tuple(item.with_status("retired") for item in items))
     known = base.resolve(onto).id if onto else head.id
     told = message or f"Retire {_named(items)}"
+    told = f"{told}: {reason}" if reason else told
     return base.commit(changes, author=author, message=told, branch=branch, onto=known)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import get_args
 
 import click
@@ -75,16 +76,23 @@ def activate(
 @click.argument("item", nargs=-1, required=True)
 @base_option
 @branch_option
-@click.option("-m", "--message", help="Of the commit.")
+@click.option("-m", "--message", help="Of the commit [which items are retired].")
+@click.option("--reason", default="", help="Why; it ends the message.")
 @dry_run_option
 @command_options
 def retire(
-    session: Session, base_name: str, branch: str, item: tuple[str, ...], message: str | None, dry_run: bool
+    session: Session,
+    base_name: str,
+    branch: str,
+    item: tuple[str, ...],
+    message: str | None,
+    reason: str,
+    dry_run: bool,
 ) -> None:
     """Take ITEMs out of use. They stay in the base, and 'activate' brings them back."""
     from kb.statuses import retire as commit_retired
 
-    _commit(session, base_name, branch, item, message, commit_retired, dry_run)
+    _commit(session, base_name, branch, item, message, partial(commit_retired, reason=reason), dry_run)
 
 
 def _commit(

@@ -17,12 +17,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from backend.errors import BackendError
 from gateway.conversation import require_storable
-from gateway.errors import EngineNotConfigured, GatewayError
+from gateway.errors import AssistantNotFound, EngineNotConfigured, GatewayError
 from gateway.loading import tell_loading
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings, hint_without_file, load_settings
 from gateway.user_name import user_name as user_name
 from kb.database import checked_database
-from kb.errors import KnowledgeError
+from kb.errors import KnowledgeError, SchemaBehind
 from kb.knowledge_base import KnowledgeBase
 from kb.sql_store import SqlStore
 
@@ -73,7 +73,7 @@ def command_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
     @functools.wraps(command)
     def with_session(home: Path | None, config: Path | None, tenant: str, as_json: bool, **arguments: Any) -> R:
-        with user_errors():
+        with user_errors(config):
             for name, value in {"tenant": tenant, **arguments}.items():
                 if isinstance(value, str):
                     require_storable(value, name)
@@ -83,12 +83,14 @@ def command_options(command: Callable[..., R]) -> Callable[..., R]:
 
 
 @contextmanager
-def user_errors() -> Iterator[None]:
+def user_errors(config: Path | None) -> Iterator[None]:
     """Known errors end the command with a message on stderr: exit code 2 for what the user gave, else 1."""
     try:
         yield
     except (KnowledgeError, GatewayError, BackendError) as exc:
         click.echo(f"error: {exc}", err=True)
+        if isinstance(exc, (SchemaBehind, AssistantNotFound)) and (hint := hint_without_file(config)) is not None:
+            click.echo(hint, err=True)
         sys.exit(1 if isinstance(exc, (BackendError, EngineNotConfigured)) else 2)
     except (DBAPIError, ArgumentError) as exc:
         click.echo(f"error: the state database cannot be used: {_first_line(exc)}", err=True)

@@ -56,6 +56,20 @@ def test_a_run_that_passes_exits_0_and_keeps_progress_off_stdout(configured: Sho
     assert "[1/1] passed    tables" in result.stderr
 
 
+def test_without_a_file_of_settings_it_is_told_how_to_name_one(
+    configured: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = str(configured.suite(SUITE).absolute())
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    for home in ("none", str(configured.folder / "home")):
+        result = CliRunner().invoke(group, ["run", suite, "--home", home])
+        assert result.exit_code == 2
+        assert "no kvasir.toml is in this folder: if you have one, name it with --config" in result.stderr
+    assert "no kvasir.toml" not in invoke(configured, "bless", "0").stderr
+
+
 def test_a_run_with_a_failed_case_exits_1_and_writes_junit(configured: Shop) -> None:
     configured.learn(success("wrong", QUESTION, "SELECT 1"))
     junit = configured.folder / "reports" / "run.xml"

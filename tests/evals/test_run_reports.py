@@ -43,6 +43,7 @@ RUN = RunReport(
     (
         CaseRun("fallen", "Fallen?", (), "failed", 1, 3, "EMPTY_RESULT", "no row", NEW),
         CaseRun("fine", "Fine?", (), "passed", 3, 3),
+        CaseRun("unasked", "Unasked?", (), "undecided", 0, 3, "ENGINE_MISSING", "no engine"),
     ),
     pass_rate(1, 2),
     6,
@@ -105,6 +106,7 @@ def test_markdown_of_a_run_tells_what_did_not_pass() -> None:
     text = markdown(kept(RUN))
 
     assert in_order(text, "### failed", "- 2 held out for the gate", "`fallen` (1/3)", NEW, "EMPTY_RESULT: no row")
+    assert in_order(text, "undecided: `unasked` (–)", "ENGINE_MISSING: no engine")
     assert "`fine`" not in text
 
 
@@ -226,7 +228,7 @@ def test_the_page_of_a_run_shows_what_did_not_pass_with_its_answer() -> None:
     page = Page(html(kept(RUN)))
 
     assert page.texts["pre"] == [f"\n{NEW}"]
-    assert page.texts["h3"] == ["failed fallen (1/3)"]
+    assert page.texts["h3"] == ["failed fallen (1/3)", "undecided unasked (–)"]
     assert "2 held out for the gate" in page.texts["li"]
 
 

@@ -150,7 +150,8 @@ def test_proposed_items_are_activated_and_active_ones_retired(home: Home) -> Non
 
 
 def test_a_depends_on_that_the_sql_contradicts_is_told_and_kept_as_it_was_written(home: Home, tmp_path: Path) -> None:
-    shown(home, "retire", "template:count")
+    shown(home, "retire", "template:count", "--reason", "it counts twice")
+    assert shown(home, "log", "--limit", "1")[0]["message"] == "Retire template:count: it counts twice"
     result = home("kb", "import", tmp_path / "knowledge")
     assert result.stderr.splitlines() == [
         "warning: template:count: depends_on says orders.state, its SQL reads orders.id; that counts"
