@@ -68,6 +68,26 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """What tells a request from others in a list; `verification` is the status of its check."""
+
+    id: str
+    created_at: str
+    assistant: str
+    session_id: str
+    user: str
+    status: Status
+    question: str
+    answer: str | None
+    error: str | None
+    answered_by: str | None
+    verified_by: str | None
+    engine: str | None
+    verification: str | None
+    total_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """A request that had an item in its prompt."""
 
@@ -112,6 +132,28 @@ class Traces:
         newest = query.order_by(requests.c.created_at.desc(), requests.c.id).limit(limit)
         with self._engine.connect() as connection:
             return [_trace(stored) for stored in connection.scalars(newest)]
+
+    def summaries(self, tenant: str, assistant: str | None, limit: int) -> list[Summary]:
+        """Of the same requests; their traces stay in the database."""
+        trace, columns = requests.c.trace, requests.c
+        query = select(
+            columns.id,
+            columns.created_at,
+            columns.assistant,
+            columns.session_id,
+            columns.user,
+            columns.status,
+            columns.question,
+            columns.answer,
+            *(trace[name].as_string().label(name) for name in ("error", "answered_by", "verified_by", "engine")),
+            trace["verification", "status"].as_string().label("verification"),
+            trace["timings", "total_seconds"].as_float().label("total_seconds"),
+        ).where(columns.tenant == tenant)
+        if assistant is not None:
+            query = query.where(columns.assistant == assistant)
+        newest = query.order_by(columns.created_at.desc(), columns.id).limit(limit)
+        with self._engine.connect() as connection:
+            return [Summary(**row._mapping) for row in connection.execute(newest)]
 
     def in_order(self, tenant: str, *, since: str = "") -> Iterator[Trace]:
         """The tenant's requests from the time `since` on, oldest first."""

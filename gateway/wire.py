@@ -19,7 +19,7 @@ from gateway.answering import Answer
 from gateway.cache_use import cache_use
 from gateway.conversation import require_storable
 from gateway.errors import BadRequest
-from gateway.traces import Retrieved, Trace
+from gateway.traces import Retrieved, Summary, Trace
 
 SEPARATOR = "; "
 
@@ -218,6 +218,11 @@ def full_trace(trace: Trace) -> dict[str, Any]:
         "messages": list(trace.messages),
         "prompt": list(trace.prompt),
     }
+
+
+def summary(request: Summary) -> dict[str, Any]:
+    """A request in a list."""
+    return {"object": "kvasir.request_summary", **asdict(request)}
 
 
 def _item(item: Retrieved) -> dict[str, Any]:

@@ -21,10 +21,10 @@ def list_requests(
     assistant: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> dict[str, Any]:
-    """Of all users of the tenant, newest first."""
+    """Of all users of the tenant, newest first, without their prompts: those are in the trace of each."""
     caller.require("curate", "listing what others asked")
-    found = gateway.core.traces.recent(caller.tenant, assistant, limit)
-    return {"object": "list", "data": [wire.full_trace(trace) for trace in found]}
+    found = gateway.core.traces.summaries(caller.tenant, assistant, limit)
+    return {"object": "list", "data": [wire.summary(request) for request in found]}
 
 
 @router.get("/{request_id}")
