@@ -86,6 +86,16 @@ class Answers:
             self._stored.keep(tenant, key, repeat, text)
             return text
 
+    def stored(self, prepared: Prepared, repeats: int) -> list[str] | None:
+        """What the engine has said to this prompt in so many draws; `None` where it was not asked so often."""
+        engine = prepared.assistant.engine
+        if engine is None or self._fresh:
+            return None
+        key = answer_key(prepared.prompt.hash, engine.config, prepared.ask.sampling)
+        draws = [self._stored.get(prepared.ask.tenant, key, repeat) for repeat in range(repeats)]
+        answers = [answer for answer in draws if answer is not None]
+        return answers if len(answers) == repeats else None
+
     def _turn(self, tenant: str, key: str, repeat: int) -> asyncio.Lock:
         """Of two cases that want one draw at a time, the second waits for the first one's: an engine gives it once."""
         return self._turns.setdefault((tenant, key, repeat), asyncio.Lock())

@@ -1,7 +1,8 @@
 """Replay: the same cases at two commits, and the implementation of `gateway.replay.Replay`.
 
 Prompts are pure functions, so a case whose prompt and verified answer are the same at both commits has the same
-answer, and no engine is asked. Nothing that users see is stored: no trace and no session, only engines' answers.
+answer, and no engine is asked. Where the tables that such an answer reads have changed, what is stored of it is judged
+again. Nothing that users see is stored: no trace and no session, only engines' answers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from functools import partial
 from evals.answers import Answers
 from evals.asked_prompts import Asked, AskedPrompts, asked
 from evals.at_once import in_order
-from evals.case import Case
+from evals.case import Case, SqlResult
+from evals.changed_schema import ChangedSchema
 from evals.paired import paired_test
 from evals.run import prepare_case
 from evals.scoring import CaseJudge, Tally
@@ -92,7 +94,9 @@ def compare(
     """
     before, after = assistant.base.resolve(base).id, assistant.base.resolve(head).id
     answers = Answers(core)
-    comparison = _Comparison(core, assistant, before, after, answers, repeats, prompts or AskedPrompts())
+    tables = (core.retriever.tables(assistant.base, revision=commit) for commit in (before, after))
+    schema = ChangedSchema(*tables)
+    comparison = _Comparison(core, assistant, before, after, answers, repeats, prompts or AskedPrompts(), schema)
 
     async def report() -> ReplayReport:
         done: list[CaseReplay] = []
@@ -127,6 +131,7 @@ class _Comparison:
     answers: Answers
     repeats: int
     prompts: AskedPrompts
+    schema: ChangedSchema
 
     async def of(self, case: Case) -> CaseReplay:
         await asyncio.sleep(0)  # where an interrupt gets in: a stored answer waits for nothing
@@ -135,11 +140,11 @@ class _Comparison:
     async def _compared(self, case: Case) -> CaseReplay:
         known = self.prompts.get(self.assistant, self.before, case)
         head, asked_after = self._prepared(case, self.after)
-        if known is not None and known == asked_after:
+        if known is not None and known == asked_after and not self._reads_what_changed(case, head):
             return _unchanged(case)
         base, asked_before = self._prepared(case, self.before)
         if asked_before == asked_after:
-            return _unchanged(case)
+            return await self._of_one_prompt(case, base, head)
         judge = CaseJudge(case, self.answers, self.assistant.datasource)
         before = await judge.tally(base, self.repeats)
         if cannot_be_decided(before):
@@ -153,6 +158,27 @@ class _Comparison:
             verdict = case_verdict(before, after)
         detail = _detail(before, after)
         return CaseReplay(case.id, case.question, True, _outcome(before), _outcome(after), verdict, detail)
+
+    def _reads_what_changed(self, case: Case, prepared: Prepared) -> bool:
+        """Whether the engine's stored answers may be right at one commit alone. A verified answer is compared with the
+        tables of its commit.
+        """
+        checked = any(isinstance(expectation, SqlResult) for expectation in case.expect)
+        if prepared.verified is not None or not checked or not self.schema.columns:
+            return False
+        return any(map(self.schema.is_read_by, self.answers.stored(prepared, self.repeats) or ()))
+
+    async def _of_one_prompt(self, case: Case, base: Prepared, head: Prepared) -> CaseReplay:
+        """No engine is asked: its stored answers are those of both sides."""
+        if not self._reads_what_changed(case, head):
+            return _unchanged(case)
+        judge = CaseJudge(case, self.answers, self.assistant.datasource)
+        before, after = await judge.tally(base, self.repeats), await judge.tally(head, self.repeats)
+        verdict = case_verdict(before, after)
+        if verdict == "same":
+            return _unchanged(case)
+        detail = f"{UNCHANGED}, and the tables that the answer reads are not; {_detail(before, after)}"
+        return CaseReplay(case.id, case.question, False, _outcome(before), _outcome(after), verdict, detail)
 
     def _prepared(self, case: Case, commit: str) -> tuple[Prepared, Asked]:
         prepared = prepare_case(self.core, self.assistant, case, commit)

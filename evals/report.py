@@ -35,7 +35,7 @@ def print_run(report: RunReport, console: Console) -> None:
 
 def print_replay(report: ReplayReport, console: Console, *, title: str = "replay") -> None:
     """The cases that the change touches; those it does not are counted."""
-    changed = [case for case in report.cases if case.prompt_changed]
+    changed = [case for case in report.cases if case.prompt_changed or case.verdict != "same"]
     if changed:
         table = _table(f"{title}: {report.base[:12]} → {report.head[:12]}", "case", "verdict", "base", "head", "why")
         for case in changed:

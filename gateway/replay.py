@@ -32,7 +32,8 @@ class CaseOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CaseReplay:
-    """A case at base and head. `prompt_changed` is false where both sides have one prompt, so no engine was asked.
+    """A case at base and head. `prompt_changed` is false where both sides have one prompt, so no engine was asked; such
+    a case is not `same` where the tables that its stored answer reads have changed.
 
     An outcome is `None` where it could not be judged. Of a case that is `held_out`, the id and the verdict are all
     that is told. One on the flaky list (`flaky_listed`) is told and decides nothing.

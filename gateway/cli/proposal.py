@@ -127,7 +127,7 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 def _sides(case: dict[str, Any]) -> tuple[str, str]:
-    if not case["prompt_changed"]:
+    if not case["prompt_changed"] and case["verdict"] == "same":
         return "same prompt", "not asked"
     return _side(case["base"]), _side(case["head"])
 

@@ -23,6 +23,7 @@ from gateway.placements import Placements
 from gateway.replay import CaseOutcome, CaseReplay
 from gateway.tables import replay_answers, requests, turns
 from gateway.testing import ScriptedEngine
+from kb.items import Item, Schema
 from kb.knowledge_base import Changes
 
 from .conftest import OpenShop, Shop, gotcha, success
@@ -108,6 +109,51 @@ def test_what_is_refused_to_who_asks_is_no_right_answer(shop: Shop) -> None:
     assert outcome.base is not None
     assert outcome.verdict == "better"
     assert outcome.base.reason.startswith("EXECUTION_ERROR")
+
+
+CARRIERS = "SELECT count(carrier) FROM shipments"
+carriers = Case("carriers", germans.question, (SqlResult((CARRIERS,)),))
+"""No prompt of this question shows the table that its answer reads."""
+
+
+def without(shop: Shop, table: str, *columns: str) -> Item:
+    item = shop.base.item(f"schema:{table}")
+    assert isinstance(item.body, Schema)
+    kept = tuple(column for column in item.body.columns if column.name not in columns)
+    return replace(item, body=replace(item.body, columns=kept))
+
+
+@pytest.mark.parametrize(
+    ("gone", "verdict", "whole"), [("carrier", "worse", "regression"), ("delivered_on", "same", "clean")]
+)
+def test_a_stored_answer_whose_table_has_changed_is_judged_again_without_an_engine(
+    shop: Shop, gone: str, verdict: str, whole: str
+) -> None:
+    shop.learn(gotcha("germany", "Germany is DE.", "Germany"))
+    shop.engine.enqueue(CARRIERS, CARRIERS)
+    replayed(shop, carriers, base="main~1")
+    before, asked = shop.head, len(shop.engine.calls)
+    shop.learn(without(shop, "shipments", gone))
+
+    report = replayed(shop, carriers, base=before)
+
+    (case,) = report.cases
+    assert (case.prompt_changed, case.verdict, report.verdict, report.engine_calls) == (False, verdict, whole, 0)
+    assert len(shop.engine.calls) == asked
+    if verdict == "worse":
+        assert case.base == CaseOutcome(1, 1, answer=CARRIERS)
+        assert case.head is not None
+        assert case.head.reason.startswith("EXECUTION_ERROR: ")
+        assert "the tables that the answer reads are not; head: EXECUTION_ERROR" in case.detail
+
+
+def test_what_no_engine_was_asked_is_not_judged_where_its_table_has_changed(shop: Shop) -> None:
+    before = shop.head
+    shop.learn(without(shop, "shipments", "carrier"))
+
+    report = replayed(shop, carriers, base=before)
+
+    assert (report.cases[0].verdict, report.engine_calls, shop.engine.calls) == ("same", 0, [])
 
 
 def test_a_replay_leaves_no_trace_and_no_session(shop: Shop) -> None:
