@@ -58,7 +58,10 @@ async def stream(core: Core, prepared: Prepared) -> AsyncGenerator[str | Answer]
         await asyncio.to_thread(run.keep_failure, str(exc))
         raise
     except (asyncio.CancelledError, GeneratorExit):
-        run.keep_failure("the client closed the connection before the answer ended")
+        # Shielded, since a server may cancel again while it waits: the trace is kept all the same.
+        await asyncio.shield(
+            asyncio.to_thread(run.keep_failure, "the client closed the connection before the answer ended")
+        )
         raise
 
 
