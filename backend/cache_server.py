@@ -37,9 +37,12 @@ class CacheServer:
     """One server. Every call blocks, and raises `CacheFailed` where it was not done."""
 
     def __init__(self, url: str, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
-        self.url = url.rstrip("/")
+        """A name and a password in `url` are sent with every call; `url`, as it is logged and stored, has neither."""
+        given = httpx.URL(url)
+        self.url = str(given.copy_with(userinfo=b"")).rstrip("/")
         # It lies on loopback or a private network, where no proxy leads.
-        self._client = httpx.Client(timeout=timeout_seconds, trust_env=False)
+        auth = (given.username, given.password) if given.userinfo else None
+        self._client = httpx.Client(timeout=timeout_seconds, trust_env=False, auth=auth)
 
     def close(self) -> None:
         self._client.close()

@@ -197,7 +197,9 @@ def _engines(settings: Settings) -> dict[str, Engine]:
 
 def _caches(settings: Settings, engines: Mapping[str, Engine]) -> dict[str, EngineCache]:
     return {
-        name: EngineCache(name, engines[name], CacheServer(entry.cache_url), warm_seconds=entry.warm_seconds)
+        name: EngineCache(
+            name, engines[name], CacheServer(entry.cache_url.get_secret_value()), warm_seconds=entry.warm_seconds
+        )
         for name, entry in settings.engines.items()
         if entry.cache_url is not None and name in engines
     }

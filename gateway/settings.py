@@ -6,6 +6,7 @@ Nested names join with two underscores: `KVASIR_ENGINES__MAIN__API_BASE` overrid
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import tomllib
 from difflib import get_close_matches
@@ -74,7 +75,7 @@ class EngineSettings(_Table):
     retries: int = Field(1, ge=0)
     lmcache: bool = False
     priorities: bool = False
-    cache_url: str | None = None
+    cache_url: SecretStr | None = None
     warm_seconds: float = Field(10.0, ge=0)
     prefix_cache_mb: int = Field(256, ge=0)
     pass_through: tuple[Annotated[str, Field(pattern=TENANT)], ...] = ()
@@ -91,8 +92,8 @@ class EngineSettings(_Table):
 
     @field_validator("cache_url")
     @classmethod
-    def _cache_is_an_address(cls, url: str | None) -> str | None:
-        if url is not None and not _is_address(url):
+    def _cache_is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not _is_address(url.get_secret_value()):
             raise ValueError("it must be an address without a path, such as http://127.0.0.1:8190")
         return url
 
@@ -346,7 +347,13 @@ def _shown(place: tuple[str, ...], problem: str, value: object) -> object:
     if not isinstance(value, (str, bytes, SecretStr)):
         return value
     known = problem != "extra_forbidden" and place[-1] in _fields_at(place[:-1])
+    if known and place[-1] == "cache_url":
+        return _without_credentials(str(value))
     return value if known and place[-1] not in _SECRETS and place[-1] not in _GROUPS else "…"
+
+
+def _without_credentials(url: str) -> str:
+    return re.sub("//[^/]*@", "//…@", url)
 
 
 def _allowed_form(problem: str, message: str) -> str:
@@ -376,7 +383,7 @@ def _check_references(path: Path, settings: Settings) -> None:
         if engine.cache_url is not None and EngineConfig(name, engine.model).provider != "hosted_vllm":
             raise ConfigError(
                 f"{path}, engines.{name}.cache_url",
-                engine.cache_url,
+                _without_credentials(engine.cache_url.get_secret_value()),
                 f"'{engine.model}' has no LMCache; leave it out, or use a vLLM's server, hosted_vllm/…",
             )
     for name, assistant in settings.assistants.items():

@@ -152,7 +152,9 @@ def test_a_commit_that_another_assistant_is_pinned_to_is_not_released(
     shop: CachedShop, cache: ScriptedCache, embedder: SentenceEmbedder, settings: Settings, follow: Any
 ) -> None:
     first = shop.head
-    pinned = settings_of(settings.home, str(settings.engines["main"].cache_url), shop={}, old={"commit": first})
+    cache_url = settings.engines["main"].cache_url
+    assert cache_url is not None
+    pinned = settings_of(settings.home, cache_url.get_secret_value(), shop={}, old={"commit": first})
     with opened(pinned, cache, embedder) as both:
         gateway = follow(release_seconds=0.0, over=both)
         second = both.commit(rule())

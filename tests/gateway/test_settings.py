@@ -115,6 +115,8 @@ BAD_FILES = [
     (f"{VLLM}cache_url = '127.0.0.1:8190'", (", engines.v.cache_url:", "http://127.0.0.1:8190")),
     (f"{VLLM}cache_url = 'http://cache:port'", (", engines.v.cache_url:", "got 'http://cache:port'")),
     (f"{VLLM}cache_url = 'http://cache:8190/kvasir'", (", engines.v.cache_url:", "without a path")),
+    (f"{VLLM}cache_url = 'http://ada:sekret@cache:port'", (", engines.v.cache_url:", "got 'http://…@cache:port'")),
+    (f"{ENGINE}cache_url = 'http://a:sekret@cache'", (", engines.main.cache_url:", "got 'http://…@cache'")),
     (f"{VLLM}warm_seconds = -1", (", engines.v.warm_seconds:", "got -1")),
     (f"{ENGINE}cache_url = 'http://cache:8190'", (", engines.main.cache_url:", "'openai/x' has no LMCache")),
     ("[assistants.a]\nkb = 'x'\nuse_case = 'chatt'", (", assistants.a.use_case:", "got 'chatt'", "'document'")),
@@ -196,6 +198,7 @@ def test_a_file_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
         "[datasources.d]\nurl = { password = 'sekret' }",
         "database_url = 'mysql://u:sekret@h/d'",
         "databse_url = 'postgresql://u:sekret@h/d'",
+        f"{VLLM}cache_url = 'http://u:sekret@h/path'",
     ],
 )
 def test_a_secret_in_the_wrong_place_is_not_repeated(load: Load, text: str) -> None:
@@ -207,7 +210,8 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(load: Load, text: str) -> N
 
 def test_secrets_stand_in_no_repr_or_text_of_the_settings(load: Load) -> None:
     settings = load(
-        f"database_url = 'postgresql://u:sekret@h/d'\n{ENGINE}[datasources.d]\nurl = 'postgresql://u:sekret@h/d'"
+        f"database_url = 'postgresql://u:sekret@h/d'\n{ENGINE}[datasources.d]\nurl = 'postgresql://u:sekret@h/d'\n"
+        f"{VLLM}cache_url = 'http://u:sekret@h'"
     )
     assert settings.engines["main"].api_key is not None
     assert settings.engines["main"].api_key.get_secret_value() == "sekret"
