@@ -15,7 +15,7 @@ from backend.cli_options import home_option, json_option, parse_lengths
 if TYPE_CHECKING:
     from backend.benching.run import Section
 
-_SECTIONS = ("tiers", "gate", "workloads", "slow-tier", "promotion", "two-engines")
+_SECTIONS = ("tiers", "gate", "workloads", "slow-tier", "promotion", "two-engines", "blend")
 
 
 @click.command("bench")
@@ -26,7 +26,7 @@ _SECTIONS = ("tiers", "gate", "workloads", "slow-tier", "promotion", "two-engine
     type=click.Choice(_SECTIONS),
     default=("tiers", "gate", "workloads"),
     show_default=True,
-    help="Only this section; may be given again. The last three start pairs of their own.",
+    help="Only this section; may be given again. The last four start pairs of their own.",
 )
 @click.option("--api-base", help="Measure the vLLM at this address, such as http://host:8100/v1.")
 @click.option("--own", is_flag=True, help="Start a pair to measure, and stop it afterwards.")

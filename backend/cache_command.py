@@ -39,6 +39,8 @@ def cache_argv(
     # What LMCache takes at once: the smaller of both, and the second is a whole number.
     sizes = ["--l1-size-gb", f"{options.l1_size_gb:g}", "--l1-init-size-gb", str(math.ceil(options.l1_size_gb))]
     argv += [*sizes, "--supported-transfer-mode", "auto"]
+    if options.engine_type != "default":
+        argv += ["--engine-type", options.engine_type]
     if segment:
         # Without a GPU, keys and values travel through this segment; with one, through CUDA IPC.
         argv += ["--shm-name", segment]

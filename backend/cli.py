@@ -20,7 +20,7 @@ from backend.doctor.cli import doctor_command
 from backend.errors import LaunchOptionInvalid
 from backend.launch_state import read_state
 from backend.launcher import BackendStatus, PartStatus, down, status, up
-from backend.plan import TIER_NAMES, LaunchOptions, LaunchPlan, PartName, make_plan
+from backend.plan import ENGINE_TYPES, TIER_NAMES, LaunchOptions, LaunchPlan, PartName, make_plan
 from backend.profile_cli import profile_command
 from backend.simulation.cli import simulate_command
 from backend.sizing.cli import size_command
@@ -110,6 +110,11 @@ group.add_command(simulate_command)
     "--restart/--no-restart",
     default=None,
     help="Leave a supervisor that starts a dead part again (the default), or none.",
+)
+@click.option(
+    "--engine-type",
+    type=click.Choice(ENGINE_TYPES),
+    help="LMCache's: 'blend' also reuses KV of a text that stands elsewhere in a prompt, which changes answers.",
 )
 @click.option("--ready-seconds", type=float, help=f"Patience for each part. Default: {_DEFAULTS['ready_seconds']:g}.")
 @click.option("--engine-arg", "engine_args", multiple=True, help="Passed on to vLLM as it is; may be repeated.")

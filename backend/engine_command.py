@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.blend import BLEND_ARGV, BLEND_CONNECTOR, blend_extra
 from backend.engine_python import EnginePython
 from backend.model_folder import ModelFolder
 
@@ -19,6 +20,7 @@ HEARTBEAT_SECONDS = 2.0
 
 SCHEDULING = "--scheduling-policy"
 
+_CONNECTOR = {"kv_connector": "KvasirConnector", "kv_connector_module_path": "kvasir_connector"}
 _CONNECTOR_FOLDER = Path(__file__).parent / "vllm_connector"
 _CPU_TRANSFER_SECONDS = 10.0
 
@@ -37,6 +39,7 @@ def engine_argv(
     argv += [SCHEDULING, "priority"]
     if _tells_ttft(python.vllm) and "--disable-log-stats" not in options.engine_args:
         argv += ["--enable-per-request-metrics"]
+    argv += BLEND_ARGV if options.engine_type == "blend" else ()
     if device == "cpu":
         argv += ["--enforce-eager"]
     else:
@@ -70,9 +73,11 @@ def _connector(options: LaunchOptions, device: Device) -> dict[str, object]:
     if device == "cpu":
         # On a CPU, the worker waits this long for a cache that died under it, and everybody's answers with it.
         extra["lmcache.mp.mq_timeout"] = _CPU_TRANSFER_SECONDS
+    blend = options.engine_type == "blend"
+    if blend:
+        extra |= blend_extra(device)
     return {
-        "kv_connector": "KvasirConnector",
-        "kv_connector_module_path": "kvasir_connector",
+        **(BLEND_CONNECTOR if blend else _CONNECTOR),
         "kv_role": "kv_both",
         # The default, "fail", turns a cache that cannot deliver into a failed request.
         "kv_load_failure_policy": "recompute",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from backend.blend import check_blend
 from backend.cache_command import cache_argv
 from backend.engine_command import SCHEDULING, engine_argv, engine_env
 from backend.engine_python import engine_python_path, inspect_engine_python, version_of
@@ -22,6 +23,8 @@ from backend.tiers.use_case import UseCase
 from backend.weight_offload import with_weight_offload
 
 Device = Literal["cpu", "cuda"]
+EngineType = Literal["default", "blend"]
+ENGINE_TYPES: tuple[EngineType, ...] = get_args(EngineType)
 PartName = Literal["cache", "engine"]
 TierName = Literal["ram", "disk", "shared"]
 TIER_NAMES: tuple[TierName, ...] = get_args(TierName)
@@ -41,7 +44,8 @@ class LaunchOptions:
     LMCache's `--l2-adapter`. `allow_reset` lets a client empty the engine's own prefix cache, as measuring needs.
     `use_case` is whose rules hold for prompts of which nothing is said; the sizes that go with it are in
     `backend.use_case_plan`. `tiers` are those that exist. `gpu` is a name of `backend.sizing.gpus`, by default the
-    machine's. `restart` leaves a supervisor behind.
+    machine's. `restart` leaves a supervisor behind. `engine_type` is LMCache's: with `blend`, KV is also reused where
+    a text stands elsewhere in a prompt.
     """
 
     model: Path
@@ -67,6 +71,7 @@ class LaunchOptions:
     tiers: tuple[TierName, ...] | None = None
     gpu: str | None = None
     restart: bool = True
+    engine_type: EngineType = "default"
     ready_seconds: float = 600.0
     engine_args: tuple[str, ...] = ()
 
@@ -149,6 +154,8 @@ def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None)
     device = options.device or ("cuda" if has_gpu() and not interpreter.cpu_only else "cpu")
     if device == "cuda" and interpreter.cpu_only:
         raise LaunchOptionInvalid("--device cuda", f"'{interpreter.path}' has vLLM's CPU build; install the CUDA build")
+    if options.engine_type == "blend":
+        check_blend(options, device, interpreter)
     if options.policy and version_of(interpreter.lmcache) < _POLICY_LMCACHE:
         raise LaunchOptionInvalid(
             "--policy",

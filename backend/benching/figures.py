@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from backend.benching.figure import Asked, Figure, median_figure
 from backend.benching.gate import GateSample
+from backend.benching.moved import Reordered
 from backend.benching.promotion import Return
 from backend.benching.slow_tier import SlowTierRun
 from backend.benching.tiers import RESTARTED, Sample, place_title
@@ -106,6 +107,17 @@ def two_engines_figures(crossings: Sequence[Crossing]) -> list[Figure]:
         found.append(median_figure(name, [one.hit for one in here], "s", baseline=cold))
         ratios = [one.cold / one.hit for one in here]
         found.append(median_figure(f"two engines: cold ÷ the other's prefix, {tokens} tokens", ratios, "times"))
+    return found
+
+
+def moved_figures(samples: Sequence[Reordered]) -> list[Figure]:
+    found: list[Figure] = []
+    for tokens, here in _by(samples, lambda one: one.tokens):
+        baseline = {"prefix only": median(one.prefix_only for one in here), "cold": median(one.cold for one in here)}
+        name = f"blend: first token of documents in another order, {tokens} tokens"
+        found.append(median_figure(name, [one.moved for one in here], "s", baseline=baseline))
+        ratios = [one.prefix_only / one.moved for one in here]
+        found.append(median_figure(f"blend: prefix only ÷ moved, {tokens} tokens", ratios, "times"))
     return found
 
 

@@ -12,6 +12,7 @@ from backend.benching.figure import Skipped
 from backend.benching.figures import (
     batch_figures,
     gate_figures,
+    moved_figures,
     promotion_figures,
     slow_tier_figures,
     tier_figures,
@@ -19,6 +20,7 @@ from backend.benching.figures import (
     workload_figures,
 )
 from backend.benching.gate import GatePlan, gate_missing, measure_gate
+from backend.benching.moved import measure_moved
 from backend.benching.own_pair import (
     LARGE_KV,
     REFERENCE,
@@ -43,7 +45,7 @@ from backend.model_folder import model_folder
 from backend.plan import LaunchOptions, has_gpu, make_plan
 from backend.profiling.measure import profile_lengths
 
-Section = Literal["tiers", "gate", "workloads", "slow-tier", "promotion", "two-engines"]
+Section = Literal["tiers", "gate", "workloads", "slow-tier", "promotion", "two-engines", "blend"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 OF_A_PAIR: tuple[Section, ...] = ("tiers", "gate", "workloads")
 """These measure one pair, whoever started it. The others start what they need."""
@@ -53,6 +55,7 @@ _LENGTHS: dict[Section, tuple[int, ...]] = {
     "slow-tier": (512, 1024, 2048),
     "promotion": (2048, 4096, 8192),
     "two-engines": (2048, 8192),
+    "blend": (1024, 4096),
 }
 """Of sections that start their own pairs."""
 
@@ -183,6 +186,8 @@ def _measure_started(
         with own_pair(options, folder / "pair", on_progress) as target:
             target.check_lengths(lengths)
             report.figures += promotion_figures(measure_promotion(target, lengths, plan.repeats, on_progress))
+    elif section == "blend":
+        report.figures += moved_figures(measure_moved(options, folder, lengths, plan.repeats, on_progress))
     else:
         with shared_tier(plan.redis, folder) as adapter:
             crossings = measure_two_engines(options, adapter, folder, lengths, plan.repeats, on_progress)

@@ -21,4 +21,9 @@ def start(settings: str, arguments: Sequence[str]) -> None:
     share(TierControl(read_settings(settings)))
     register_store_policy(POLICY, KvasirStorePolicy)
     register_prefetch_policy(POLICY, KvasirPrefetchPolicy)
+    if "blend" in arguments:
+        # LMCache's blend engine takes seconds to import.
+        from backend.lmcache_server import blend_on_cpu
+
+        blend_on_cpu.install()
     lmcache_main(list(arguments))

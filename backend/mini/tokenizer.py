@@ -61,6 +61,12 @@ def train_tokenizer(
     ).save_pretrained(folder)
 
 
+def prompt_text(messages: Sequence[Message]) -> str:
+    """What a prompt of `messages` is, up to where the answer begins."""
+    said = "".join(f"{START}{message['role']}\n{message['content']}{END}\n" for message in messages)
+    return f"{said}{START}assistant\n"
+
+
 class TextEncoder:
     """Messages as token ids, with the answers marked. One a process."""
 
@@ -77,14 +83,18 @@ class TextEncoder:
         ids: list[int] = self._core.encode(text, add_special_tokens=False).ids
         return ids
 
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids, and for each the characters [begin, end) of `text` that it stands for."""
+        found = self._core.encode(text, add_special_tokens=False)
+        return found.ids, found.offsets
+
     def decode(self, ids: Sequence[int]) -> str:
         text: str = self._core.decode(list(ids), skip_special_tokens=True)
         return text
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Up to where the answer begins."""
-        said = "".join(f"{START}{message['role']}\n{message['content']}{END}\n" for message in messages)
-        return self.encode(f"{said}{START}assistant\n")
+        return self.encode(prompt_text(messages))
 
     def training(
         self, messages: Sequence[Message], answer: str

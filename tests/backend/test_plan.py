@@ -49,7 +49,7 @@ def test_the_parts_are_wired_to_each_other_on_loopback(model_folder, cpu_python,
     extra = connector["kv_connector_extra_config"]
     assert (extra["lmcache.mp.host"], extra["lmcache.mp.port"]) == ("tcp://127.0.0.1", 1002)
     folder = engine.env["PYTHONPATH"].split(":")[0]
-    assert [path.stem for path in Path(folder).glob("*.py")] == [connector["kv_connector_module_path"]]
+    assert (Path(folder) / f"{connector['kv_connector_module_path']}.py").is_file()
     assert connector["kv_load_failure_policy"] == "recompute"
     assert [argument(part, "--port") for part in plan.parts] == ["1002", "1001"]
     assert {argument(cache, "--host"), argument(cache, "--http-host"), argument(engine, "--host")} == {"127.0.0.1"}
