@@ -1,8 +1,8 @@
 """The last step of LMCache's blend engine on a CPU: write chunks that lie elsewhere in a prompt than they did before.
 
 LMCache 0.5.6 has it as a CUDA kernel alone (`execute_cb_retrieve_plan_flat`), and fails each such load without it. This
-does the same with LMCache's own copies and PyTorch. Keys hold their position as a rotation; one by the difference
-of the positions moves them. Values hold none.
+does the same with LMCache's own copies. It turns no keys: vLLM's blocks hold them in an order that only vLLM knows
+(`vllm_connector/kvasir_cpu_keys.py`).
 
 Chunks must begin and end with a block of vLLM's, as those do that `vllm_connector/kvasir_blend_connector.py` asks for.
 """
@@ -17,20 +17,16 @@ import lmcache.lmcache_native as lmcache_native
 import torch
 from lmcache import device_ops
 from lmcache.v1.multiprocess.modules.blend.module import BlendModule
-from lmcache.v1.multiprocess.modules.blend.rope import _cb_group_rope_geometry
 from lmcache.v1.multiprocess.object_group_transfer import lmcache_memcpy_async_h2d
-
-from backend.lmcache_server.rotation import rotate
 
 _KERNEL = "execute_cb_retrieve_plan_flat"
 
 
 @dataclass(frozen=True)
-class _Move:
+class _Load:
     """One request's chunks, each a match of LMCache's with its memory objects, into the blocks of `block_tables`."""
 
     context: Any
-    rope: Any
     block_tables: Sequence[tuple[Any, int]]
     chunks: Sequence[tuple[Any, Sequence[Any]]]
 
@@ -47,37 +43,32 @@ def install() -> bool:
 def _plan(
     self: Any,  # noqa: ARG001  a method of LMCache's
     context: Any,
-    rope: Any,
+    rope: Any,  # noqa: ARG001
     block_tables: Sequence[tuple[Any, int]],
     runs: Sequence[Sequence[tuple[Any, Sequence[Any]]]],
     max_batch: int,  # noqa: ARG001
-) -> tuple[list[Any], tuple[_Move], list[Any]]:
+) -> tuple[list[Any], tuple[_Load], list[Any]]:
     """In LMCache's form: (specifications, further arguments of the kernel, what must live until it is done)."""
-    return [], (_Move(context, rope, block_tables, [chunk for run in runs for chunk in run]),), []
+    return [], (_Load(context, block_tables, [chunk for run in runs for chunk in run]),), []
 
 
-def _execute(self: Any, device: Any, pin_chunk_bytes: int, specs: Any, move: _Move) -> None:  # noqa: ARG001
-    for match, objects in move.chunks:
+def _execute(self: Any, device: Any, pin_chunk_bytes: int, specs: Any, load: _Load) -> None:  # noqa: ARG001
+    for match, objects in load.chunks:
         for object_group, memory in enumerate(objects):
-            _write(move, match, object_group, memory)
+            _write(load, match, object_group, memory)
 
 
-def _write(move: _Move, match: Any, object_group: int, memory: Any) -> None:
-    context = move.context
+def _write(load: _Load, match: Any, object_group: int, memory: Any) -> None:
+    context = load.context
     lmcache_memcpy_async_h2d(memory, context.get_temp_object_group_buffer(0, object_group))
-    manager = context.kv_layer_groups_manager
-    for kernel_group in manager.object_groups[object_group].kernel_group_indices:
-        blocks, block_tokens = move.block_tables[kernel_group]
+    for kernel_group in context.kv_layer_groups_manager.object_groups[object_group].kernel_group_indices:
+        blocks, block_tokens = load.block_tables[kernel_group]
         if match.cur_st % block_tokens or match.cur_ed % block_tokens:
             raise ValueError(f"tokens {match.cur_st} to {match.cur_ed} are not whole blocks of {block_tokens}")
-        staged = context.get_temp_kernel_group_buffer(0, kernel_group)
-        if match.cur_st != match.old_st:
-            _turn(staged, manager.kernel_groups[kernel_group], kernel_group, match.cur_st - match.old_st, move.rope)
-        ids = torch.from_numpy(blocks[match.cur_st // block_tokens : match.cur_ed // block_tokens].copy())
         device_ops.multi_layer_block_kv_transfer(
             context.get_kernel_group_kv_pointers(kernel_group),
-            [staged.data_ptr()],
-            ids,
+            [context.get_temp_kernel_group_buffer(0, kernel_group).data_ptr()],
+            torch.from_numpy(blocks[match.cur_st // block_tokens : match.cur_ed // block_tokens].copy()),
             context.device,
             lmcache_native.TransferDirection.H2D,
             context.get_shape_desc(kernel_group),
@@ -85,17 +76,3 @@ def _write(move: _Move, match: Any, object_group: int, memory: Any) -> None:
             context.get_engine_kv_format(kernel_group),
             0,
         )
-
-
-def _turn(staged: torch.Tensor, group: Any, number: int, distance: int, rope: Any) -> None:
-    """`staged` is a chunk of shape (1 or 2, layers, tokens, width): keys, then values or with them in each head."""
-    engine_group = group.engine_group_idx
-    window = rope.rot_for_group(engine_group, staged.dtype)
-    cache = rope.cache_for_group(engine_group)
-    if window is None or cache is None:
-        return
-    head_size = rope.head_size_for_group(engine_group)
-    _, head_width, _, begin = _cb_group_rope_geometry(
-        group, staged.shape[0], staged.shape[-1], head_size, number, window
-    )
-    rotate(staged[0, ..., begin:], distance, cache, head_width - begin, rope.is_neox_style)

@@ -12,7 +12,9 @@ Runs in the engine's Python; read against LMCache 0.5.6 and vLLM 0.32.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from kvasir_connector import KvasirConnector
@@ -122,7 +124,7 @@ class BlendScheduler(LMCacheMPSchedulerAdapter):  # type: ignore[misc]
 
 
 class BlendWorker(LMCacheMPWorkerAdapter):  # type: ignore[misc]
-    """Tells the server how keys are rotated, and has moved chunks written."""
+    """Has moved chunks written, with their keys turned: on a GPU by the server, on a CPU here."""
 
     def submit_retrieve_request(
         self,
@@ -156,30 +158,60 @@ class BlendWorker(LMCacheMPWorkerAdapter):  # type: ignore[misc]
             key, list(moved), self._block_ids_per_group(op), self.instance_id, handle
         )
         parts.append(asked.to_device_future(device=context._device, event_backend=context._event_backend))
-        self.retrieve_futures[request_id] = (Both(parts), op.flat_block_ids)
+        turn = partial(self._turn, op) if self._cpu_keys else None
+        self.retrieve_futures[request_id] = (Parts(parts, turn), op.flat_block_ids)
         if event is not None:
             self.retrieve_events[request_id] = event
 
     def _send_register_kv_caches_request(self, kv_caches: dict[str, Any]) -> None:
         super()._send_register_kv_caches_request(kv_caches)
         rope = rotary_embedding()
-        wrap = resolve_kv_wrapper_factory(rope.cos_sin_cache.device.type)
+        turned_by = []
+        if rope.cos_sin_cache.device.type == "cpu":
+            if len(self.engine_group_infos) != 1:
+                raise ValueError("the blend engine needs layers of one kind on a CPU; this model has several")
+            from kvasir_cpu_keys import CpuKeys
+
+            # The server knows no order of keys, so it is told of no rotation.
+            self._cpu_keys = CpuKeys(kv_caches, rope)
+        else:
+            turned_by = [resolve_kv_wrapper_factory(rope.cos_sin_cache.device.type)(rope.cos_sin_cache)]
         self.req_client.cb_register_rope(
-            self.instance_id, [wrap(rope.cos_sin_cache)], rope.head_size, rope.is_neox_style, [], [], []
+            self.instance_id, turned_by, rope.head_size, rope.is_neox_style, [], [], []
         ).result(timeout=self._mq_timeout)
 
+    def _turn(self, op: BlendLoad) -> None:
+        [blocks] = op.block_ids
+        tokens = (op.end - op.start) // len(blocks)
+        pairs = [
+            (blocks[(place - op.start) // tokens], match.cur_st - match.old_st)
+            for match in op.moved
+            for place in range(match.cur_st, match.cur_ed, tokens)
+            if match.cur_st != match.old_st
+        ]
+        if pairs:
+            self._cpu_keys.turn(*zip(*pairs, strict=True))
 
-class Both:
-    """Several of LMCache's futures as one."""
+    def begin(self) -> None:
+        """State of its own; the class is put over an adapter that exists."""
+        self._cpu_keys: Any = None
 
-    def __init__(self, parts: list[Any]) -> None:
-        self._parts = parts
+
+class Parts:
+    """Several of LMCache's futures as one, and what is done once all have ended well."""
+
+    def __init__(self, parts: list[Any], then: Callable[[], None] | None) -> None:
+        self._parts, self._then = parts, then
 
     def query(self) -> bool:
         return all(part.query() for part in self._parts)
 
     def result(self, timeout: float | None = None) -> bool:
-        return all([part.result(timeout=timeout) for part in self._parts])
+        ok = all([part.result(timeout=timeout) for part in self._parts])
+        if ok and self._then is not None:
+            self._then()
+            self._then = None
+        return ok
 
 
 def rotary_embedding() -> Any:
@@ -205,6 +237,7 @@ class KvasirBlendConnector(KvasirConnector):  # type: ignore[misc]
             self.scheduler_adapter.begin()
         else:
             self.worker_adapter.__class__ = BlendWorker
+            self.worker_adapter.begin()
 
     def get_num_new_matched_tokens(self, request: Any, num_computed_tokens: int) -> tuple[int | None, bool]:
         matched: tuple[int | None, bool] = super().get_num_new_matched_tokens(request, num_computed_tokens)

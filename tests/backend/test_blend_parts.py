@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.lmcache_server.rotation import rotate
 from backend.vllm_connector.kvasir_found import without_gap
+from backend.vllm_connector.kvasir_rotation import rotated
 
-HEAD, POSITIONS = 8, 64
-ANGLES = torch.arange(POSITIONS)[:, None] / 10.0 ** (torch.arange(HEAD // 2) / 2)
+WIDTH, POSITIONS = 8, 64
+ANGLES = torch.arange(POSITIONS)[:, None] / 10.0 ** (torch.arange(WIDTH // 2) / 2)
 COS_SIN = torch.cat((ANGLES.cos(), ANGLES.sin()), dim=-1)
 
 
@@ -44,31 +44,34 @@ def test_what_lies_beyond_the_limit_is_computed() -> None:
     assert without_gap(0, [chunk(0), chunk(1)], 19).tokens == 10
 
 
-def at(position: int, keys: torch.Tensor, *, neox: bool) -> torch.Tensor:
-    """Keys of shape (layers, tokens, heads × width) without a position, at `position`."""
-    cos, sin = COS_SIN[position].chunk(2)
-    heads = keys.view(*keys.shape[:-1], -1, HEAD)
-    x, y = heads.chunk(2, dim=-1) if neox else (heads[..., ::2], heads[..., 1::2])
+def at(positions: torch.Tensor, keys: torch.Tensor, *, neox: bool) -> torch.Tensor:
+    """Keys of shape (chunks, heads, tokens, width) that have no position, each chunk at its own."""
+    cos, sin = COS_SIN[positions][:, None, None].chunk(2, dim=-1)
+    x, y = keys.chunk(2, dim=-1) if neox else (keys[..., ::2], keys[..., 1::2])
     turned = (x * cos - y * sin, y * cos + x * sin)
-    both = torch.cat(turned, dim=-1) if neox else torch.stack(turned, dim=-1)
-    return both.reshape(keys.shape)
+    return torch.cat(turned, dim=-1) if neox else torch.stack(turned, dim=-1).flatten(-2)
 
 
-@given(old=st.integers(0, POSITIONS - 1), new=st.integers(0, POSITIONS - 1), neox=st.booleans())
-def test_a_moved_key_is_the_key_of_the_new_position(old: int, new: int, neox: bool) -> None:
-    plain = torch.randn(2, 3, 2 * HEAD, generator=torch.Generator().manual_seed(old * POSITIONS + new))
-    moved = at(old, plain, neox=neox).contiguous()
-    if old != new:
-        rotate(moved, new - old, COS_SIN, HEAD, neox)
+@settings(deadline=None)
+@given(
+    moves=st.lists(st.tuples(st.integers(0, POSITIONS - 1), st.integers(0, POSITIONS - 1)), min_size=1, max_size=4),
+    neox=st.booleans(),
+)
+def test_a_moved_key_is_the_key_of_the_new_position(moves: list[tuple[int, int]], neox: bool) -> None:
+    plain = torch.randn(len(moves), 2, 3, WIDTH, generator=torch.Generator().manual_seed(len(moves)))
+    old, new = torch.tensor(moves).T
+    moved = rotated(at(old, plain, neox=neox), new - old, COS_SIN, neox=neox)
     torch.testing.assert_close(moved, at(new, plain, neox=neox), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("neox", [True, False])
 def test_what_a_model_does_not_rotate_stays(neox: bool) -> None:
-    keys = torch.randn(1, 2, 2 * HEAD, generator=torch.Generator().manual_seed(1))
-    before = keys.clone().view(1, 2, 2, HEAD)
-    half = torch.cat((ANGLES[:, : HEAD // 4].cos(), ANGLES[:, : HEAD // 4].sin()), dim=-1)
-    rotate(keys, 5, half, HEAD, neox)
-    after = keys.view(1, 2, 2, HEAD)
-    assert torch.equal(after[..., HEAD // 2 :], before[..., HEAD // 2 :])
-    assert not torch.equal(after[..., : HEAD // 2], before[..., : HEAD // 2])
+    keys = torch.randn(1, 1, 2, 2 * WIDTH, generator=torch.Generator().manual_seed(1))
+    moved = rotated(keys, torch.tensor([5]), COS_SIN, neox=neox)
+    assert torch.equal(moved[..., WIDTH:], keys[..., WIDTH:])
+    assert not torch.equal(moved[..., :WIDTH], keys[..., :WIDTH])
+
+
+def test_what_is_where_it_was_stays_as_it_is() -> None:
+    keys = torch.randn(1, 1, 2, WIDTH, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
+    assert torch.equal(rotated(keys, torch.tensor([0]), COS_SIN, neox=True), keys)
