@@ -155,7 +155,7 @@ def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None)
     if device == "cuda" and interpreter.cpu_only:
         raise LaunchOptionInvalid("--device cuda", f"'{interpreter.path}' has vLLM's CPU build; install the CUDA build")
     if options.engine_type == "blend":
-        check_blend(options, device, interpreter)
+        check_blend(options, folder.path, device, interpreter)
     if options.policy and version_of(interpreter.lmcache) < _POLICY_LMCACHE:
         raise LaunchOptionInvalid(
             "--policy",

@@ -158,7 +158,7 @@ class BlendWorker(LMCacheMPWorkerAdapter):  # type: ignore[misc]
             key, list(moved), self._block_ids_per_group(op), self.instance_id, handle
         )
         parts.append(asked.to_device_future(device=context._device, event_backend=context._event_backend))
-        turn = partial(self._turn, op) if self._cpu_keys else None
+        turn = partial(self._turn, op) if self._cpu_keys is not None else None
         self.retrieve_futures[request_id] = (Parts(parts, turn), op.flat_block_ids)
         if event is not None:
             self.retrieve_events[request_id] = event

@@ -44,7 +44,9 @@ class CpuKeys:
 
     def _asked_places(self, dtype: torch.dtype) -> torch.Tensor:
         """Of shape (tokens × width): where in a head's keys the elements of the tokens stand, one after the other."""
-        bits = {2: torch.int16, 4: torch.int32}[dtype.itemsize]
+        bits = {2: torch.int16, 4: torch.int32}.get(dtype.itemsize)
+        if bits is None:
+            raise ValueError(f"the blend engine needs KV of 16 or 32 bits on a CPU; this is {dtype}")
         numbers = torch.arange(self._tokens * self._width)
         keys = numbers.to(bits).view(dtype).view(self._tokens, 1, self._width)
         block = torch.zeros(1, 1, 2 * self._tokens, self._width, dtype=dtype)

@@ -12,6 +12,9 @@ def rotated(keys: torch.Tensor, distances: torch.Tensor, cos_sin: torch.Tensor, 
     rotated stays as it is.
     """
     cos, sin = cos_sin[distances.abs()].float()[:, None, None].chunk(2, dim=-1)
+    # Some caches hold more than a rotation: a factor for attention, and their rounding.
+    length = (cos**2 + sin**2).sqrt()
+    cos, sin = cos / length, sin / length
     sin = sin * distances.sign()[:, None, None, None]
     half = cos.shape[-1]
     turned = keys.to(torch.float32, copy=True)

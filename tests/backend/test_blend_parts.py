@@ -75,3 +75,9 @@ def test_what_a_model_does_not_rotate_stays(neox: bool) -> None:
 def test_what_is_where_it_was_stays_as_it_is() -> None:
     keys = torch.randn(1, 1, 2, WIDTH, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
     assert torch.equal(rotated(keys, torch.tensor([0]), COS_SIN, neox=True), keys)
+
+
+def test_a_cache_that_also_scales_is_a_rotation() -> None:
+    keys = torch.randn(1, 1, 2, WIDTH, generator=torch.Generator().manual_seed(1))
+    plain, scaled = (rotated(keys, torch.tensor([7]), cache, neox=True) for cache in (COS_SIN, 1.2 * COS_SIN))
+    torch.testing.assert_close(plain, scaled)

