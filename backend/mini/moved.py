@@ -99,12 +99,12 @@ class PlacedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not ty
 
 
 class Mover:
-    """One model folder."""
+    """One model folder, in the type of numbers that the embedded engine would take where none is given."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dtype: str | None = None) -> None:
         self._encoder = TextEncoder(folder)
-        dtype = getattr(torch, dtype_on("cpu"))
-        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+        numbers = getattr(torch, dtype or dtype_on("cpu"))
+        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=numbers).eval()
 
     def encode(self, messages: Sequence[Message]) -> Encoded:
         text = prompt_text(messages)
