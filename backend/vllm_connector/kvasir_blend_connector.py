@@ -126,6 +126,8 @@ class BlendScheduler(LMCacheMPSchedulerAdapter):  # type: ignore[misc]
 class BlendWorker(LMCacheMPWorkerAdapter):  # type: ignore[misc]
     """Has moved chunks written, with their keys turned: on a GPU by the server, on a CPU here."""
 
+    _cpu_keys: Any
+
     def submit_retrieve_request(
         self,
         request_id: str,
@@ -194,7 +196,7 @@ class BlendWorker(LMCacheMPWorkerAdapter):  # type: ignore[misc]
 
     def begin(self) -> None:
         """State of its own; the class is put over an adapter that exists."""
-        self._cpu_keys: Any = None
+        self._cpu_keys = None
 
 
 class Parts:

@@ -36,7 +36,7 @@ class CpuKeys:
         for cache in self._caches:
             pages = cache.view(cache.shape[0], self._heads, 2 * self._tokens * self._width)
             laid = pages[ids, :, : self._tokens * self._width]
-            keys = laid[..., self._places].unflatten(-1, (self._tokens, self._width))
+            keys = laid[..., self._places].view(len(ids), self._heads, self._tokens, self._width)
             laid[..., self._places] = rotated(
                 keys, apart, self._rope.cos_sin_cache, neox=self._rope.is_neox_style
             ).flatten(-2)
@@ -57,4 +57,5 @@ class CpuKeys:
         found = key_block.contiguous().view(bits).flatten().long() & (2 ** (8 * dtype.itemsize) - 1)
         if not torch.equal(found.sort().values, numbers):
             raise ValueError(f"vLLM's order of keys for {isa} could not be read")
-        return found.argsort()
+        order: torch.Tensor = found.argsort()
+        return order
