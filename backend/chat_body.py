@@ -12,7 +12,7 @@ def chat_body(
     config: EngineConfig, messages: Sequence[Message], sampling: Sampling, cache_salt: str | None
 ) -> dict[str, Any]:
     """For a server that speaks OpenAI's API. What `sampling` leaves open is the configuration's or the server's."""
-    wanted = {
+    wanted: dict[str, Any] = {
         "max_tokens": config.max_output_tokens if sampling.max_tokens is None else sampling.max_tokens,
         "temperature": config.temperature if sampling.temperature is None else sampling.temperature,
         "top_p": sampling.top_p,

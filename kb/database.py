@@ -71,7 +71,8 @@ def _replacing(table: Table, dialect_name: str) -> Executable:
     statement = dialect.insert(table)
     key = list(table.primary_key)
     others = {column.name: statement.excluded[column.name] for column in table.columns if column not in key}
-    return statement.on_conflict_do_update(index_elements=key, set_=others)
+    replacing: Executable = statement.on_conflict_do_update(index_elements=key, set_=others)
+    return replacing
 
 
 def upgrade(engine: Engine) -> str:
