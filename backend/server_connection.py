@@ -10,6 +10,8 @@ import os
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
@@ -19,6 +21,9 @@ from backend.errors import EngineInterrupted, EngineMisconfigured, EngineRefused
 from backend.refusal import refusal
 
 _CONNECT_SECONDS = 10.0
+_KEEP_SECONDS = 4.0
+"""How long a connection is kept unused: less than the 5 s after which uvicorn, and so vLLM, closes it."""
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _PROVIDERS = ("hosted_vllm", "openai")
 _Kept = tuple[AsyncGenerator[aiohttp.ClientSession], aiohttp.ClientSession]
 
@@ -106,11 +111,11 @@ class ServerConnection:
         """Not left until the loop ends, which closes such generators; nobody else could know that it does."""
         timeout = self._config.timeout_seconds
         async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl, keepalive_timeout=_KEEP_SECONDS),
             # A wait is for the next piece; the limits of whole answers are their callers'.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT_SECONDS, timeout), sock_read=timeout),
             headers=self._headers(),
-            trust_env=True,
+            proxy=_proxy_of(self.api_base),
         ) as session:
             try:
                 yield session
@@ -122,3 +127,13 @@ class ServerConnection:
         if key is None and self._config.provider == "openai":
             key = os.environ.get("OPENAI_API_KEY")
         return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _proxy_of(url: str) -> str | None:
+    """What the environment names, as for other engines. aiohttp's `trust_env` would read netrc, too, each time."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in _LOOPBACK or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
@@ -243,6 +244,16 @@ def test_a_server_without_a_key_of_its_own_is_sent_openais(server, provider, mon
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     complete(engine(server, provider, api_key=None))
     assert server.requests[0][2]["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(("names", "asked"), [("", True), ("example.invalid", False)])
+def test_a_server_elsewhere_is_asked_through_the_proxy_of_the_environment(server, monkeypatch, names, asked):
+    monkeypatch.setenv("http_proxy", server.api_base.removesuffix("/v1"))
+    monkeypatch.setenv("no_proxy", names)
+    away = connect(EngineConfig("main", "hosted_vllm/served", api_base="http://example.invalid/v1", retries=0))
+    with contextlib.nullcontext() if asked else pytest.raises(EngineUnreachable):
+        complete(away)
+    assert [path for path, _, _ in server.requests] == (["http://example.invalid/v1/chat/completions"] if asked else [])
 
 
 def test_connections_are_closed_with_the_loop_that_they_belong_to(server, recwarn):
