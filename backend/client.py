@@ -1,13 +1,15 @@
-"""Every engine through LiteLLM. The one file that imports it.
+"""`connect`, and every engine that LiteLLM translates for. The one file that imports it.
 
-LiteLLM is imported on the first `connect`, because that takes seconds. Checked against LiteLLM 1.106:
+A server that speaks OpenAI's API is asked without LiteLLM (`server_engine.py`), which is 4 ms less of a request. One
+of `openai/…` whose model LiteLLM knows by name is asked through it all the same: some of OpenAI's own models take other
+parameters than the rest, and LiteLLM knows which.
+
+LiteLLM is imported on the first `connect` that needs it, because that takes seconds. Checked against LiteLLM 1.106:
 - without `LITELLM_LOCAL_MODEL_COST_MAP` it fetches a price list from the network on import;
 - `num_retries` needs tenacity, which it does not bring along, retries bad requests too, and swallows its own
   failure; with OpenAI's client it counts twice. So `retries` is counted here;
-- it reports "stop" for a stream that ended without a `finish_reason`, and for vLLM's "abort" and "error". What
-  really came is kept beside it, and decides whether an answer is whole;
-- its `hosted_vllm` route loses that too in streams, and takes a bare end marker for "stop". So vLLM is spoken to
-  through `custom_openai`, the same wire format by OpenAI's client.
+- it reports "stop" for a stream that ended without a `finish_reason`, and for what broke off. What really came is kept
+  beside it, and decides whether an answer is whole.
 """
 
 from __future__ import annotations
@@ -23,9 +25,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from backend.engine import Chunk, Completion, Engine, EngineConfig, Message, Sampling, Usage
 from backend.engine_failure import FOREIGN_ERRORS, engine_failure, names_key
 from backend.errors import BackendError, EngineInterrupted, EngineMisconfigured
+from backend.finish import whole
 from backend.model_folder import SHIPPED_FOLDER, SHIPPED_MODEL
 from backend.reported import reported_ttft_seconds, reported_usage
 from backend.retries import retried
+from backend.server_connection import ServerConnection, speaks_openai
+from backend.server_engine import ServerEngine
 from backend.vllm_server import VLLMServer
 
 if TYPE_CHECKING:
@@ -45,8 +50,8 @@ __all__ = [
 
 T = TypeVar("T")
 
-_VLLM_ROUTE = "custom_openai"
-_BROKEN_OFF = frozenset({"abort", "error", "network_error"})
+_OURS = "kvasir"
+"""Source of what was added to LiteLLM's list here."""
 
 
 def connect(config: EngineConfig) -> Engine:
@@ -54,16 +59,23 @@ def connect(config: EngineConfig) -> Engine:
 
     Raises `EngineMisconfigured` where `path` or `api_base` is missing, `ModelFolderInvalid` for a bad folder.
     """
-    return LiteLLMEngine(config)
+    if config.provider == "hosted_vllm":
+        connection = ServerConnection(config)
+        return ServerEngine(config, connection, VLLMServer(config, connection))
+    engine = LiteLLMEngine(config)
+    if speaks_openai(config) and not engine.knows_model:
+        return ServerEngine(config, ServerConnection(config), engine)
+    return engine
 
 
 class LiteLLMEngine:
-    """`Engine` over any provider of LiteLLM, vLLM's server and a model in this process among them."""
+    """`Engine` over any provider of LiteLLM, a model in this process among them."""
 
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
         self._litellm = _import_litellm()
-        self._vllm = VLLMServer(config) if config.provider == "hosted_vllm" else None
+        self.knows_model = False
+        """Whether LiteLLM's list has it, and so what its provider wants otherwise."""
         self._folder: Path | None = None
         self._embedded: EmbeddedProvider | None = None
         if config.provider == "embedded":
@@ -71,7 +83,9 @@ class LiteLLMEngine:
             self._folder = _folder_of(config)
             self._embedded.check(self._folder)
         else:
-            _name_model(self._litellm, config)
+            self.knows_model = _knows(self._litellm, config)
+            if not self.knows_model:
+                _name_model(self._litellm, config)
 
     @property
     def config(self) -> EngineConfig:
@@ -83,12 +97,12 @@ class LiteLLMEngine:
         if not response.choices:
             raise EngineInterrupted(self._config.name, "no choice in the answer")
         choice = response.choices[0]
-        said = getattr(choice, "provider_specific_fields", None) or {}
-        reason = self._whole(said.get("native_finish_reason") or choice.finish_reason, choice.finish_reason)
+        fields = getattr(choice, "provider_specific_fields", None) or {}
+        said = fields.get("native_finish_reason") or choice.finish_reason
         return Completion(
             text=choice.message.content or "",
-            finish_reason=reason,
-            model=(response.model or self._config.served_name).removeprefix(f"{_VLLM_ROUTE}/"),
+            finish_reason=whole(self._config.name, said, choice.finish_reason),
+            model=response.model or self._config.served_name,
             usage=self._usage(response),
             ttft_seconds=reported_ttft_seconds(response),
         )
@@ -107,8 +121,7 @@ class LiteLLMEngine:
                     started = True
                     yield Chunk(text)
             said = response.received_finish_reason or response.intermittent_finish_reason
-            reason = self._whole(said, said)
-            yield Chunk("", finish_reason=reason, usage=usage)
+            yield Chunk("", finish_reason=whole(self._config.name, said, said), usage=usage)
         finally:
             # Closes the connection, which is how vLLM learns that nobody reads any more.
             await response.aclose()
@@ -116,21 +129,17 @@ class LiteLLMEngine:
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         if self._embedded is not None and self._folder is not None:
             return await self._mapped(self._embedded.count_tokens(self._folder, messages))
-        if self._vllm is not None:
-            return await self._mapped(self._vllm.count_tokens(messages))
         counted: int = await asyncio.to_thread(
             self._litellm.token_counter, model=self._config.model, messages=list(messages)
         )
         return counted
 
-    async def token_ids(self, messages: Sequence[Message]) -> Sequence[int] | None:
-        return await self._mapped(self._vllm.token_ids(messages)) if self._vllm is not None else None
+    async def token_ids(self, messages: Sequence[Message]) -> Sequence[int] | None:  # noqa: ARG002
+        return None
 
     async def text_tokens(self, text: str) -> int:
         if self._embedded is not None and self._folder is not None:
             return await self._mapped(self._embedded.text_tokens(self._folder, text))
-        if self._vllm is not None:
-            return await self._mapped(self._vllm.text_tokens(text))
         counted: int = await asyncio.to_thread(self._litellm.token_counter, model=self._config.model, text=text)
         return counted
 
@@ -139,8 +148,6 @@ class LiteLLMEngine:
             return self._config.window_tokens
         if self._embedded is not None and self._folder is not None:
             return self._embedded.check(self._folder).window_tokens
-        if self._vllm is not None:
-            return await self._mapped(self._vllm.window_tokens())
         known = self._litellm.model_cost
         entry = known.get(self._config.model) or known.get(self._config.served_name) or {}
         window = entry.get("max_input_tokens")
@@ -149,24 +156,12 @@ class LiteLLMEngine:
     def _usage(self, answer: Any) -> Usage | None:
         return reported_usage(answer, only_own_cache=self._embedded is not None)
 
-    def _whole(self, said: str | None, reason: str | None) -> str:
-        """`reason`, if what the engine `said` means that the answer reached its end."""
-        if said is None or reason is None:
-            raise EngineInterrupted(self._config.name, "it ended without a finish reason")
-        if said.lower() in _BROKEN_OFF:
-            raise EngineInterrupted(self._config.name, f"finish reason '{said}'")
-        return reason
-
     def _arguments(
         self, messages: Sequence[Message], sampling: Sampling, cache_salt: str | None, *, stream: bool
     ) -> dict[str, Any]:
         config = self._config
         if sampling.grammar is not None and not config.takes_grammar:
             raise EngineMisconfigured(config.name, "model", "is of a provider that takes no grammar")
-        model, key = config.model, config.api_key
-        if self._vllm is not None:
-            # Without a key of its own, OpenAI's client would send this server the one in OPENAI_API_KEY.
-            model, key = f"{_VLLM_ROUTE}/{config.served_name}", key or "none"
         wanted: dict[str, Any] = {
             "max_tokens": config.max_output_tokens if sampling.max_tokens is None else sampling.max_tokens,
             "temperature": config.temperature if sampling.temperature is None else sampling.temperature,
@@ -176,9 +171,8 @@ class LiteLLMEngine:
             "presence_penalty": sampling.presence_penalty,
             "frequency_penalty": sampling.frequency_penalty,
             "api_base": config.api_base,
-            "api_key": key,
+            "api_key": config.api_key,
             "stream_options": {"include_usage": True} if stream else None,
-            "extra_body": self._extra_body(sampling, cache_salt, stream=stream) or None,
         }
         if self._folder is not None:
             wanted |= {
@@ -188,7 +182,7 @@ class LiteLLMEngine:
                 "grammar": sampling.grammar,
             }
         return {
-            "model": model,
+            "model": config.model,
             # LiteLLM rewrites messages in place for some providers.
             "messages": [dict(message) for message in messages],
             "stream": stream,
@@ -198,22 +192,6 @@ class LiteLLMEngine:
             "drop_params": True,
             **{key: value for key, value in wanted.items() if value is not None},
         }
-
-    def _extra_body(self, sampling: Sampling, cache_salt: str | None, *, stream: bool) -> dict[str, Any]:
-        body: dict[str, Any] = {}
-        if self._vllm is None:
-            return body
-        if cache_salt is not None:
-            body["cache_salt"] = cache_salt
-        if sampling.grammar is not None:
-            body["structured_outputs"] = {"grammar": sampling.grammar}
-        # A server that does not schedule by priority refuses any but 0.
-        if self._config.priorities and sampling.priority:
-            body["priority"] = sampling.priority
-        # vLLM returns these counts in whole answers only.
-        if self._config.lmcache and not stream:
-            body["kv_transfer_params"] = {"cached_token_stats": True}
-        return body
 
     async def _begin(self, arguments: dict[str, Any]) -> Any:
         """Send the request, again where that can help, until the answer or the stream's head is there."""
@@ -253,20 +231,26 @@ def _import_litellm() -> Any:
     return litellm
 
 
+def _knows(litellm: Any, config: EngineConfig) -> bool:
+    """Whether LiteLLM's list has the model, other than by `_name_model`."""
+    try:
+        litellm.get_model_info(config.served_name, custom_llm_provider=config.provider)
+    except Exception:  # noqa: BLE001 - its way to say that it does not know the model
+        return False
+    entry = litellm.model_cost.get(f"{config.provider}/{config.served_name}") or {}
+    return entry.get("source") != _OURS
+
+
 def _name_model(litellm: Any, config: EngineConfig) -> None:
     """Tell LiteLLM of a model that its price list lacks.
 
     It asks the list for the price of every answer, and what is not found is looked for again each time, by patterns:
     a millisecond. Nobody reads the price.
     """
-    provider, name = config.provider, config.served_name
-    if provider == "hosted_vllm":
-        provider = _VLLM_ROUTE
-    try:
-        litellm.get_model_info(name, custom_llm_provider=provider)
-    except Exception:  # noqa: BLE001 - its way to say that it does not know the model
-        free = {"litellm_provider": provider, "mode": "chat", "input_cost_per_token": 0.0, "output_cost_per_token": 0.0}
-        litellm.register_model({f"{provider}/{name}": free})
+    provider = config.provider
+    free = {"input_cost_per_token": 0.0, "output_cost_per_token": 0.0}
+    entry = {"litellm_provider": provider, "mode": "chat", "source": _OURS, **free}
+    litellm.register_model({f"{provider}/{config.served_name}": entry})
 
 
 def _embedded_provider(litellm: Any) -> EmbeddedProvider:

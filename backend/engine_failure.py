@@ -7,7 +7,6 @@ copy `Retry-After` to its own errors; the HTTP response in the chain has it.
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Iterator
 
@@ -19,14 +18,12 @@ from backend.engine import EngineConfig
 from backend.errors import (
     BackendError,
     ContextTooLong,
-    EngineFailing,
     EngineInterrupted,
     EngineRefused,
     EngineTimeout,
     EngineUnreachable,
 )
-
-_MESSAGE_CHARS = 600
+from backend.refusal import readable, refusal
 
 
 class PromptRefused(Exception):
@@ -85,12 +82,11 @@ def _refusal(chain: tuple[BaseException, ...], config: EngineConfig) -> EngineRe
         if dropped or not isinstance(first, openai.APIStatusError):
             return None
         status = first.status_code
-    message = _readable(_text(first, response), config)
     # Only LiteLLM tells the providers' many wordings of this apart; its class is known here by name, since only
     # `backend.client` imports it.
     too_long = any(type(link).__name__ == "ContextWindowExceededError" for link in chain)
-    kind = ContextTooLong if too_long else EngineFailing if status >= 500 else EngineRefused
-    return kind(config.name, status, message, retry_after_seconds=_retry_after_seconds(response))
+    headers = response.headers if response is not None else {}
+    return refusal(config, status, _text(first, response), headers, too_long=too_long)
 
 
 def _text(first: BaseException, response: httpx.Response | None) -> str:
@@ -102,39 +98,12 @@ def _text(first: BaseException, response: httpx.Response | None) -> str:
     return str(first)
 
 
-def _readable(text: str, config: EngineConfig) -> str:
-    """The engine's own words out of LiteLLM's wrapping, without the key."""
-    start = text.find("{")
-    if start >= 0:
-        try:
-            body, _ = json.JSONDecoder().raw_decode(text[start:])
-        except ValueError:
-            body = {}
-        error = body.get("error", body)
-        inner = error.get("message") if isinstance(error, dict) else error
-        text = str(inner) if inner else text
-    if config.api_key:
-        text = text.replace(config.api_key, "***")
-    text = " ".join(text.split()).rstrip(".")
-    return text if len(text) <= _MESSAGE_CHARS else text[:_MESSAGE_CHARS] + "…"
-
-
 def _interruption(chain: tuple[BaseException, ...], config: EngineConfig) -> str:
     if any(isinstance(link, httpx.TimeoutException | TimeoutError) for link in chain):
         return f"no token for {config.timeout_seconds:g} s"
     if any(isinstance(link, httpx.TransportError | ConnectionError) for link in chain):
         return "the connection was closed"
-    return _readable(str(chain[-1]), config)
-
-
-def _retry_after_seconds(response: httpx.Response | None) -> float | None:
-    if response is None:
-        return None
-    try:
-        seconds = float(response.headers.get("retry-after", ""))
-    except ValueError:  # absent, or the date form, which no known engine sends
-        return None
-    return seconds if seconds >= 0 else None
+    return readable(str(chain[-1]), config)
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:

@@ -8,24 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import httpx
-
 from backend.engine import EngineConfig, Message
-from backend.errors import EngineMisconfigured, EngineRefused
+from backend.errors import EngineRefused
+from backend.server_connection import ServerConnection
 
 
 class VLLMServer:
-    """Asks one vLLM server. Raises httpx's errors for what the network does; the client maps them."""
+    """Asks one vLLM server. Raises what the connection raises."""
 
-    def __init__(self, config: EngineConfig) -> None:
-        if not config.api_base:
-            raise EngineMisconfigured(
-                config.name, "api_base", "is missing; it is the server's address, such as http://127.0.0.1:8100/v1"
-            )
-        self._config = config
-        self._api_base = config.api_base.rstrip("/")
-        # A context costs some 20 ms to make, so one is kept; plain HTTP needs none.
-        self._verify: Any = httpx.create_ssl_context() if self._api_base.startswith("https") else False
+    def __init__(self, config: EngineConfig, connection: ServerConnection) -> None:
+        self._config, self._connection = config, connection
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the prompt, the chat template's included."""
@@ -50,7 +42,7 @@ class VLLMServer:
 
     async def window_tokens(self) -> int | None:
         """`max_model_len` of the served model, or `None` where the list does not have it."""
-        answer = await self._ask("GET", f"{self._api_base}/models", None)
+        answer = await self._connection.json("GET", f"{self._connection.api_base}/models")
         for entry in answer.get("data", []):
             if entry.get("id") == self._config.served_name:
                 window = entry.get("max_model_len")
@@ -60,23 +52,10 @@ class VLLMServer:
     @property
     def _tokenize_url(self) -> str:
         # It lies beside `/v1`, not below it.
-        return f"{self._api_base.removesuffix('/v1')}/tokenize"
+        return f"{self._connection.api_base.removesuffix('/v1')}/tokenize"
 
     async def _tokenize(self, what: dict[str, Any]) -> dict[str, Any]:
-        return await self._ask("POST", self._tokenize_url, {"model": self._config.served_name, **what})
-
-    async def _ask(self, method: str, url: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        key = self._config.api_key
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        timeout = self._config.timeout_seconds
-        async with httpx.AsyncClient(timeout=timeout, verify=self._verify, headers=headers) as client:
-            response = await client.request(method, url, json=body)
-            response.raise_for_status()
-            try:
-                answer = response.json()
-            except ValueError as exc:
-                raise EngineRefused(self._config.name, 502, f"{url} answered something that is not JSON") from exc
-            return answer if isinstance(answer, dict) else {}
+        return await self._connection.json("POST", self._tokenize_url, {"model": self._config.served_name, **what})
 
 
 def _prompt(messages: Sequence[Message]) -> dict[str, Any]:

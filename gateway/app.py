@@ -10,7 +10,8 @@ from dataclasses import replace
 from fastapi import FastAPI
 
 from backend.client import Engine
-from backend.relay import Relay, speaks_openai
+from backend.relay import Relay
+from backend.server_connection import speaks_openai
 from gateway import http_errors
 from gateway.capture import Capture
 from gateway.capture_worker import CaptureWorker
@@ -23,7 +24,8 @@ from gateway.routes.dependencies import Gateway
 from gateway.settings import Settings
 from gateway.warm_landing import WarmLanding
 from kb.embedding import Embedder
-from kb.follower import Follower
+from kb.follower import Follower, TellReady
+from kb.knowledge_base import KnowledgeBase
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -34,8 +36,12 @@ def create_app(
     replay: Replay,
     engines: Mapping[str, Engine] | None = None,
     embedder: Embedder | None = None,
+    index_made: TellReady | None = None,
 ) -> FastAPI:
-    """The application. Raises what `open_core` raises; closes what it opened when the server stops."""
+    """The application. Raises what `open_core` raises; closes what it opened when the server stops.
+
+    `index_made` is told of each index that is made before a request needs it, as a branch moves and at the start.
+    """
     core = open_core(settings, engines=engines, embedder=embedder)
     metrics = Metrics(core)
     landing = WarmLanding(core, metrics.warmed)
@@ -44,7 +50,13 @@ def create_app(
     relays = {name: Relay(engine.config) for name, engine in core.engines.items() if speaks_openai(engine.config)}
     gateway = Gateway(core, capture, CaptureWorker(core, capture), metrics, relays)
     landings = Landings(core, metrics.warmed)
-    follower = Follower(core.database, core.retriever, core.followed, ready=landings.moved)
+
+    def ready(base: KnowledgeBase, revision: str, commit: str) -> None:
+        landings.moved(base, revision, commit)
+        if index_made is not None:
+            index_made(base, revision, commit)
+
+    follower = Follower(core.database, core.retriever, core.followed, ready=ready)
     app = FastAPI(
         title="Kvasir",
         description="A gateway that learns context instead of weights.",
@@ -71,8 +83,6 @@ def _lifespan(gateway: Gateway, follower: Follower, landings: Landings, landing:
             yield
         finally:
             landing.stop()
-            for relay in gateway.relays.values():
-                await relay.close()
             await asyncio.to_thread(follower.stop)
             await asyncio.to_thread(landings.stop)
             await asyncio.to_thread(worker.stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import alembic.command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, CursorResult, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from kb.errors import SchemaBehind
@@ -60,11 +61,18 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[
 def insert_or_replace(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
     """Insert the rows; one whose key is there takes the place of what was there."""
     ordered = sorted(rows, key=lambda row: [str(row[column.name]) for column in table.primary_key])
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(_replacing(table, connection.dialect.name), ordered)
+
+
+@lru_cache
+def _replacing(table: Table, dialect_name: str) -> Executable:
+    """Kept, since to put it together takes as long as to run it."""
+    dialect = postgresql if dialect_name == "postgresql" else sqlite
     statement = dialect.insert(table)
     key = list(table.primary_key)
     others = {column.name: statement.excluded[column.name] for column in table.columns if column not in key}
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=others), ordered)
+    replacing: Executable = statement.on_conflict_do_update(index_elements=key, set_=others)
+    return replacing
 
 
 def upgrade(engine: Engine) -> str:

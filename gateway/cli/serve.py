@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from gateway.cli.session import Session, command_options
 from gateway.errors import ConfigError
+from gateway.long_lived import FirstIndexes, freeze
 from gateway.loopback import is_loopback
 from gateway.settings import Settings
 
@@ -38,6 +39,7 @@ def serve(session: Session, host: str | None, port: int | None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             # After uvicorn has closed everything it raises the signal again, and that is no failure.
             signal.signal(number, lambda _number, _frame: sys.exit(0))
+        freeze()
         announce(app, settings, listener.getsockname()[1])
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_SECONDS)
         server = uvicorn.Server(config)
@@ -50,7 +52,7 @@ def build_app(settings: Settings) -> FastAPI:
     from evals.replay import SuiteReplay
     from gateway.app import create_app
 
-    app = create_app(settings, replay=SuiteReplay())
+    app = create_app(settings, replay=SuiteReplay(), index_made=FirstIndexes().made)
     core = app.state.gateway.core
     if not is_loopback(settings.host) and not core.api_keys.any_exist():
         raise ConfigError(

@@ -77,6 +77,7 @@ class OpenAIServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.mode: str | int = "ok"
         self.error_message = "no"
+        self.text, self.finish_reason = "hi", "stop"
         self.fail_first = 0
         self.timing: dict | None = None
         self.requests: list[tuple[str, dict, dict]] = []
@@ -100,12 +101,12 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        self.server.requests.append((self.path, {}, dict(self.headers)))
+        self.server.requests.append((self.path, {}, self._named()))
         self._send(200, {"data": [{"id": "served", "max_model_len": 4096}]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.requests.append((self.path, body, dict(self.headers)))
+        self.server.requests.append((self.path, body, self._named()))
         mode = self.server.mode
         if len(self.server.requests) <= self.server.fail_first:
             mode = 503
@@ -120,7 +121,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(mode)
         else:
             timing = {"metrics": self.server.timing} if self.server.timing else {}
-            self._send(200, {**_answer("abort" if mode == "aborted" else "stop"), **timing})
+            answer = _answer("abort" if mode == "aborted" else self.server.finish_reason, self.server.text)
+            self._send(200, {**answer, **timing})
+
+    def _named(self) -> dict[str, str]:
+        """The headers; clients differ in how they write their names."""
+        return {name.lower(): value for name, value in self.headers.items()}
 
     def _send(self, status: int, body: dict, retry_after: str | None = None) -> None:
         data = json.dumps(body).encode()
@@ -144,6 +150,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.reader_left.set()
 
     def _events(self, mode: str) -> None:
+        if mode == "refusing":
+            self._event({"error": {"message": "too hot", "type": "x", "code": 503}})
+            return
         for number in range(3):
             self._event(_part({"content": f"w{number} "}))
         for _ in range(300 if mode == "monotonous" else 0):
@@ -181,8 +190,8 @@ _USAGE = {
 }
 
 
-def _answer(finish_reason: str) -> dict:
-    choice = {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": finish_reason}
+def _answer(finish_reason: str, text: str) -> dict:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}
     stats = {"num_vllm_cached_tokens": 3, "num_lmcache_cached_tokens": 4, "num_lmcache_extra_cached_tokens": 1}
     return {
         "id": "x",

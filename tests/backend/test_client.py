@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 import socket
 import subprocess
@@ -8,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+import psutil
 import pytest
 
 from backend.client import Chunk, EngineConfig, Message, Sampling, Usage, connect
@@ -24,7 +27,8 @@ from backend.errors import (
 
 QUESTION: Sequence[Message] = [{"role": "user", "content": "How many?"}]
 KEY = "sk-very-secret-key"
-PROVIDERS = pytest.mark.parametrize("provider", ["hosted_vllm", "openai"])
+PROVIDERS = pytest.mark.parametrize("provider", ["hosted_vllm", "openai", "custom_openai"])
+"""vLLM, any other server that speaks OpenAI's API, and such a server through LiteLLM."""
 
 
 def engine(server, provider: str = "hosted_vllm", **settings):
@@ -202,6 +206,65 @@ def test_leaving_a_stream_closes_the_connection(server, provider, cancel):
         return await asyncio.to_thread(server.reader_left.wait, 10)
 
     assert asyncio.run(leave())
+
+
+@PROVIDERS
+def test_a_thought_that_an_answer_begins_with_is_no_part_of_it(server, provider):
+    server.text = "<think>one <b> two\n</think>hi <think>there</think>"
+    assert complete(engine(server, provider)).text == "hi <think>there</think>"
+
+
+@PROVIDERS
+@pytest.mark.parametrize(("said", "reason"), [("eos_token", "stop"), ("stop_sequence", "stop"), ("length", "length")])
+def test_the_reason_why_an_answer_ended_is_in_openais_words(server, provider, said, reason):
+    server.finish_reason = said
+    assert complete(engine(server, provider)).finish_reason == reason
+
+
+@pytest.mark.parametrize("provider", ["hosted_vllm", "openai"])
+def test_an_error_in_the_place_of_the_first_piece_is_the_servers_refusal(server, provider):
+    server.mode = "refusing"
+    with pytest.raises(EngineFailing, match="too hot") as failed:
+        stream(engine(server, provider))
+    assert failed.value.status == 503
+
+
+def test_a_model_whose_parameters_litellm_knows_is_asked_through_it(server):
+    for _ in range(2):  # what is asked once is known to LiteLLM, and must not be asked another way then
+        complete(connect(EngineConfig("main", "openai/o3-mini", api_base=server.api_base, api_key=KEY)))
+        complete(connect(EngineConfig("main", "openai/served", api_base=server.api_base, api_key=KEY)))
+    limits = [{"max_tokens", "max_completion_tokens"} & body.keys() for body in server.bodies]
+    assert limits == [{"max_completion_tokens"}, {"max_tokens"}] * 2
+    agents = [headers["user-agent"].split("/")[0].lower() for _, _, headers in server.requests]
+    assert agents[1] == agents[3] == "python"
+
+
+@pytest.mark.parametrize("provider", ["openai", "custom_openai"])
+def test_a_server_without_a_key_of_its_own_is_sent_openais(server, provider, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    complete(engine(server, provider, api_key=None))
+    assert server.requests[0][2]["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(("names", "asked"), [("", True), ("example.invalid", False)])
+def test_a_server_elsewhere_is_asked_through_the_proxy_of_the_environment(server, monkeypatch, names, asked):
+    monkeypatch.setenv("http_proxy", server.api_base.removesuffix("/v1"))
+    monkeypatch.setenv("no_proxy", names)
+    away = connect(EngineConfig("main", "hosted_vllm/served", api_base="http://example.invalid/v1", retries=0))
+    with contextlib.nullcontext() if asked else pytest.raises(EngineUnreachable):
+        complete(away)
+    assert [path for path, _, _ in server.requests] == (["http://example.invalid/v1/chat/completions"] if asked else [])
+
+
+def test_connections_are_closed_with_the_loop_that_they_belong_to(server, recwarn):
+    asked = engine(server)
+    sockets = len(psutil.Process().net_connections())
+    for _ in range(3):
+        complete(asked)
+        stream(asked)
+    gc.collect()
+    assert len([found for found in psutil.Process().net_connections() if found.raddr]) <= sockets
+    assert not [warning for warning in recwarn if issubclass(warning.category, ResourceWarning)]
 
 
 def test_a_server_that_is_briefly_unable_is_asked_again(server):

@@ -99,7 +99,7 @@ def test_an_engine_that_is_away_is_told_with_its_address(serve: Serve, settings_
         assert "127.0.0.1:9" in response.json()["error"]["message"]
 
 
-@pytest.mark.parametrize(("status", "given"), [(400, 400), (422, 422), (401, 502), (500, 502)])
+@pytest.mark.parametrize(("status", "given"), [(400, 400), (422, 422), (401, 502), (500, 503)])
 def test_what_the_client_did_wrong_is_told_in_the_engines_words_and_the_rest_is_the_gateways_fault(
     serve: Serve, settings_of: Callable[..., Settings], running: Any, status: int, given: int
 ) -> None:

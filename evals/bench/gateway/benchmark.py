@@ -24,6 +24,7 @@ from evals.bench.gateway.rows import DIRECT, EMBEDDING, PASS_THROUGH, PROXY, RET
 from evals.bench.gateway.servers import Cores, Server, bound_to, python_module, running
 from evals.bench.learning.world import TENANT, World, made_world
 from evals.bench.row import Row
+from gateway.long_lived import freeze
 from kb.embedding import Embedder
 
 QUESTIONS = 200
@@ -84,6 +85,7 @@ def measured(plan: Plan, embedder: Embedder, progress: Callable[[str], None]) ->
     proxy = found if isinstance(found, Proxy) else None
     with made_world(embedder, QUESTIONS) as world, _served(world, cores, proxy) as (targets, servers):
         numbered = _numbered(world)
+        freeze()  # else this process's own collections are waits of whoever is asked just then
         blocks: dict[Block, list[Load]] = {}
         with bound_to(cores.others):
             for number in range(-1, plan.rounds):

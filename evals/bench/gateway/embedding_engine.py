@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 
 from evals.bench.gateway.mock_engine import KEEP_ALIVE_SECONDS, MockEngine
+from gateway.long_lived import freeze
 from kb.embedding import SentenceEmbedder
 
 SEPARATOR = "\n"
@@ -22,6 +23,7 @@ SEPARATOR = "\n"
 def embedding_engine() -> MockEngine:
     embedder = SentenceEmbedder()
     embedder.embed(["warm up"])
+    freeze()  # as the gateway does
 
     async def embed(asked: dict[str, Any]) -> None:
         texts = asked["messages"][-1]["content"].split(SEPARATOR)
