@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
 Label = bytes
+LOOKED_AT = 2000
+"""Most nodes that one search looks at, so that its time is bounded whatever the tree holds."""
 
 
 class _Node:
@@ -51,18 +53,21 @@ class BlockTree:
 
     def longest(self, begins: Iterable[Label], groups: Sequence[Mapping[Label, int]]) -> tuple[Label, ...]:
         """The path below `begins` of the most characters that takes blocks of the first group, once that has none left
-        those of the next, and so on. A group maps its blocks to their characters, in the order that decides a tie.
+        those of the next, and so on. A group maps its blocks to their characters, in the order that decides a tie, and
+        what of very much is looked at first.
         """
         node: _Node | None = self._root
         for label in begins:
             node = node.children.get(label) if node is not None else None
         if node is None:
             return ()
-        best, most = (), 0
-        # Each node is reached by one path alone, so no more than all nodes are looked at.
+        best: tuple[Label, ...] = ()
+        most = 0
         waiting: list[tuple[_Node, tuple[Label, ...], int]] = [(node, (), 0)]
-        while waiting:
+        looked_at = 0
+        while waiting and looked_at < LOOKED_AT:
             node, path, characters = waiting.pop()
+            looked_at += 1
             if characters > most:
                 best, most = path, characters
             for label, length in reversed(_next(groups, path)):

@@ -128,7 +128,9 @@ def _placements(
             system = planner.planned(assistant.settings.instructions, system)
         return Placements(system, tuple(() for _ in conversation.user_turns))
     items = core.retriever.items(assistant.base, (entry.item_hash for entry in session.placements))
-    earlier = session.placements.map(lambda entry: Placed(items[entry.item_hash], entry.item_hash, entry.reach, entry.place))
+    earlier = session.placements.map(
+        lambda entry: Placed(items[entry.item_hash], entry.item_hash, entry.reach, entry.place)
+    )
     return Placements(earlier.system, (*earlier.turns, newly_needed(retrieved, earlier)))
 
 

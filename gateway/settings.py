@@ -61,8 +61,8 @@ class EngineSettings(_Table):
 
     `cache_url` is where LMCache with Kvasir's policies answers, for a vLLM that uses it. `warm_seconds` is how long
     the prefixes of a commit may be warmed there, before it lands. `priorities` says that a vLLM schedules by priority.
-    `pass_through` lists the tenants that may name the engine itself as `model`. `planner_blocks` is how many items in
-    served prompts the planner remembers for each tenant; with 0 there is none.
+    `pass_through` lists the tenants that may name the engine itself as `model`. `planner_blocks` is how many blocks
+    the planner remembers for each tenant; with 0 there is none.
     """
 
     model: str = Field(min_length=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,4 +81,11 @@ def test_the_longest_path_is_one_of_the_tree_and_no_other_that_fits_is_longer(
     found = tree.longest((), groups)
     fitting = [one for one in tree.paths() if fits(one)]
     assert not found or found in fitting
-    assert sum(lengths[label] for label in found) == max((sum(map(lengths.__getitem__, one)) for one in fitting), default=0)
+    longest = max((sum(lengths[label] for label in one) for one in fitting), default=0)
+    assert sum(lengths[label] for label in found) == longest
+
+
+def test_a_search_looks_at_a_bounded_number_of_nodes_the_given_order_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = tree_of("hab", "hbacd")
+    monkeypatch.setattr("gateway.block_tree.LOOKED_AT", 3)
+    assert tree.longest(path("h"), [group(a=1, b=1, c=1, d=1)]) == path("ab")

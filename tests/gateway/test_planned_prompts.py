@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.answering import Ask, Prepared, prepare
 from gateway.conversation import Conversation, ask
-from gateway.placements import Placed, Placements
+from gateway.placements import Placements
 from gateway.planner import PLANNED, blocks_of
 from gateway.prompt import Prompt, assemble, layer_of
 from gateway.sessions import Session
-from gateway.settings import EngineSettings, Settings
+from gateway.settings import AssistantSettings, EngineSettings, Settings
+from gateway.testing import ScriptedCache
+from gateway.warming import Warming
+from kb.items import Schema
+from kb.knowledge_base import Changes
 
 QUESTION = "How many orders placed in 2025 were cancelled, by the customer's country?"
 FOLLOW_UP = "Which supplier has the longest lead time?"
@@ -43,15 +48,18 @@ def told(served: Any, *said: str) -> dict[str, Any]:
 
 
 def compared(served: Any) -> Prepared:
-    """As a replay prepares the question."""
+    """As a replay prepares the question at the head."""
     commit = served.core.base("default", "shop").head().id
     return prepare(served.core, Ask("default", "shop", ask(QUESTION)), revision=commit, session=Session("eval"))
 
 
 def turned_round(prepared: Prepared, conversation: Conversation) -> Prompt:
     """The same prompt with each layer that may be planned the other way round."""
-    items: list[Placed] = list(prepared.placements.system)
-    places = [replace(one, place=len(items) - at) if layer_of(one.item) in PLANNED else one for at, one in enumerate(items)]
+    items = prepared.placements.system
+    places = (
+        replace(one, place=len(items) - number) if layer_of(one.item) in PLANNED else one
+        for number, one in enumerate(items)
+    )
     return assemble(prepared.assistant.settings.instructions, conversation, Placements(tuple(places)))
 
 
@@ -108,3 +116,32 @@ def test_without_blocks_nothing_is_planned_or_remembered(start: Callable[[int], 
     served = start(0)
     assert told(served, QUESTION)["prompt_hash"] == compared(served).prompt.hash
     assert served.core.planners.of("main", "default") is None
+
+
+def test_what_is_warmed_is_what_the_planner_will_have_asked(
+    tmp_path: Path, running: Any, serve: Callable[..., Any]
+) -> None:
+    with running(ScriptedCache().app) as url:
+        engine = EngineSettings(
+            model="hosted_vllm/scripted",
+            api_base="http://127.0.0.1:1/v1",
+            cache_url=url,
+            warm_seconds=0,
+            planner_blocks=1000,
+        )
+        shop = AssistantSettings(kb="shop", engine="main")
+        served = serve(Settings(home=tmp_path / "home", engines={"main": engine}, assistants={"shop": shop}))
+        before, base = compared(served), served.core.base("default", "shop")
+        remember(served, turned_round(before, ask(QUESTION)))
+        told(served, QUESTION)
+        table = next(one.item for one in before.placements.system if isinstance(one.item.body, Schema))
+        changed = replace(table, body=replace(table.body, comment="As of now"))
+        landed = base.commit(Changes(put=(changed,)), author="test", message="Land").id
+        served.engine.enqueue("SELECT 1")
+        warmed = Warming(served.core).warm(
+            served.core.assistant("default", "shop"), landed, had={before.commit}, seconds=300
+        )
+        assert warmed.computed == 1
+        asked_next = told(served, QUESTION)
+        assert asked_next["prompt"][0] == served.engine.calls[1].messages[0]
+        assert asked_next["prompt"][0] != compared(served).prompt.messages[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from os.path import commonprefix
+from itertools import takewhile
 from random import Random
 
 from hypothesis import given
@@ -111,8 +111,9 @@ def test_no_more_of_the_canonical_order_was_served_than_of_the_planned_one(
 
     def shared(prompt: Prompt) -> int:
         """Characters of whole blocks."""
-        known = [blocks_of(one.messages, one.parts) for one in prompts]
-        most = max((len(commonprefix([blocks_of(prompt.messages, prompt.parts), one])) for one in known), default=0)
+        ours = blocks_of(prompt.messages, prompt.parts)
+        pairs = [zip(ours, blocks_of(one.messages, one.parts), strict=False) for one in prompts]
+        most = max((sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], one)) for one in pairs), default=0)
         return sum(part.characters for part in prompt.parts[:most])
 
     assert shared(prompt_of(planner.planned(INSTRUCTIONS, items))) >= shared(prompt_of(items))

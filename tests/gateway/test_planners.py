@@ -62,9 +62,7 @@ def planned(planners: Planners, items: tuple[Placed, ...], tenant: str, engine: 
     return assemble(INSTRUCTIONS, ask("q"), Placements(planner.planned(INSTRUCTIONS, items)))
 
 
-def serve(
-    traces: Traces, planners: Planners, items: tuple[Placed, ...], tenant: str, engine: str = "main"
-) -> Prompt:
+def serve(traces: Traces, planners: Planners, items: tuple[Placed, ...], tenant: str, engine: str = "main") -> Prompt:
     """As the gateway does it: plan, answer, store, remember."""
     prompt = planned(planners, items, tenant, engine)
     traces.keep(trace_of(prompt, tenant, engine))
@@ -115,7 +113,7 @@ def test_a_tenant_that_fills_its_memory_leaves_anothers_as_it_was(traces: Traces
 
 
 def test_only_what_an_engine_answered_is_restored(traces: Traces) -> None:
-    a, b, c, *_ = POOL
+    a, _, c, *_ = POOL
     prompt = assemble(INSTRUCTIONS, ask("q"), Placements((a, c)))
     traces.keep(trace_of(prompt, "restored", engine=None))
     traces.keep(replace(trace_of(prompt, "restored"), parts=()))

@@ -13,7 +13,7 @@ from kb.item_reach import WHOLE
 Order = Callable[[Prepared], Sequence[Message]]
 
 OURS, SCORE, IDS, PLANNED = "ours", "by score", "by id", "planned"
-"""`PLANNED` is ours with the planner on. What it does depends on what was asked before, so it is a stream of its own."""
+"""`PLANNED` is ours with the planner on: what it does depends on what was asked before, so it is played by itself."""
 
 
 def by_score(prepared: Prepared) -> Sequence[Message]:
