@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.block_tree import BlockTree
@@ -53,6 +53,7 @@ def test_a_path_that_is_longer_than_the_limit_keeps_its_beginning() -> None:
     assert tree_of("abcd", limit=0).paths() == frozenset()
 
 
+@settings(deadline=None)
 @given(PATHS, st.integers(0, 8))
 def test_what_is_remembered_are_the_beginnings_that_were_used_last(paths: list[list[str]], limit: int) -> None:
     used: list[tuple[bytes, ...]] = []
@@ -66,6 +67,7 @@ def test_what_is_remembered_are_the_beginnings_that_were_used_last(paths: list[l
         assert tree.paths() == set(used[len(used) - min(limit, len(used)) :])
 
 
+@settings(deadline=None)
 @given(PATHS, st.permutations("abcd"), st.integers(1, 4))
 def test_the_longest_path_is_one_of_the_tree_and_no_other_that_fits_is_longer(
     paths: list[list[str]], order: list[str], split: int

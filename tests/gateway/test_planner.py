@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import takewhile
 from random import Random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.conversation import Conversation, ask
@@ -78,6 +78,7 @@ def test_a_layer_is_planned_across_its_kinds_and_the_next_one_only_behind_all_of
     assert behind[3:] == ["gotcha:y", "gotcha:z"], "no prompt has them behind schema:b"
 
 
+@settings(deadline=None)
 @given(ITEMS)
 def test_with_nothing_served_the_order_is_the_canonical_one(items: tuple[Placed, ...]) -> None:
     planned = Planner(100).planned(INSTRUCTIONS, items)
@@ -86,6 +87,7 @@ def test_with_nothing_served_the_order_is_the_canonical_one(items: tuple[Placed,
     assert prompt_of(planned).order == "canonical"
 
 
+@settings(deadline=None)
 @given(STREAM, ITEMS, st.sampled_from([3, 1000]))
 def test_only_the_items_of_a_planned_layer_change_places(
     stream: list[tuple[Placed, ...]], items: tuple[Placed, ...], blocks: int
@@ -102,6 +104,7 @@ def test_only_the_items_of_a_planned_layer_change_places(
     assert len(planner) <= blocks
 
 
+@settings(deadline=None)
 @given(STREAM, ITEMS)
 def test_no_more_of_the_canonical_order_was_served_than_of_the_planned_one(
     stream: list[tuple[Placed, ...]], items: tuple[Placed, ...]
@@ -119,6 +122,7 @@ def test_no_more_of_the_canonical_order_was_served_than_of_the_planned_one(
     assert shared(prompt_of(planner.planned(INSTRUCTIONS, items))) >= shared(prompt_of(items))
 
 
+@settings(deadline=None)
 @given(STREAM, ITEMS, st.randoms())
 def test_the_same_was_served_and_is_asked_so_the_same_is_planned(
     stream: list[tuple[Placed, ...]], items: tuple[Placed, ...], random: Random
@@ -129,6 +133,7 @@ def test_the_same_was_served_and_is_asked_so_the_same_is_planned(
     assert planner.planned(INSTRUCTIONS, items) == again.planned(INSTRUCTIONS, shuffled)
 
 
+@settings(deadline=None)
 @given(STREAM)
 def test_the_same_items_asked_at_once_again_stand_as_they_stood(stream: list[tuple[Placed, ...]]) -> None:
     planner, prompts = served(stream)
@@ -136,6 +141,7 @@ def test_the_same_items_asked_at_once_again_stand_as_they_stood(stream: list[tup
         assert prompt_of(planner.planned(INSTRUCTIONS, stream[-1])).hash == prompts[-1].hash
 
 
+@settings(deadline=None)
 @given(STREAM)
 def test_the_parts_of_a_planned_prompt_say_what_assembles_it_again(stream: list[tuple[Placed, ...]]) -> None:
     _, prompts = served(stream)
