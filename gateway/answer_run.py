@@ -173,6 +173,7 @@ class AnswerRun:
             verification=verification.to_dict() if verification else None,
         )
         await asyncio.to_thread(self._remember, trace)
+        self._core.planners.served(trace.engine, self._prepared.assistant.cache_salt, self._prepared.prompt)
         return Answer(generated.text, generated.finish_reason, usage, trace)
 
     def _remember(self, trace: Trace, *, answered: bool = True) -> None:
@@ -206,6 +207,7 @@ class AnswerRun:
             prompt_tokens=self._prompt_tokens,
             parts=prepared.prompt.parts,
             stable_prefix_tokens=self._stable_prefix_tokens,
+            prompt_order=prepared.prompt.order,
             timings={key: round(value, 6) for key, value in self._timings.items()},
         )
         return replace(trace, **ending)  # type: ignore[arg-type]

@@ -76,6 +76,7 @@ def _lifespan(gateway: Gateway, follower: Follower, landings: Landings, landing:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # The embedding model takes seconds to load: before the first request rather than during it.
         await asyncio.to_thread(core.retriever.warm_up)
+        await asyncio.to_thread(core.restore_planners)
         landings.start()
         follower.start()
         worker.start()

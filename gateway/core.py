@@ -15,6 +15,7 @@ from gateway.datasource import Datasource, DatasourceConfig
 from gateway.engine_cache import EngineCache
 from gateway.errors import AssistantNotFound
 from gateway.item_tokens import ItemTokens
+from gateway.planners import Planners
 from gateway.proposals import Proposals
 from gateway.sessions import Sessions
 from gateway.settings import AssistantSettings, DatasourceSettings, EngineSettings, Settings
@@ -71,6 +72,7 @@ class Core:
     sessions: Sessions
     proposals: Proposals
     api_keys: ApiKeys
+    planners: Planners
     landing: Landing | None = None
     stable_prefixes: StablePrefixes = field(default_factory=StablePrefixes, init=False, repr=False, compare=False)
     _counters: dict[str, ItemTokens] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -143,6 +145,11 @@ class Core:
             if (entry.tenant, entry.kb, entry.commit or entry.branch) == reads
         )
 
+    def restore_planners(self) -> None:
+        """Now, so that no request waits for it."""
+        for entry in self.settings.assistants.values():
+            self.planners.of(entry.engine, entry.tenant)
+
     def close(self) -> None:
         for cache in self.caches.values():
             cache.close()
@@ -165,6 +172,7 @@ def open_core(
     check_version(database, settings.upgrade_command)
     store: Store = DryRunStore(SqlStore(database)) if dry_run else SqlStore(database)
     engines = engines if engines is not None else _engines(settings)
+    traces = Traces(database)
     return Core(
         settings=settings,
         database=database,
@@ -173,10 +181,11 @@ def open_core(
         engines=engines,
         datasources={name: open_datasource(name, entry) for name, entry in settings.datasources.items()},
         caches=_caches(settings, engines),
-        traces=Traces(database),
+        traces=traces,
         sessions=Sessions(database, expire_after=timedelta(days=settings.session_days)),
         proposals=Proposals(database),
         api_keys=ApiKeys(database),
+        planners=Planners(traces, {name: entry.planner_blocks for name, entry in settings.engines.items()}),
     )
 
 
@@ -206,6 +215,6 @@ def _caches(settings: Settings, engines: Mapping[str, Engine]) -> dict[str, Engi
 
 
 def engine_config(name: str, settings: EngineSettings) -> EngineConfig:
-    fields = settings.model_dump(exclude={"api_key", "cache_url", "warm_seconds", "pass_through"})
+    fields = settings.model_dump(exclude={"api_key", "cache_url", "warm_seconds", "pass_through", "planner_blocks"})
     key = settings.api_key.get_secret_value() if settings.api_key else None
     return EngineConfig(name=name, api_key=key, **fields)

@@ -49,7 +49,7 @@ def _of_sessions(database: Engine, tenant: str, base: str) -> Iterator[str]:
     with database.connect() as connection:
         for placements in connection.execution_options(yield_per=ROWS_AT_ONCE).scalars(query):
             for turn in (placements["system"], *placements["turns"]):
-                yield from (item_hash for _, item_hash, _ in turn)
+                yield from (item_hash for _, item_hash, *_ in turn)
 
 
 def _of_proposals(database: Engine, tenant: str, base: str) -> Iterator[str]:

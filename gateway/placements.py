@@ -14,11 +14,15 @@ Other = TypeVar("Other")
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An item with its content hash, and its reach at the commit at which it was placed, in thousandths."""
+    """An item with its content hash, and its reach at the commit at which it was placed, in thousandths.
+
+    `place` is where a planner put it among those of its layer, counted from 1; 0 is its place by reach and id.
+    """
 
     item: Item
     item_hash: str
     reach: int = 0
+    place: int = 0
 
 
 class Reference(NamedTuple):
@@ -27,6 +31,7 @@ class Reference(NamedTuple):
     item_id: str
     item_hash: str
     reach: int = 0
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +65,4 @@ References = Placements[Reference]
 
 
 def reference(placed: Placed) -> Reference:
-    return Reference(placed.item.id, placed.item_hash, placed.reach)
+    return Reference(placed.item.id, placed.item_hash, placed.reach, placed.place)

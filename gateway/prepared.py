@@ -13,6 +13,7 @@ from gateway.core import Assistant, Core
 from gateway.message_chain import Scope
 from gateway.other_values import with_question_values
 from gateway.placements import Placed, Placements
+from gateway.planner import Planner
 from gateway.prompt import Prompt, assemble, newly_needed
 from gateway.sessions import Session
 from gateway.sql_grammar import grammar_of
@@ -64,8 +65,14 @@ class Prepared:
         return _scope(self.ask, self.assistant)
 
 
-def prepare(core: Core, ask: Ask, *, revision: str | None = None, session: Session | None = None) -> Prepared:
-    """Retrieve and assemble at the assistant's commit, or at `revision`. A given session is taken as it is."""
+def prepare(
+    core: Core, ask: Ask, *, revision: str | None = None, session: Session | None = None, planned: bool = False
+) -> Prepared:
+    """Retrieve and assemble at the assistant's commit, or at `revision`. A given session is taken as it is.
+
+    With `planned`, a new conversation's items stand where the engine's planner puts them, if it has one: for prompts of
+    which nothing is compared. Without, the prompt is a function of commit, assistant and conversation alone.
+    """
     assistant = core.assistant(ask.tenant, ask.assistant)
     session = session or _session(core, assistant, ask)
     started = time.perf_counter()
@@ -78,7 +85,8 @@ def prepare(core: Core, ask: Ask, *, revision: str | None = None, session: Sessi
         follows=ask.conversation.follows,
     )
     retrieved_at = time.perf_counter()
-    placements = _placements(core, assistant, ask.conversation, session, retrieval)
+    planner = core.planners.of(assistant.settings.engine, assistant.cache_salt) if planned else None
+    placements = _placements(core, assistant, ask.conversation, session, retrieval, planner)
     prompt = assemble(assistant.settings.instructions, ask.conversation, placements)
     if assistant.settings.decoding == "sql":
         ask = replace(ask, sampling=replace(ask.sampling, grammar=_grammar(assistant, placements)))
@@ -103,16 +111,26 @@ def _scope(ask: Ask, assistant: Assistant) -> Scope:
 
 
 def _placements(
-    core: Core, assistant: Assistant, conversation: Conversation, session: Session, retrieval: Retrieval
+    core: Core,
+    assistant: Assistant,
+    conversation: Conversation,
+    session: Session,
+    retrieval: Retrieval,
+    planner: Planner | None,
 ) -> Placements[Placed]:
-    """What earlier turns placed, as they placed it, and what this turn adds."""
+    """What earlier turns placed, where they placed it, and what this turn adds."""
     reach = retrieval.reach
     retrieved = [Placed(hit.item, hit.item_hash, reach.get(hit.item.id, 0)) for hit in retrieval.hits]
     if session.placements is None:
         # Nothing is known of the history: everything goes into the system message, nothing into old turns.
-        return Placements(newly_needed(retrieved, ()), tuple(() for _ in conversation.user_turns))
+        system = newly_needed(retrieved, ())
+        if planner is not None:
+            system = planner.planned(assistant.settings.instructions, system)
+        return Placements(system, tuple(() for _ in conversation.user_turns))
     items = core.retriever.items(assistant.base, (entry.item_hash for entry in session.placements))
-    earlier = session.placements.map(lambda entry: Placed(items[entry.item_hash], entry.item_hash, entry.reach))
+    earlier = session.placements.map(
+        lambda entry: Placed(items[entry.item_hash], entry.item_hash, entry.reach, entry.place)
+    )
     return Placements(earlier.system, (*earlier.turns, newly_needed(retrieved, earlier)))
 
 

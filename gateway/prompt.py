@@ -1,8 +1,9 @@
 """Assembly: the prompt as a pure function of instructions, items and conversation, shared text first.
 
-System message: instructions, then items by layer, each layer in canonical order, never by score; then the client's
-own system text. A conversation's context is append-only: what turn 1 placed stays in the system message, what a
-later turn newly needs stands in front of that turn's message. So a later turn changes no byte of an earlier one.
+System message: instructions, then items by layer, each layer in canonical order or as a planner placed it, never by
+score; then the client's own system text. A conversation's context is append-only: what turn 1 placed stays in the
+system message, what a later turn newly needs stands in front of that turn's message. So a later turn changes no byte
+of an earlier one.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ what they placed, what this turn adds to a conversation, and the question.
 _LAYER_NAMES: tuple[Layer, ...] = ("always", "schemas", "metrics", "gotchas", "successes", "preferences")
 """Of `LAYERS`; items that are always used stand with the rules."""
 
+Order = Literal["canonical", "planned"]
+"""Whether all items stand by reach and id, or a planner gave some of them another place in their layer."""
+
 DEFAULT_INSTRUCTIONS = "Answer the question with one SQL query. Use only what the knowledge below says."
 """Of an assistant whose settings give none; the reference model is trained on them."""
 
@@ -82,6 +86,7 @@ class Prompt:
     messages: tuple[Message, ...]
     hash: str
     parts: tuple[Part, ...]
+    order: Order = "canonical"
 
     @property
     def stable_prefix(self) -> str:
@@ -121,19 +126,50 @@ def assemble(instructions: str, conversation: Conversation, placements: Placemen
     ]
     parts = [part for index, (_, pieces) in enumerate(written) for part in _parts(index, pieces)]
     digest = hashlib.sha256(b"kvasir prompt 1\n" + canonical_json(messages)).hexdigest()
-    return Prompt(tuple(messages), digest, tuple(parts))
+    order: Order = "planned" if any(entry.place for entry in placements) else "canonical"
+    return Prompt(tuple(messages), digest, tuple(parts), order)
+
+
+def head(instructions: str) -> str:
+    """What every system message of an assistant begins with."""
+    return f"{instructions.strip()}{GAP}{PREAMBLE}"
+
+
+def layer_of(item: Item) -> Layer:
+    """Where an item stands that a conversation's first turn places."""
+    return _LAYER_NAMES[_layer_number(item)]
+
+
+def standing(placed: Placed) -> tuple[int, int, bool, int, int, str]:
+    """Where an item stands among others: layer, the place that a planner gave it, those without any reach last, kind,
+    the widest reach first, then id. Without any places that is the canonical order.
+
+    An item that came after reach was frozen has none: at the end of its layer it invalidates least.
+    """
+    item, number, unreached = placed.item, _layer_number(placed.item), not placed.reach
+    if _always(item):
+        return number, placed.place, unreached, 0, 0, item.id
+    return number, placed.place, unreached, LAYERS[number].index(item.kind), -placed.reach, item.id
+
+
+def _layer_number(item: Item) -> int:
+    return 0 if _always(item) else next(index for index, kinds in enumerate(LAYERS) if item.kind in kinds)
+
+
+def _always(item: Item) -> bool:
+    return item.usage == "always" and item.kind != "preference"
 
 
 def _system(instructions: str, placed: Iterable[Placed], own: Iterable[str]) -> list[_Piece]:
     """The pieces of the system message; `own` is the client's own text."""
-    head = _Piece(f"{instructions.strip()}{GAP}{PREAMBLE}", "instructions")
-    return [head, *_items(placed, None), *(_Piece(text, "system") for text in own)]
+    begins = _Piece(head(instructions), "instructions")
+    return [begins, *_items(placed, None), *(_Piece(text, "system") for text in own)]
 
 
 def _items(placed: Iterable[Placed], layer: Layer | None) -> list[_Piece]:
-    """Item texts in canonical order, each in the layer of its kind where none is given."""
-    ordered = sorted(placed, key=_canonical)
-    return [_Piece(item_text(one.item), layer or _LAYER_NAMES[_canonical(one)[0]], one.item) for one in ordered]
+    """Item texts in their order, each in the layer of its kind where none is given."""
+    ordered = sorted(placed, key=standing)
+    return [_Piece(item_text(one.item), layer or layer_of(one.item), one.item) for one in ordered]
 
 
 def _parts(message: int, pieces: Sequence[_Piece]) -> list[Part]:
@@ -162,22 +198,10 @@ def newly_needed(retrieved: Iterable[Placed], placed: Iterable[Placed]) -> tuple
     """
     latest = {entry.item.id: entry for entry in placed}
     new = [entry for entry in retrieved if not _reads_the_same(entry, latest.get(entry.item.id))]
-    return tuple(sorted(new, key=_canonical))
+    return tuple(sorted(new, key=standing))
 
 
 def _reads_the_same(new: Placed, known: Placed | None) -> bool:
     if known is None:
         return False
     return new.item_hash == known.item_hash or item_text(new.item) == item_text(known.item)
-
-
-def _canonical(placed: Placed) -> tuple[int, bool, int, int, str]:
-    """Where an item stands among others: layer, those without any reach last, kind, the widest reach first, then id.
-
-    An item that came after reach was frozen has none: at the end of its layer it invalidates least.
-    """
-    item, unreached = placed.item, not placed.reach
-    if item.usage == "always" and item.kind != "preference":
-        return 0, unreached, 0, 0, item.id
-    layer = next(index for index, kinds in enumerate(LAYERS) if item.kind in kinds)
-    return layer, unreached, LAYERS[layer].index(item.kind), -placed.reach, item.id

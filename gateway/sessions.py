@@ -80,12 +80,13 @@ class Sessions:
         """
         answers: list[Message] = [] if answer is None else [{"role": "assistant", "content": answer}]
         chain = MessageChain(scope.key(self._secret), (*conversation.messages, *answers))
+        written = placed.map(_written)
         row = {
             "tenant": scope.tenant,
             "assistant": scope.assistant,
             "base": scope.base,
             "session_id": session_id,
-            "placements": {"system": placed.system, "turns": placed.turns},
+            "placements": {"system": written.system, "turns": written.turns},
             "created_at": datetime.now(UTC).isoformat(),
         }
         asked = {**row, "chain": chain.links[len(conversation.messages) - 1], "tail": None, "digests": []}
@@ -173,8 +174,16 @@ def _users(messages: Sequence[Message]) -> int:
     return sum(message["role"] == "user" for message in messages)
 
 
+def _written(entry: Reference) -> tuple[object, ...]:
+    """Without a place where no planner gave one: gateways that know of none read it, too."""
+    return entry if entry.place else entry[:3]
+
+
 def _read(row: Row[Any]) -> References:
     def references(entries: Sequence[Sequence[Any]]) -> tuple[Reference, ...]:
-        return tuple(Reference(str(item), str(item_hash), int(reach)) for item, item_hash, reach in entries)
+        return tuple(
+            Reference(str(item), str(item_hash), int(reach), *map(int, place))
+            for item, item_hash, reach, *place in entries
+        )
 
     return Placements(references(row.placements["system"]), tuple(references(t) for t in row.placements["turns"]))

@@ -61,7 +61,8 @@ class EngineSettings(_Table):
 
     `cache_url` is where LMCache with Kvasir's policies answers, for a vLLM that uses it. `warm_seconds` is how long
     the prefixes of a commit may be warmed there, before it lands. `priorities` says that a vLLM schedules by priority.
-    `pass_through` lists the tenants that may name the engine itself as `model`.
+    `pass_through` lists the tenants that may name the engine itself as `model`. `planner_blocks` is how many blocks
+    the planner remembers for each tenant; with 0 there is none.
     """
 
     model: str = Field(min_length=1)
@@ -78,6 +79,7 @@ class EngineSettings(_Table):
     cache_url: SecretStr | None = None
     warm_seconds: float = Field(10.0, ge=0)
     prefix_cache_mb: int = Field(256, ge=0)
+    planner_blocks: int = Field(0, ge=0)
     pass_through: tuple[Annotated[str, Field(pattern=TENANT)], ...] = ()
 
     @field_validator("model")

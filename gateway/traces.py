@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, insert, select
 
 from backend.engine import Message
 from gateway.errors import RequestNotFound
-from gateway.prompt import Part
+from gateway.prompt import Order, Part
 from gateway.tables import requests
 from kb.database import transaction
 
@@ -36,7 +36,8 @@ class Trace:
     """`answered_by` is `engine`, or `verified` for a confirmed answer. Timings are in seconds.
 
     `error` says, for a failed request, what the client was told. `parts` say which text of `prompt` is whose, and are
-    empty in traces of gateways that did not keep them.
+    empty in traces of gateways that did not keep them. With `prompt_order` planned, the parts alone say where a
+    layer's items stand; a replay has them in canonical order.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Trace:
     error: str | None = None
     parts: tuple[Part, ...] = ()
     stable_prefix_tokens: int | None = None
+    prompt_order: Order = "canonical"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +128,17 @@ class Traces:
 
     def recent(self, tenant: str, assistant: str | None, limit: int) -> list[Trace]:
         """The last requests of the assistant, or of all, newest first."""
+        return list(self.newest(tenant, assistant, limit))
+
+    def newest(self, tenant: str, assistant: str | None, limit: int) -> Iterator[Trace]:
+        """The same, one after the other."""
         query = select(requests.c.trace).where(requests.c.tenant == tenant)
         if assistant is not None:
             query = query.where(requests.c.assistant == assistant)
         newest = query.order_by(requests.c.created_at.desc(), requests.c.id).limit(limit)
         with self._engine.connect() as connection:
-            return [_trace(stored) for stored in connection.scalars(newest)]
+            for stored in connection.execution_options(yield_per=ROWS_AT_ONCE).scalars(newest):
+                yield _trace(stored)
 
     def summaries(self, tenant: str, assistant: str | None, limit: int) -> list[Summary]:
         """Of the same requests; their traces stay in the database."""

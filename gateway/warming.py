@@ -25,6 +25,7 @@ from gateway.core import Assistant, Core
 from gateway.engine_cache import EngineCache, Knowledge
 from gateway.errors import GatewayError
 from gateway.knowledge_prefix import knowledge_prompt
+from gateway.prompt import Prompt
 from gateway.sessions import Session
 from gateway.traces import Trace
 from kb.errors import KnowledgeError
@@ -105,15 +106,17 @@ class Warming:
             if budget.left <= 0 or work.broken:
                 work.left_out += 1
                 continue
-            text = self._knowledge(assistant, commit, user, question)
-            if text is None or text in seen:
+            prompt = self._prompt(assistant, commit, user, question)
+            if prompt is None or prompt.knowledge in seen:
                 continue
-            seen.add(text)
-            knowledge = Knowledge(assistant.base.id, commit, text)
-            if any(system.startswith(text) for system in served):
-                work.keep(knowledge)
+            seen.add(prompt.knowledge)
+            knowledge = Knowledge(assistant.base.id, commit, prompt.knowledge)
+            if any(system.startswith(prompt.knowledge) for system in served):
+                warm = work.keep(knowledge)
             else:
-                work.compute(knowledge, budget)
+                warm = work.compute(knowledge, budget)
+            if warm:
+                self._core.planners.served(assistant.settings.engine, assistant.cache_salt, prompt)
         return work.done(budget.spent)
 
     def _first_turns(self, assistant: Assistant) -> list[Trace]:
@@ -124,16 +127,16 @@ class Warming:
         recent = self._core.traces.recent(assistant.settings.tenant, assistant.name, self._recent)
         return [trace for trace in recent if trace.answered_by == "engine" and len(trace.messages) == 1]
 
-    def _knowledge(self, assistant: Assistant, commit: str, user: str, question: str) -> str | None:
-        """What the question's prompt begins with at the commit; `None` where it would not get to the engine."""
+    def _prompt(self, assistant: Assistant, commit: str, user: str, question: str) -> Prompt | None:
+        """The question's prompt at the commit, as it would be served; `None` where it would not get to the engine."""
         conversation = Conversation((), ({"role": "user", "content": question},))
         ask = Ask(assistant.settings.tenant, assistant.name, conversation, user=user)
         try:
-            prepared = prepare(self._core, ask, revision=commit, session=Session("warming"))
+            prepared = prepare(self._core, ask, revision=commit, session=Session("warming"), planned=True)
         except (GatewayError, BackendError, KnowledgeError) as exc:
             logger.warning("a question of '%s' cannot be warmed at %s: %s", assistant.name, commit[:12], exc)
             return None
-        return None if prepared.verified is not None else prepared.prompt.knowledge
+        return None if prepared.verified is not None else prepared.prompt
 
 
 class _Work:
@@ -145,17 +148,17 @@ class _Work:
         self.kept = self.computed = self.left_out = 0
         self._prompt_tokens = self._cached_tokens = 0
 
-    def keep(self, knowledge: Knowledge) -> None:
-        if self._tell(knowledge):
-            self.kept += 1
-        else:
-            self.left_out += 1
+    def keep(self, knowledge: Knowledge) -> bool:
+        """Whether it is there."""
+        kept = self._tell(knowledge)
+        self.kept, self.left_out = self.kept + kept, self.left_out + (not kept)
+        return kept
 
-    def compute(self, knowledge: Knowledge, budget: _Budget) -> None:
-        if self._tell(knowledge) and self._ask(knowledge, budget):
-            self.computed += 1
-        else:
-            self.left_out += 1
+    def compute(self, knowledge: Knowledge, budget: _Budget) -> bool:
+        """Whether it is there."""
+        computed = self._tell(knowledge) and self._ask(knowledge, budget)
+        self.computed, self.left_out = self.computed + computed, self.left_out + (not computed)
+        return computed
 
     def done(self, seconds: float) -> Warmed:
         return Warmed(

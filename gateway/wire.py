@@ -192,6 +192,7 @@ def kvasir_object(trace: Trace) -> dict[str, Any]:
         "verified_by": trace.verified_by,
         "items": [_item(item) for item in trace.items],
         "prompt_hash": trace.prompt_hash,
+        "prompt_order": trace.prompt_order,
         "prompt_tokens": trace.prompt_tokens,
         "cache": asdict(use) if use else None,
         "timings": trace.timings,

@@ -48,7 +48,7 @@ async def create_chat_completion(
     ask = _ask(body, caller)
     request.state.request_id = ask.id
     try:
-        prepared = await asyncio.to_thread(prepare, gateway.core, ask)
+        prepared = await asyncio.to_thread(prepare, gateway.core, ask, planned=True)
         if body.stream:
             return await _streamed(body, gateway, prepared)
         answered = await answer(gateway.core, prepared)

@@ -144,7 +144,13 @@ def test_a_tiny_run_measures_every_stream(shop_database: Path, embedder: Sentenc
     bounded = rows["(a) ours ÷ bound, blocks of 16"].value
     assert bounded is not None
     assert 0.5 < bounded <= 1.0
-    assert rows["(a) hit rate, blocks of 16"].baseline.keys() == {"by score", "by id", "bound"}
+    assert rows["(a) hit rate, blocks of 16"].baseline.keys() == {"by score", "by id", "planned", "bound"}
+    ours = rows["(a) hit rate, blocks of 16"]
+    assert ours.value is not None
+    assert ours.baseline["planned"] <= ours.baseline["bound"]
+    assert rows["(a) planned ÷ ours, blocks of 16"].value == pytest.approx(ours.baseline["planned"] / ours.value)
+    assert rows["(a) planned prompts that hold the tokens of ours"].value == 1.0
+    assert rows["(c) planned ÷ ours after landings, blocks of 16"].n == 27
     later = rows["(b) hit rate from the second turn on, blocks of 16"]
     assert later.n == len(tables)
     assert later.value is not None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -52,13 +52,17 @@ class Player:
         self.messages.append({"role": "user", "content": question})
         conversation = parse_conversation(self.messages)
         session = self.sessions.find(self.scope, conversation, None)
-        item = Item(f"rule:{next(NUMBERS)}", "x", Rule(f"placed with {question}"))
-        self.items[item.id] = item
-        new = [Placed(item, item.id)]
+        items = [Item(f"rule:{next(NUMBERS)}", "x", Rule(f"placed with {question}")) for _ in range(2)]
+        self.items.update((item.id, item) for item in items)
+        new = [Placed(item, item.id) for item in items]
         if session.placements is None:
+            # As a planner would, against the order of ids.
+            new = [replace(entry, place=place) for entry, place in zip(new, (2, 1), strict=True)]
             placed = Placements(newly_needed(new, ()), tuple(() for _ in conversation.user_turns))
         else:
-            earlier = session.placements.map(lambda entry: Placed(self.items[entry.item_id], entry.item_hash))
+            earlier = session.placements.map(
+                lambda entry: Placed(self.items[entry.item_id], entry.item_hash, entry.reach, entry.place)
+            )
             placed = Placements(earlier.system, (*earlier.turns, newly_needed(new, earlier)))
         self.sent = assemble("Answer.", conversation, placed).messages
         answer = f"answer {next(NUMBERS)}"

@@ -27,6 +27,7 @@ home = "state"
 [engines.main]
 model = "hosted_vllm/stream"
 api_base = "http://127.0.0.1:1/v1"
+planner_blocks = {planner_blocks}
 {cache}
 
 [assistants.stream]
@@ -86,10 +87,13 @@ def stream_world(
     tenant: str = "default",
     reach: Mapping[str, int] | None = None,
     cache_url: str | None = None,
+    planner_blocks: int = 0,
 ) -> Iterator[StreamWorld]:
-    """`reach` is frozen with the items. `cache_url` is where the cache of a real engine listens."""
+    """`reach` is frozen with the items. `cache_url` is where the cache of a real engine listens. The planner, where
+    there is one, remembers `planner_blocks`.
+    """
     cache = "" if cache_url is None else f"cache_url = {json.dumps(cache_url)}"
-    config = _CONFIG.format(cache=cache, tenant=json.dumps(tenant))
+    config = _CONFIG.format(cache=cache, tenant=json.dumps(tenant), planner_blocks=planner_blocks)
     engines = {_ENGINE: engine}
     with (
         TemporaryDirectory(prefix="kvasir-bench-") as folder,

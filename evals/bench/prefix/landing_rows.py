@@ -9,7 +9,7 @@ import numpy as np
 from evals.bench.bootstrap import mean_interval
 from evals.bench.prefix.hit_rates import Use, ratio
 from evals.bench.prefix.landings import EVERY
-from evals.bench.prefix.orders import OURS
+from evals.bench.prefix.orders import OURS, PLANNED
 from evals.bench.prefix.reuse_rows import Uses, hit_rate_row, ratio_row
 from evals.bench.row import Asked, Row
 
@@ -18,7 +18,7 @@ OFF, NONE = "warming off", "no landing"
 
 def landing_rows(uses: Uses, what: str) -> list[Row]:
     """`uses` are of the same requests with landings that are warmed (`OURS`), not warmed (`OFF`), and without landings
-    (`NONE`).
+    (`NONE`); `PLANNED` are warmed with the planner on.
 
     Where one landing follows another, what comes before it comes after the last one; so the hit rate after ÷ before
     says little, and the rows beside it compare with the same requests without landings.
@@ -30,12 +30,15 @@ def landing_rows(uses: Uses, what: str) -> list[Row]:
     after = {name: of_one[EVERY:] for name, of_one in uses.items()}
     others = {name: float(np.mean(ratios[name])) for name in (OFF, NONE)}
     value, asked = float(np.mean(on)), Asked(at_least=0.95)
-    return [
+    rows = [
         Row(f"(c) hit rate after a landing ÷ before it, {what}", value, "", landings, mean_interval(on), others, asked),
         hit_rate_row(f"(c) hit rate after landings, {what}", after),
         ratio_row(f"(c) hit rate after landings ÷ without landings, {what}", after[OURS], after[NONE], asked),
         ratio_row(f"(c) the same, warming off, {what}", after[OFF], after[NONE]),
     ]
+    if PLANNED in uses:
+        rows.append(ratio_row(f"(c) planned ÷ ours after landings, {what}", after[PLANNED], after[OURS]))
+    return rows
 
 
 def before_and_after(uses: Sequence[Use], every: int = EVERY) -> list[float]:

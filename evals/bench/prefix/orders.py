@@ -12,7 +12,8 @@ from kb.item_reach import WHOLE
 
 Order = Callable[[Prepared], Sequence[Message]]
 
-OURS, SCORE, IDS = "ours", "by score", "by id"
+OURS, SCORE, IDS, PLANNED = "ours", "by score", "by id", "planned"
+"""`PLANNED` is ours with the planner on: what it does depends on what was asked before, so it is played by itself."""
 
 
 def by_score(prepared: Prepared) -> Sequence[Message]:

@@ -79,7 +79,7 @@ class Player:
         ask = Ask(self.world.tenant, self.world.assistant.name, conversation, user=request.person)
         self.engine.answer = request.answer
         try:
-            prepared = prepare(self.world.core, ask)
+            prepared = prepare(self.world.core, ask, planned=True)
             sent = asyncio.run(self._all_orders(prepared, reverse=number % 2 == 1))
         except (PromptTooLong, ContextTooLong):
             raise

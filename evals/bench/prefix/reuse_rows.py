@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from evals.bench.prefix.bound import Pieces, best_order_hits
 from evals.bench.prefix.engines import CountingEngine
 from evals.bench.prefix.hit_rates import Use, computed, rate, rate_interval, ratio, ratio_interval
-from evals.bench.prefix.orders import OURS, SCORE
+from evals.bench.prefix.orders import OURS, PLANNED, SCORE
 from evals.bench.prefix.played import Played
 from evals.bench.prefix.prompt_pieces import pieces_of
 from evals.bench.row import Asked, Row
@@ -30,7 +30,7 @@ def bound_uses(pieces: Sequence[Pieces], ours: Sequence[Use], block_tokens: int)
 
 
 def question_rows(played: Sequence[Played], uses: Uses, what: str) -> list[Row]:
-    """Of the stream (a); with the bound where `uses` has it."""
+    """Of the stream (a); with the bound and the planner where `uses` has them."""
     first = {order: _asked_first(played, of_order) for order, of_order in uses.items()}
     rows = [
         hit_rate_row(f"(a) hit rate, {what}", uses),
@@ -40,6 +40,12 @@ def question_rows(played: Sequence[Played], uses: Uses, what: str) -> list[Row]:
     if BOUND in uses:
         rows.append(ratio_row(f"(a) bound ÷ order by score, {what}", uses[BOUND], uses[SCORE]))
         rows.append(ratio_row(f"(a) ours ÷ bound, {what}", uses[OURS], uses[BOUND], Asked(at_least=0.9)))
+    if PLANNED in uses:
+        rows.append(ratio_row(f"(a) planned ÷ ours, {what}", uses[PLANNED], uses[OURS]))
+        name = f"(a) planned ÷ ours, questions that were not asked before, {what}"
+        rows.append(ratio_row(name, first[PLANNED], first[OURS]))
+    if PLANNED in uses and BOUND in uses:
+        rows.append(ratio_row(f"(a) planned ÷ bound, {what}", uses[PLANNED], uses[BOUND]))
     return [*rows, computed_row(f"(a) tokens to compute, {what}", uses)]
 
 

@@ -13,7 +13,8 @@ from evals.bench.prefix.engines import CountingEngine
 from evals.bench.prefix.hit_rates import unlimited, warmed_tokens
 from evals.bench.prefix.landing_rows import NONE, OFF, landing_rows
 from evals.bench.prefix.landings import Landings
-from evals.bench.prefix.orders import BASELINES, OURS, SCORE
+from evals.bench.prefix.orders import BASELINES, OURS, PLANNED, SCORE, Order
+from evals.bench.prefix.planner_rows import planner_rows
 from evals.bench.prefix.played import Played, Player, Say
 from evals.bench.prefix.recall import recall_rows
 from evals.bench.prefix.request_stream import Request, interleaved, zipf_draw
@@ -24,6 +25,7 @@ from evals.bench.row import Row
 
 BLOCK_TOKENS = {16: "blocks of 16", 256: "chunks of 256"}
 """vLLM's prefix cache counts in the first, LMCache in the second."""
+PLANNER_BLOCKS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +54,70 @@ def token_rows(
     embedder: Remembering,
     say: Say,
 ) -> list[Row]:
-    with stream_world(traffic.items, engine, embedder, reach=reach) as world:
-        questions = Player(world, engine, say, BASELINES).play("(a)", streams.questions)
-        dialogues = Player(world, engine, say, {SCORE: BASELINES[SCORE]}).play("(b)", streams.dialogues)
-    landed: dict[bool, list[Played]] = {}
-    for warming in (True, False):
-        with stream_world(traffic.items, engine, embedder, reach=reach) as world:
-            landings = Landings(world, streams.questions, warming)
-            name = f"(c), warming {'on' if warming else 'off'}"
-            landed[warming] = Player(world, engine, say, before=landings).play(name, streams.questions)
-    rows = recall_rows(questions, dialogues)
+    player = _Streams(traffic, reach, engine, embedder, say)
+    questions = player.play("(a)", streams.questions, baselines=BASELINES)
+    questions_planned = player.play("(a), planned", streams.questions, planner=True)
+    dialogues = player.play("(b)", streams.dialogues, baselines={SCORE: BASELINES[SCORE]})
+    dialogues_planned = player.play("(b), planned", streams.dialogues, planner=True)
+    landed = {
+        OURS: player.play("(c), warming on", streams.questions, warming=True),
+        PLANNED: player.play("(c), warming on, planned", streams.questions, warming=True, planner=True),
+        OFF: player.play("(c), warming off", streams.questions, warming=False),
+    }
+    rows = recall_rows(questions, dialogues) + planner_rows(questions, questions_planned)
     pieces = bounding(questions, engine)
     for block, what in BLOCK_TOKENS.items():
         uses = {order: unlimited(questions, order, block) for order in (OURS, *BASELINES)}
+        uses[PLANNED] = unlimited(questions_planned, OURS, block)
         if pieces is not None:
             uses[BOUND] = bound_uses(pieces, uses[OURS], block)
         rows += question_rows(questions, uses, what)
-        rows += dialogue_rows(dialogues, {order: unlimited(dialogues, order, block) for order in (OURS, SCORE)}, what)
-        with_and_without = {OURS: landed[True], OFF: landed[False], NONE: questions}
-        rows += landing_rows({name: unlimited(one, OURS, block) for name, one in with_and_without.items()}, what)
-        rows += _warming_rows(landed[True], block, what)
+        uses = {order: unlimited(dialogues, order, block) for order in (OURS, SCORE)}
+        rows += dialogue_rows(dialogues, {**uses, PLANNED: unlimited(dialogues_planned, OURS, block)}, what)
+        uses = {name: unlimited(one, OURS, block) for name, one in landed.items()}
+        rows += landing_rows({**uses, NONE: unlimited(questions, OURS, block)}, what)
+        rows += _warming_rows(landed[OURS], landed[PLANNED], block, what)
     return rows
 
 
-def _warming_rows(warmed: Sequence[Played], block: int, what: str) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class _Streams:
+    """Plays each stream to a Kvasir of its own."""
+
+    traffic: Traffic
+    reach: Mapping[str, int]
+    engine: CountingEngine
+    embedder: Remembering
+    say: Say
+
+    def play(
+        self,
+        name: str,
+        stream: Sequence[Request],
+        *,
+        baselines: Mapping[str, Order] | None = None,
+        planner: bool = False,
+        warming: bool | None = None,
+    ) -> list[Played]:
+        """`warming` is `None` where nothing lands."""
+        with stream_world(
+            self.traffic.items,
+            self.engine,
+            self.embedder,
+            reach=self.reach,
+            planner_blocks=PLANNER_BLOCKS if planner else 0,
+        ) as world:
+            before = None if warming is None else Landings(world, stream, warming)
+            return Player(world, self.engine, self.say, baselines or {}, before).play(name, stream)
+
+
+def _warming_rows(warmed: Sequence[Played], planned: Sequence[Played], block: int, what: str) -> list[Row]:
     landings = sum(1 for one in warmed if one.warmed)
     if not landings:
         return []
-    computed = warmed_tokens(warmed, OURS, block) / landings
-    return [Row(f"(c) tokens that warming computes, {what}", computed, "a landing", landings)]
+    ours, theirs = (warmed_tokens(one, OURS, block) / landings for one in (warmed, planned))
+    name = f"(c) tokens that warming computes, {what}"
+    return [Row(name, ours, "a landing", landings, baseline={PLANNED: theirs})]
 
 
 def earlier_reach(
