@@ -264,6 +264,15 @@ def learning(
 )
 @click.option("--requests", type=click.IntRange(min=1), help="Only so many requests of each stream or set.")
 @click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    type=click.Choice(("made-up", "geography", "spider")),
+    default=("made-up", "geography", "spider"),
+    show_default=True,
+    help="Questions of 'accuracy'; may be given again.",
+)
+@click.option(
     "--engine",
     default=SHIPPED,
     show_default=True,
@@ -280,16 +289,15 @@ def prefix(
     as_json: bool,
     model: Path,
     only: tuple[PrefixSection, ...],
-    requests: int | None,
     engine: str,
     api_base: str | None,
-    keep: Path | None,
+    **chosen: Any,
 ) -> None:
     """How much of the prompts' KV cache is reused, beside other orders of the same items; 'engine' starts the pair."""
     from evals.bench.prefix.benchmark import SECTIONS, Plan, prefix_rows
     from kb.embedding import SentenceEmbedder
 
-    plan = Plan(only or SECTIONS, data, model, requests=requests, answering=EngineChoice(engine, api_base), keep=keep)
+    plan = Plan(only or SECTIONS, data, model, answering=EngineChoice(engine, api_base), **chosen)
     show("prefix", lambda: prefix_rows(plan, SentenceEmbedder(), progress), as_json=as_json)
 
 

@@ -23,22 +23,21 @@ from evals.bench.prefix.greedy_answers import GreedyAnswers
 from evals.bench.prefix.runnable_sets import RunnableSet, made_up
 from evals.bench.prefix.spider_traffic import Traffic
 from evals.bench.remembering import Remembering
-from evals.bench.row import Asked, Row
+from evals.bench.row import Asked
 from gateway.testing import ScriptedEngine
 from kb.embedding import SentenceEmbedder
 
 
-class SchemaReader(ScriptedEngine):
-    """Knows the answer to each question, and gives it where the table that stands first in the prompt is not `shy`."""
+class Forgetful(ScriptedEngine):
+    """Knows the answer to each question, and gives it once: under the second of two prompts it answers wrongly."""
 
-    def __init__(self, answers: dict[str, str], shy: str | None = None) -> None:
+    def __init__(self, answers: dict[str, str]) -> None:
         super().__init__()
-        self._answers, self._shy = answers, shy
+        self._answers = answers
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None) -> Completion:
-        system, question = messages[0]["content"], messages[-1]["content"].rpartition("\n\n")[2]
-        first = system.partition("\nTable ")[2].partition(":")[0].split("\n")[0]
-        self.enqueue("SELECT 'nobody'" if first == self._shy else self._answers[question])
+        asked = [message["content"].rpartition("\n\n")[2] for message in messages[1:]]
+        self.enqueue(self._answers.pop("\n".join(asked), "SELECT 'forgotten'"))
         return await super().complete(messages, sampling, cache_salt=cache_salt)
 
 
@@ -109,7 +108,7 @@ def test_made_up_dialogues_follow_up_on_two_questions_and_all_statements_run(tra
 
 
 def test_some_of_a_set_are_among_more_of_it(traffic: Traffic) -> None:
-    both = RunnableSet("made up", (traffic, traffic))
+    both = RunnableSet("made-up", (traffic, traffic))
     few, more = both.some(traffic, 4), both.some(traffic, 10)
     assert (len(few.questions), len(more.questions)) == (2, 5)
     assert more.questions[:2] == few.questions
@@ -118,37 +117,36 @@ def test_some_of_a_set_are_among_more_of_it(traffic: Traffic) -> None:
     assert both.some(traffic, None) == traffic
 
 
-def test_an_engine_that_reads_its_prompt_whatever_the_order_loses_nothing(
+def test_what_one_of_two_prompts_alone_has_right_is_counted_for_its_order(
     traffic: Traffic, embedder: SentenceEmbedder
 ) -> None:
-    rows = _measured(traffic, SchemaReader(_known(traffic)), embedder)
-    assert rows["made up, questions, accuracy"].value == 1.0
-    assert rows["made up, questions, accuracy, ours − by score"].ok
-    assert rows["made up, later turns, accuracy"].n == 9
-    differ = rows["made up, questions, prompts that differ"].value
-    assert differ is not None
-    assert differ > 0
-
-
-def test_an_engine_that_stumbles_over_what_stands_first_shows_as_a_difference(
-    traffic: Traffic, embedder: SentenceEmbedder
-) -> None:
-    tables = sorted(item.title.removeprefix("Table ") for item in traffic.items if item.kind == "schema")
-    changed = [_measured(traffic, SchemaReader(_known(traffic), shy), embedder) for shy in tables]
-    alone = [rows["made up, questions, right in ours alone"] for rows in changed]
-    assert any(row.value or row.baseline["by score"] for row in alone)
-
-
-def _measured(traffic: Traffic, engine: ScriptedEngine, embedder: SentenceEmbedder) -> dict[str, Row]:
-    answers = GreedyAnswers(SHIPPED_ENGINE, None, lambda _: None, engine=engine)
-    sets, counting = [RunnableSet("made up", (traffic,))], CountingEngine(SHIPPED_FOLDER)
-    rows = accuracy_rows(sets, 10, None, answers, counting, Remembering(embedder), lambda _: None)
-    return {row.name: row for row in rows}
+    answers = GreedyAnswers(SHIPPED_ENGINE, None, lambda _: None, engine=Forgetful(_known(traffic)))
+    asked, counting = RunnableSet("made-up", (traffic,)), CountingEngine(SHIPPED_FOLDER)
+    rows = {
+        row.name: row
+        for row in accuracy_rows(asked, 10, None, answers, counting, Remembering(embedder), lambda _: None)
+    }
+    for what, count in (("questions", len(traffic.questions)), ("later turns", 9)):
+        differ, alone = rows[f"made-up {what}, prompts that differ"], rows[f"made-up {what}, right in ours alone"]
+        accuracy = rows[f"made-up {what}, accuracy"]
+        assert (differ.n, accuracy.n) == (count, count)
+        assert differ.value is not None
+        assert alone.value is not None
+        assert accuracy.value is not None
+        assert alone.value + alone.baseline["by score"] == pytest.approx(differ.value * count)
+        assert accuracy.value + accuracy.baseline["by score"] == pytest.approx(2 - differ.value)
+    assert rows["made-up questions, prompts that differ"].value
 
 
 def _known(traffic: Traffic) -> dict[str, str]:
-    requests = (*traffic.questions, *(turn for dialogue in traffic.dialogues for turn in dialogue))
-    return {request.question: request.answer for request in requests}
+    """What was said in a conversation up to its question → the statement that answers it."""
+    known = {request.question: request.answer for request in traffic.questions}
+    for dialogue in traffic.dialogues:
+        said: list[str] = []
+        for turn in dialogue:
+            known["\n".join([*said, turn.question])] = turn.answer
+            said += [turn.question, turn.answer]
+    return known
 
 
 def _answers(engine: ScriptedEngine, kept: Path) -> GreedyAnswers:

@@ -46,7 +46,7 @@ class InBoth:
 
 
 def accuracy_rows(
-    sets: Sequence[RunnableSet],
+    asked_set: RunnableSet,
     draws: int,
     limit: int | None,
     answers: GreedyAnswers,
@@ -54,26 +54,27 @@ def accuracy_rows(
     embedder: Remembering,
     say: Say,
 ) -> list[Row]:
-    """Reach is frozen on `draws` requests; `limit` takes so many questions and turns of each set.
+    """Reach is frozen on `draws` requests; `limit` takes so many questions and turns of the set.
 
     Raises `BenchUnavailable`.
     """
-    rows: list[Row] = []
-    for one in sets:
-        asked: dict[str, list[tuple[Request, Prompts]]] = {}
-        for number, traffic in enumerate(one.traffics, start=1):
-            chosen = one.some(traffic, limit)
-            streams = Streams(
-                zipf_draw(traffic.questions, draws, "earlier"),
-                chosen.questions,
-                interleaved(chosen.dialogues, "accuracy"),
+    asked: dict[str, list[tuple[Request, Prompts]]] = {}
+    for number, traffic in enumerate(asked_set.traffics, start=1):
+        chosen = asked_set.some(traffic, limit)
+        streams = Streams(
+            zipf_draw(traffic.questions, draws, "earlier"),
+            chosen.questions,
+            interleaved(chosen.dialogues, "accuracy"),
+        )
+        name = f"{asked_set.name} {number}" if len(asked_set.traffics) > 1 else asked_set.name
+        for what, played in _played(name, traffic, streams, engine, embedder, say).items():
+            asked.setdefault(f"{asked_set.name} {what}", []).extend(
+                (entry.request, _prompts(entry)) for entry in played
             )
-            name = f"{one.name} {number}" if len(one.traffics) > 1 else one.name
-            for what, played in _played(name, traffic, streams, engine, embedder, say).items():
-                asked.setdefault(f"{one.name}, {what}", []).extend((entry.request, _prompts(entry)) for entry in played)
-        for name, requests in asked.items():
-            rows += rows_of_set(name, _judged(requests, answers))
-            say(f"{name}: judged")
+    rows: list[Row] = []
+    for name, requests in asked.items():
+        rows += rows_of_set(name, _judged(requests, answers))
+        say(f"{name}: judged")
     return rows
 
 

@@ -11,6 +11,7 @@ from evals.bench.learning.engine import SHIPPED_ENGINE, EngineChoice
 from evals.bench.learning.kept_pieces import KeptPieces
 from evals.bench.prefix.engines import CountingEngine
 from evals.bench.prefix.played import Say
+from evals.bench.prefix.runnable_sets import SETS, SetName, runnable_set
 from evals.bench.prefix.spider_traffic import Traffic, spider_traffic
 from evals.bench.prefix.token_section import earlier_reach, streams_of, token_rows
 from evals.bench.remembering import Remembering
@@ -23,15 +24,16 @@ SECTIONS: tuple[Section, ...] = get_args(Section)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`draws` questions are drawn for (a) and (c); `requests` takes so many of each stream, and of each set of
-    'accuracy', which `answering` answers; the file `keep` keeps what it said. `model` is a folder: its tokens are
-    counted, and the pair serves it."""
+    """`draws` questions are drawn for (a) and (c); `requests` takes so many of each stream, and of each of the
+    `sets` of 'accuracy', which `answering` answers; the file `keep` keeps what it said. `model` is a folder: its tokens
+    are counted, and the pair serves it."""
 
     sections: Sequence[Section]
     data: Path
     model: Path
     draws: int = 500
     requests: int | None = None
+    sets: Sequence[SetName] = SETS
     answering: EngineChoice = SHIPPED_ENGINE
     keep: Path | None = None
 
@@ -70,9 +72,11 @@ def _reuse(plan: Plan, traffic: Traffic, engine: CountingEngine, embedder: Remem
 def _accuracy(plan: Plan, traffic: Traffic, engine: CountingEngine, embedder: Remembering, say: Say) -> list[Row]:
     from evals.bench.prefix.accuracy_section import accuracy_rows
     from evals.bench.prefix.greedy_answers import GreedyAnswers
-    from evals.bench.prefix.runnable_sets import runnable_sets
 
     kept = KeptPieces(plan.keep) if plan.keep is not None else None
     answers = GreedyAnswers(plan.answering, kept, say)
-    with runnable_sets(traffic, plan.data, embedder) as sets:
-        return accuracy_rows(sets, plan.draws, plan.requests, answers, engine, embedder, say)
+    rows: list[Row] = []
+    for name in plan.sets:
+        with runnable_set(name, traffic, plan.data, embedder) as asked:
+            rows += accuracy_rows(asked, plan.draws, plan.requests, answers, engine, embedder, say)
+    return rows

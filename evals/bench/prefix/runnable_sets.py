@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Literal, get_args
 
 from backend.mini.skills import Skills
 from evals.bench.learning.stream_set import stream_set
@@ -21,6 +22,9 @@ from evals.bench.mini.knowledge import successes
 from evals.bench.prefix.request_stream import Request
 from evals.bench.prefix.spider_traffic import Traffic
 from evals.bench.remembering import Remembering
+
+SetName = Literal["made-up", "geography", "spider"]
+SETS: tuple[SetName, ...] = get_args(SetName)
 
 MADE_UP = 4
 """Databases, with a base each."""
@@ -33,7 +37,7 @@ _TURNS = 4
 class RunnableSet:
     """`traffics` have a base each."""
 
-    name: str
+    name: SetName
     traffics: tuple[Traffic, ...]
 
     def some(self, traffic: Traffic, limit: int | None) -> Traffic:
@@ -54,16 +58,19 @@ class RunnableSet:
 
 
 @contextmanager
-def runnable_sets(spider: Traffic, data: Path, embedder: Remembering) -> Iterator[list[RunnableSet]]:
-    """Made-up databases are gone when the block ends. Raises `DataUnavailable`."""
+def runnable_set(name: SetName, spider: Traffic, data: Path, embedder: Remembering) -> Iterator[RunnableSet]:
+    """Databases that are made for it are gone when the block ends. Raises `DataUnavailable`."""
     with ExitStack() as held:
-        folder = Path(held.enter_context(TemporaryDirectory(prefix="kvasir-bench-")))
-        worlds = [held.enter_context(made_world(embedder, MADE_UP_QUESTIONS, seed=seed)) for seed in range(MADE_UP)]
-        yield [
-            RunnableSet("made up", tuple(map(made_up, worlds))),
-            RunnableSet("GeoQuery", (_geography(data, folder),)),
-            RunnableSet("Spider", (spider,)),
-        ]
+        match name:
+            case "made-up":
+                worlds = (made_world(embedder, MADE_UP_QUESTIONS, seed=seed) for seed in range(MADE_UP))
+                traffics = tuple(made_up(held.enter_context(world)) for world in worlds)
+            case "geography":
+                folder = held.enter_context(TemporaryDirectory(prefix="kvasir-bench-"))
+                traffics = (_geography(data, Path(folder)),)
+            case "spider":
+                traffics = (spider,)
+        yield RunnableSet(name, traffics)
 
 
 def _geography(data: Path, folder: Path) -> Traffic:
