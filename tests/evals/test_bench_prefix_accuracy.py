@@ -63,10 +63,11 @@ def test_a_loss_is_one_only_where_the_whole_interval_lies_below() -> None:
 
 def test_a_set_has_accuracy_of_both_orders_and_their_difference_by_dialogue() -> None:
     found = [InBoth("a", True, False, True), InBoth("a", True, True, True)]
-    found += [InBoth("b", False, True, True), InBoth("c", True, True, False, refused=True)]
+    found += [InBoth("b", False, True, True), InBoth("c", True, True, False, refused=True, adds=True)]
     rows = {row.name: row for row in rows_of_set("set", found)}
     assert rows["set, accuracy"].value == 0.75
     assert rows["set, accuracy"].baseline == {"by score": 0.75}
+    assert rows["set that add items, accuracy"].n == 1
     difference = rows["set, accuracy, ours − by score"]
     assert difference.value == 0.0
     assert difference.interval == (-1.0, 0.5), "drawn by dialogue: all of 'b', or all of 'a'"

@@ -20,7 +20,7 @@ from evals.bench.prefix.engines import CountingEngine
 from evals.bench.prefix.greedy_answers import GreedyAnswers
 from evals.bench.prefix.orders import OURS, SCORE, by_score
 from evals.bench.prefix.played import Played, Player, Say
-from evals.bench.prefix.request_stream import Request, interleaved, zipf_draw
+from evals.bench.prefix.request_stream import interleaved, zipf_draw
 from evals.bench.prefix.runnable_sets import RunnableSet
 from evals.bench.prefix.spider_traffic import Traffic
 from evals.bench.prefix.token_section import Streams, earlier_reach
@@ -35,7 +35,8 @@ Prompts = Mapping[str, Prompt]
 class InBoth:
     """One question: whether each order's answer to it is right. Those of one dialogue are not independent.
 
-    `refused`: an order's prompt left no room for an answer, which is a wrong one.
+    `refused`: an order's prompt left no room for an answer, which is a wrong one. `adds`: items stand in front of the
+    question in ours, since it is a later turn that newly needs them.
     """
 
     dialogue: str
@@ -43,6 +44,7 @@ class InBoth:
     by_score: bool
     differ: bool
     refused: bool = False
+    adds: bool = False
 
 
 def accuracy_rows(
@@ -58,7 +60,7 @@ def accuracy_rows(
 
     Raises `BenchUnavailable`.
     """
-    asked: dict[str, list[tuple[Request, Prompts]]] = {}
+    asked: dict[str, list[tuple[Played, Prompts]]] = {}
     for number, traffic in enumerate(asked_set.traffics, start=1):
         chosen = asked_set.some(traffic, limit)
         streams = Streams(
@@ -68,9 +70,7 @@ def accuracy_rows(
         )
         name = f"{asked_set.name} {number}" if len(asked_set.traffics) > 1 else asked_set.name
         for what, played in _played(name, traffic, streams, engine, embedder, say).items():
-            asked.setdefault(f"{asked_set.name} {what}", []).extend(
-                (entry.request, _prompts(entry)) for entry in played
-            )
+            asked.setdefault(f"{asked_set.name} {what}", []).extend((entry, _prompts(entry)) for entry in played)
     rows: list[Row] = []
     for name, requests in asked.items():
         rows += rows_of_set(name, _judged(requests, answers))
@@ -95,34 +95,30 @@ def _prompts(played: Played) -> Prompts:
     return {OURS: prompt_of(played.prepared.prompt.messages), SCORE: prompt_of(by_score(played.prepared))}
 
 
-def _judged(asked: Sequence[tuple[Request, Prompts]], answers: GreedyAnswers) -> list[InBoth]:
+def _judged(asked: Sequence[tuple[Played, Prompts]], answers: GreedyAnswers) -> list[InBoth]:
     """Those whose accepted statement runs."""
     made = iter(answers.to([prompts[order] for _, prompts in asked for order in (OURS, SCORE)]))
     found: list[InBoth] = []
-    for (request, prompts), ours, theirs in zip(asked, made, made, strict=True):
+    for (played, prompts), ours, theirs in zip(asked, made, made, strict=True):
+        request = played.request
         assert request.database is not None, "the sets have databases"
         left, right = (judge_by_rows(request.database, [request.answer], text) for text in (ours, theirs))
         if left is not None and right is not None:
             differ, refused = prompts[OURS].key != prompts[SCORE].key, None in (ours, theirs)
-            found.append(InBoth(request.dialogue, left.right, right.right, differ, refused))
+            adds = any(part.layer == "added" and part.item for part in played.prepared.prompt.parts)
+            found.append(InBoth(request.dialogue, left.right, right.right, differ, refused, adds))
     return found
 
 
 def rows_of_set(name: str, found: Sequence[InBoth]) -> list[Row]:
     if not found:
         return [Row(f"{name}, accuracy", None, "execution match", 0)]
-    ours, theirs = ([getattr(one, side) for one in found] for side in ("ours", "by_score"))
-    changes = [float(left) - float(right) for left, right in zip(ours, theirs, strict=True)]
+    changes = [float(one.ours) - float(one.by_score) for one in found]
     alone = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
+    adding = [one for one in found if one.adds]
     return [
-        Row(
-            f"{name}, accuracy",
-            float(np.mean(ours)),
-            "execution match",
-            len(found),
-            clustered_interval(_by_dialogue(found, [float(right) for right in ours])),
-            {SCORE: float(np.mean(theirs))},
-        ),
+        _accuracy(f"{name}, accuracy", found),
+        *([_accuracy(f"{name} that add items, accuracy", adding)] if adding else []),
         Row(
             f"{name}, accuracy, ours − by score",
             float(np.mean(changes)),
@@ -137,6 +133,12 @@ def rows_of_set(name: str, found: Sequence[InBoth]) -> list[Row]:
         share_row(f"{name}, prompts that differ", [one.differ for one in found]),
         Row(f"{name}, without room for an answer", float(sum(one.refused for one in found)), "questions", len(found)),
     ]
+
+
+def _accuracy(name: str, found: Sequence[InBoth]) -> Row:
+    ours, theirs = ([float(getattr(one, side)) for one in found] for side in ("ours", "by_score"))
+    interval = clustered_interval(_by_dialogue(found, ours))
+    return Row(name, float(np.mean(ours)), "execution match", len(found), interval, {SCORE: float(np.mean(theirs))})
 
 
 def _by_dialogue(found: Sequence[InBoth], values: Sequence[float]) -> list[list[float]]:

@@ -16,6 +16,8 @@ from gateway.answer_run import fitted
 from gateway.errors import PromptTooLong
 
 _TOLD_EVERY = 20
+_PATIENCE_SECONDS = 1800.0
+"""For one answer: on a busy machine a slow one must not end a run that takes long anyway."""
 
 
 class GreedyAnswers:
@@ -24,7 +26,8 @@ class GreedyAnswers:
     def __init__(
         self, choice: EngineChoice, kept: KeptPieces | None, say: Say, *, engine: Engine | None = None
     ) -> None:
-        self._engine = engine or connect(EngineConfig("main", choice.model, api_base=choice.api_base))
+        config = EngineConfig("main", choice.model, api_base=choice.api_base, timeout_seconds=_PATIENCE_SECONDS)
+        self._engine = engine or connect(config)
         self._kept, self._say = kept, say
         self._known: dict[str, str | None] = {}
 
