@@ -90,7 +90,7 @@ class AnswerRun:
             self._prompt_tokens = len(self._token_ids)
         else:
             self._prompt_tokens = await engine.count_tokens(prompt.messages)
-        sampling = await _fitted(engine, self._prompt_tokens, ask.sampling)
+        sampling = await fitted(engine, self._prompt_tokens, ask.sampling)
         self._stable_prefix_tokens = await self._core.stable_prefixes.tokens(engine, prompt.stable_prefix)
         return engine, sampling
 
@@ -213,7 +213,7 @@ class AnswerRun:
         return replace(trace, **ending)  # type: ignore[arg-type]
 
 
-async def _fitted(engine: Engine, prompt_tokens: int, sampling: Sampling) -> Sampling:
+async def fitted(engine: Engine, prompt_tokens: int, sampling: Sampling) -> Sampling:
     """Sampling with `max_tokens` set. Raises `PromptTooLong` where the prompt cannot fit; nothing is ever cut."""
     window_tokens = await engine.window_tokens()
     wanted = sampling.max_tokens or engine.config.max_output_tokens

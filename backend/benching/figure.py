@@ -15,19 +15,24 @@ _SEED = 7
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a figure must reach: `at_least`, `at_most`, or both. Its whole interval must lie above `clear_of`."""
+    """What a figure must reach: `at_least`, `at_most`, or both. Its whole interval must lie above `clear_of`, and not
+    all of it below `up_to`."""
 
     at_least: float | None = None
     at_most: float | None = None
     clear_of: float | None = None
+    up_to: float | None = None
 
     def holds(self, value: float, interval: tuple[float, float] | None = None) -> bool:
         if self.clear_of is not None and (interval is None or interval[0] <= self.clear_of):
             return False
+        if self.up_to is not None and (interval is None or interval[1] < self.up_to):
+            return False
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
     def to_dict(self) -> dict[str, float]:
-        bounds = {"at_least": self.at_least, "at_most": self.at_most, "clear_of": self.clear_of}
+        names = ("at_least", "at_most", "clear_of", "up_to")
+        bounds = {name: getattr(self, name) for name in names}
         return {name: bound for name, bound in bounds.items() if bound is not None}
 
 

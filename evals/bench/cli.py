@@ -257,15 +257,47 @@ def learning(
 @json_option
 @model_option("the model whose tokens are counted, and which the pair serves")
 @click.option(
-    "--only", multiple=True, type=click.Choice(("tokens", "engine")), help="Only this section; may be given again."
+    "--only",
+    multiple=True,
+    type=click.Choice(("tokens", "engine", "accuracy")),
+    help="Only this section; may be given again.",
 )
-@click.option("--requests", type=click.IntRange(min=1), help="Only the first so many requests of each stream.")
-def prefix(data: Path, as_json: bool, model: Path, only: tuple[PrefixSection, ...], requests: int | None) -> None:
+@click.option("--requests", type=click.IntRange(min=1), help="Only so many requests of each stream or set.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    type=click.Choice(("made-up", "geography", "spider")),
+    default=("made-up", "geography", "spider"),
+    show_default=True,
+    help="Questions of 'accuracy'; may be given again.",
+)
+@click.option(
+    "--engine",
+    default=SHIPPED,
+    show_default=True,
+    help="What answers in 'accuracy': a LiteLLM model string, as in kvasir.toml.",
+)
+@click.option("--api-base", help="Where its server listens, such as http://127.0.0.1:8100/v1.")
+@click.option(
+    "--keep",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep the answers of 'accuracy' in this file, and go on from it.",
+)
+def prefix(
+    data: Path,
+    as_json: bool,
+    model: Path,
+    only: tuple[PrefixSection, ...],
+    engine: str,
+    api_base: str | None,
+    **chosen: Any,
+) -> None:
     """How much of the prompts' KV cache is reused, beside other orders of the same items; 'engine' starts the pair."""
     from evals.bench.prefix.benchmark import SECTIONS, Plan, prefix_rows
     from kb.embedding import SentenceEmbedder
 
-    plan = Plan(only or SECTIONS, data, model, requests=requests)
+    plan = Plan(only or SECTIONS, data, model, answering=EngineChoice(engine, api_base), **chosen)
     show("prefix", lambda: prefix_rows(plan, SentenceEmbedder(), progress), as_json=as_json)
 
 

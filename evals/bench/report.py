@@ -53,7 +53,7 @@ def _cells(row: Row) -> tuple[Text, ...]:
 def _asked(asked: Asked | None) -> str:
     if asked is None:
         return "–"
-    signs = {"at_least": "≥", "at_most": "≤", "clear_of": "interval >"}
+    signs = {"at_least": "≥", "at_most": "≤", "clear_of": "interval >", "up_to": "interval up to"}
     return ", ".join(f"{signs[name]} {_number(bound)}" for name, bound in asked.to_dict().items())
 
 

@@ -23,6 +23,7 @@ from evals.bench.prefix.request_stream import Request, interleaved, zipf_draw
 from evals.bench.prefix.spider_traffic import Traffic, in_database
 from evals.bench.prefix.token_section import Streams, earlier_reach, token_rows
 from evals.bench.remembering import Remembering
+from evals.bench.row import Asked
 from kb.embedding import SentenceEmbedder
 from kb.introspect import introspect
 from kb.items import Gotcha, Item, Schema, Success
@@ -112,7 +113,7 @@ def test_three_kinds_of_lessons_land_about_what_was_just_asked(shop_items: list[
 def test_what_the_engine_tells_and_its_times_become_rows() -> None:
     played = [_played(hit, seconds) for hit, seconds in ((10, 0.1), (20, 0.2), (30, 0.3))]
     assert [use.hit_tokens for use in told(played, "ours")] == [10, 20, 30]
-    row = ttft_row("(a)", played)
+    row = ttft_row("(a)", played, Asked(at_most=0.6))
     assert row.value == pytest.approx(0.5)
     assert row.ok
 

@@ -23,7 +23,7 @@ from evals.bench.prefix.landings import Landings
 from evals.bench.prefix.orders import OURS, SCORE, Order, by_score
 from evals.bench.prefix.played import Played, Player, Say
 from evals.bench.prefix.request_stream import Request
-from evals.bench.prefix.reuse_rows import dialogue_rows, question_rows
+from evals.bench.prefix.reuse_rows import asked_first, dialogue_rows, question_rows
 from evals.bench.prefix.spider_traffic import Traffic
 from evals.bench.prefix.started_pair import started_pair
 from evals.bench.prefix.token_section import Streams
@@ -33,6 +33,7 @@ from evals.bench.row import Asked, Row
 WARM_SECONDS = 30.0
 """For one landing, as `warm_seconds` in kvasir.toml; requests wait for it."""
 _WHAT = "vLLM + LMCache"
+_TOLD_EVERY = 25
 _SEED = 7
 
 
@@ -51,7 +52,14 @@ def engine_rows(
     rows += dialogue_rows(dialogues, {order: told(dialogues, order) for order in (OURS, SCORE)}, _WHAT)
     landed = {OURS: told(warmed, OURS), OFF: told(cold, OURS), NONE: told(questions, OURS)}
     rows += landing_rows(landed, _WHAT)
-    return [*rows, ttft_row("(a)", questions), ttft_row("(b)", dialogues)]
+    new = [questions[number] for number in asked_first(questions)]
+    asked = Asked(at_most=0.6)
+    return [
+        *rows,
+        ttft_row("(a)", questions, asked),
+        ttft_row("(a) questions that were not asked before:", new),
+        ttft_row("(b)", dialogues, asked),
+    ]
 
 
 class _Asking:
@@ -84,7 +92,8 @@ class _Asking:
             cache_url=self._pair.cache_url,
         ) as world:
             before = None if warming is None else Landings(world, stream, warming, seconds=WARM_SECONDS)
-            return Player(world, engine, self._say, baselines or {}, before).play(f"({name})", stream)
+            player = Player(world, engine, self._say, baselines or {}, before, _TOLD_EVERY)
+            return player.play(f"({name})", stream)
 
 
 def told(played: Sequence[Played], order: str) -> list[Use]:
@@ -98,10 +107,9 @@ def told(played: Sequence[Played], order: str) -> list[Use]:
     return uses
 
 
-def ttft_row(stream: str, played: Sequence[Played]) -> Row:
+def ttft_row(stream: str, played: Sequence[Played], asked: Asked | None = None) -> Row:
     """The ratio of the medians; a request is drawn with both of its times."""
     name = f"{stream} median TTFT, ours ÷ order by score"
-    asked = Asked(at_most=0.6)
     times = [(one.sent[OURS].ttft_seconds, one.sent[SCORE].ttft_seconds) for one in played]
     pairs = np.array([pair for pair in times if None not in pair], dtype=np.float64)
     if not len(pairs):

@@ -23,7 +23,6 @@ from gateway.conversation import Conversation
 from gateway.errors import GatewayError, PromptTooLong
 
 Say = Callable[[str], None]
-TOLD_EVERY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +37,15 @@ class Played:
 
 @dataclass
 class Player:
-    """Plays streams to one world. `before` is called with a request's number, before it is asked."""
+    """Plays streams to one world. `before` is called with a request's number, before it is asked. Progress is told
+    every `told_every` requests."""
 
     world: StreamWorld
     engine: StreamEngine
     say: Say
     baselines: Mapping[str, Order] = field(default_factory=dict)
     before: Callable[[int], None] | None = None
+    told_every: int = 100
 
     def play(self, name: str, stream: Sequence[Request]) -> list[Played]:
         """A dialogue ends where its prompt no longer fits the engine's window. Raises `EngineFailed`."""
@@ -66,7 +67,7 @@ class Player:
                 {"role": "user", "content": request.question},
                 {"role": "assistant", "content": request.answer},
             )
-            if (number + 1) % TOLD_EVERY == 0 or number + 1 == len(stream):
+            if (number + 1) % self.told_every == 0 or number + 1 == len(stream):
                 self.say(f"{name}: {number + 1} of {len(stream)} asked")
         return played
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from random import Random
 
 ZIPF_EXPONENT = 1.0
@@ -14,7 +15,8 @@ PEOPLE = 20
 class Request:
     """A turn of a dialogue; `answer` is what the engine is taken to have said, the accepted SQL.
 
-    `needed` are ids of the schema items that the SQL reads. A question by itself is the only turn of a dialogue.
+    `needed` are ids of the schema items that the SQL reads, where that is known; `database` is the SQLite file that it
+    runs on. A question by itself is the only turn of a dialogue.
     """
 
     dialogue: str
@@ -23,6 +25,7 @@ class Request:
     answer: str
     needed: frozenset[str]
     person: str = ""
+    database: Path | None = None
 
 
 def zipf_draw(questions: Sequence[Request], count: int, seed: str) -> list[Request]:

@@ -31,7 +31,8 @@ def bound_uses(pieces: Sequence[Pieces], ours: Sequence[Use], block_tokens: int)
 
 def question_rows(played: Sequence[Played], uses: Uses, what: str) -> list[Row]:
     """Of the stream (a); with the bound and the planner where `uses` has them."""
-    first = {order: _asked_first(played, of_order) for order, of_order in uses.items()}
+    numbers = asked_first(played)
+    first = {order: [of_order[number] for number in numbers] for order, of_order in uses.items()}
     rows = [
         hit_rate_row(f"(a) hit rate, {what}", uses),
         hit_rate_row(f"(a) hit rate of questions that were not asked before, {what}", first),
@@ -59,14 +60,12 @@ def dialogue_rows(played: Sequence[Played], uses: Uses, what: str) -> list[Row]:
     ]
 
 
-def _asked_first(played: Sequence[Played], uses: Sequence[Use]) -> list[Use]:
-    seen: set[str] = set()
-    first: list[Use] = []
-    for one, use in zip(played, uses, strict=True):
-        if one.request.question not in seen:
-            first.append(use)
-        seen.add(one.request.question)
-    return first
+def asked_first(played: Sequence[Played]) -> list[int]:
+    """Which requests ask what none before them asked."""
+    first: dict[str, int] = {}
+    for number, one in enumerate(played):
+        first.setdefault(one.request.question, number)
+    return list(first.values())
 
 
 def hit_rate_row(name: str, uses: Uses, asked: Asked | None = None) -> Row:

@@ -38,13 +38,13 @@ def spider_traffic(data: Path) -> Traffic:
     talked = [record for name in DIALOGUE_FILES for record in _records(folder / f"{name}.jsonl")]
     databases = sorted({record["db_id"] for record in (*asked, *talked)})
     items = [
-        in_database(item, database)
-        for database in databases
-        for item in introspected(folder / "database" / f"{database}.sqlite")
+        in_database(item, database) for database in databases for item in introspected(_database(folder, database))
     ]
     # The same question in other words of the file's is another one; the same words again would be a repeat.
-    questions = {record["question"]: _request(record, record, 0) for record in asked}
-    dialogues = [[_request(record, turn, number) for number, turn in enumerate(record["turns"])] for record in talked]
+    questions = {record["question"]: _request(folder, record, record, 0) for record in asked}
+    dialogues = [
+        [_request(folder, record, turn, number) for number, turn in enumerate(record["turns"])] for record in talked
+    ]
     return Traffic(tuple(items), tuple(questions.values()), tuple(tuple(turns) for turns in dialogues))
 
 
@@ -65,9 +65,14 @@ def _qualified(name: str, database: str) -> str:
     return f"{kind}:{database}.{rest}".lower()
 
 
-def _request(record: Mapping[str, Any], turn: Mapping[str, Any], number: int) -> Request:
+def _request(folder: Path, record: Mapping[str, Any], turn: Mapping[str, Any], number: int) -> Request:
     needed = frozenset(table_id(record["db_id"], table) for table in turn["gold_tables"])
-    return Request(record["id"], number, turn["question"], turn["gold_sql"][0], needed)
+    database = _database(folder, record["db_id"])
+    return Request(record["id"], number, turn["question"], turn["gold_sql"][0], needed, database=database)
+
+
+def _database(folder: Path, name: str) -> Path:
+    return folder / "database" / f"{name}.sqlite"
 
 
 def _records(path: Path) -> Sequence[Mapping[str, Any]]:

@@ -38,9 +38,9 @@ class Streams:
 
 
 def streams_of(traffic: Traffic, requests: int, first: int | None = None) -> Streams:
-    """`requests` are drawn for each stream of questions; `first` takes the first so many of each stream."""
+    """`requests` are drawn for each stream of questions; `first` takes the first so many of those that are measured."""
     return Streams(
-        zipf_draw(traffic.questions, requests, "earlier")[:first],
+        zipf_draw(traffic.questions, requests, "earlier"),
         zipf_draw(traffic.questions, requests, "measured")[:first],
         interleaved(traffic.dialogues, "measured")[:first],
     )
