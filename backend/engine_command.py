@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend.engine_python import EnginePython
+from backend.engine_python import EnginePython, version_of
 from backend.model_folder import ModelFolder
 
 if TYPE_CHECKING:
@@ -21,6 +20,10 @@ SCHEDULING = "--scheduling-policy"
 
 _CONNECTOR_FOLDER = Path(__file__).parent / "vllm_connector"
 _CPU_TRANSFER_SECONDS = 10.0
+
+# Releases of vLLM that take an option; of --enable-per-request-metrics it is known that 0.24 does not.
+_TELLS_TTFT = (0, 32)
+_LEAVES_OUT_OF_LOG = (0, 16)
 
 
 def engine_argv(
@@ -35,8 +38,12 @@ def engine_argv(
     argv += ["--enable-prompt-tokens-details", "--kv-transfer-config", json.dumps(_connector(options, device))]
     # What warms a prefix waits for what people ask; among equals it is first come, first served, as by default.
     argv += [SCHEDULING, "priority"]
-    if _tells_ttft(python.vllm) and "--disable-log-stats" not in options.engine_args:
+    version = version_of(python.vllm)
+    if version >= _TELLS_TTFT and "--disable-log-stats" not in options.engine_args:
         argv += ["--enable-per-request-metrics"]
+    if version >= _LEAVES_OUT_OF_LOG and options.policy:
+        # The load gate's question, each second.
+        argv += ["--disable-access-log-for-endpoints", "/metrics/"]
     if device == "cpu":
         argv += ["--enforce-eager"]
     else:
@@ -78,8 +85,3 @@ def _connector(options: LaunchOptions, device: Device) -> dict[str, object]:
         "kv_load_failure_policy": "recompute",
         "kv_connector_extra_config": extra,
     }
-
-
-def _tells_ttft(vllm_version: str) -> bool:
-    """Whether vLLM takes --enable-per-request-metrics: 0.32 does, 0.24 does not; in between is not known."""
-    return tuple(int(number) for number in re.findall(r"\d+", vllm_version)[:2]) >= (0, 32)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from backend.errors import ProfileInvalid
+from backend.tiers.live_engine import LiveEngine
 from backend.tiers.live_speed import LiveSpeed, LiveTier
 from backend.tiers.load_gate import choose_chunks, quickest
 from backend.tiers.notes import Note, Notes
@@ -55,6 +56,7 @@ class TierControl:
         self._sessions = Sessions()
         self._transfers = Transfers()
         self._writes = Writes(settings)
+        self._engine = LiveEngine()
         self._speeds = {tier.name: LiveSpeed() for tier in settings.tiers}
         # Declined once, and in RAM: looked at again when they recur, since LMCache asks only about what is new.
         self._waiting: OrderedDict[ChunkId, None] = OrderedDict()
@@ -104,10 +106,11 @@ class TierControl:
             profile = self.profile if self.load_gate else None
             live = self._live()
             chosen = [names[0] if names[0] == RAM else quickest(names, profile, live) for names in holders]
-            chunks = choose_chunks(chosen, profile, live).chunks
-            self._counts["load_gate_loaded_chunks"] += chunks
-            self._counts["load_gate_refused_chunks"] += len(chosen) - chunks
-            return chosen[:chunks]
+            decision = choose_chunks(chosen, profile, live, self._engine.others(self._clock()))
+            self._counts["load_gate_loaded_chunks"] += decision.chunks
+            self._counts["load_gate_loaded_for_others_chunks"] += decision.for_others
+            self._counts["load_gate_refused_chunks"] += len(chosen) - decision.chunks
+            return chosen[: decision.chunks]
 
     def recurring(self, ids: Sequence[ChunkId]) -> list[int]:
         """Which of `ids` the store gate declined that have now been seen often enough to be asked about again."""
@@ -116,6 +119,11 @@ class TierControl:
             for index in due:
                 del self._waiting[ids[index]]
             return due
+
+    def engine_has(self, requests: int) -> None:
+        """So many requests, running and waiting, as the engine says now."""
+        with self._lock:
+            self._engine.observe(requests, self._clock())
 
     # --- stores
 
@@ -267,6 +275,7 @@ class TierControl:
                 if self.profile is None
                 else {"model": self.profile.model, "made_at": self.profile.made_at},
                 "profile_problem": self.profile_problem,
+                "engine_requests": self._engine.requests(now),
                 "model": self.settings.model,
                 "chunk_tokens": self.settings.chunk_tokens,
                 "tiers": {

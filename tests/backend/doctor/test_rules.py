@@ -238,6 +238,12 @@ def test_fetches_that_no_request_used_are_promotions(load):
     assert names(replace(readings, after=cache)) == []
 
 
+def test_loads_that_spare_others_the_wait_may_be_the_slower_ones(load):
+    readings = load("slow-loads")
+    counts = {**readings.after.tiers["counts"], "load_gate_loaded_for_others_chunks": 6}
+    assert names(with_tiers(readings, counts=counts)) == []
+
+
 def test_silent_sessions_cost_nothing_while_ram_has_room(load):
     readings = load("idle-sessions")
     silent = {**readings.after.silent, "used_bytes": readings.after.silent["capacity_bytes"] // 2}

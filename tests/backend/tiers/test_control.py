@@ -249,6 +249,17 @@ def test_fetches_that_overlapped_teach_nothing_but_count_as_a_queue(control):
     assert control.transfers_after(2) == ()
 
 
+def test_a_busy_engine_opens_the_gate_until_it_is_forgotten(control, clock):
+    assert control.choose([["disk"]]) == []
+    control.engine_has(4)
+    assert control.choose([["disk"]]) == ["disk"]
+    assert control.status()["engine_requests"] == 4
+    assert control.status()["counts"]["load_gate_loaded_for_others_chunks"] == 1
+    clock.now += 60
+    assert control.choose([["disk"]]) == []
+    assert control.status()["engine_requests"] is None
+
+
 def test_a_profile_of_another_model_is_not_used_and_said(policy_settings, profile, clock):
     policy_settings.profile.write_text(json.dumps(profile_json(replace(profile, model="/models/other"))))
     status = TierControl(policy_settings, clock).status()
