@@ -20,6 +20,7 @@ from lmcache.v1.multiprocess.http_server import app
 from lmcache.v1.multiprocess.warm_prefetch import PENDING, WarmPrefetchJobs
 
 from backend.lmcache_server.engine_watch import EngineWatch
+from backend.lmcache_server.eviction import take_over_eviction
 from backend.lmcache_server.gauges import add_gauges
 from backend.lmcache_server.listeners import TierFiles, TransferTimes
 from backend.lmcache_server.object_files import id_of, key_of
@@ -63,6 +64,7 @@ class TierModule:
                 adapter.register_listener(self._files[tier.name])
         context.event_bus.register_subscriber(TransferTimes(own.control))
         context.event_bus.register_subscriber(Traffic(context, own))
+        take_over_eviction(context.storage_manager, own.control)
         own.actions = self
         self._remove_unfinished()
         self._hold_cap()

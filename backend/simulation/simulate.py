@@ -10,6 +10,7 @@ from backend.simulation.arc import ARC
 from backend.simulation.errors import SimulationOptionInvalid
 from backend.simulation.fifo import FIFO
 from backend.simulation.kvasir_policy import IDEAS, KvasirPolicy
+from backend.simulation.live import Live
 from backend.simulation.lru import LRU
 from backend.simulation.optimum import Optimum
 from backend.simulation.policy import Policy
@@ -18,8 +19,8 @@ from backend.simulation.store_gate import WRITE_ALL, GateName, RecurrenceGate, S
 from backend.simulation.tiers import Stretch, TierSpec, cached_prefix
 from backend.simulation.trace import Request, Trace
 
-POLICIES = ("fifo", "lru", "s3fifo", "arc", "kvasir", "optimum")
-_BY_BLOCK: dict[str, Callable[[int], Policy]] = {"fifo": FIFO, "lru": LRU, "s3fifo": S3FIFO, "arc": ARC}
+POLICIES = ("fifo", "lru", "s3fifo", "arc", "live", "kvasir", "optimum")
+_BY_BLOCK: dict[str, Callable[[int], Policy]] = {"fifo": FIFO, "lru": LRU, "s3fifo": S3FIFO, "arc": ARC, "live": Live}
 REQUESTS_BETWEEN_REPORTS = 200_000
 
 

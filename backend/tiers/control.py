@@ -18,7 +18,7 @@ from backend.tiers.live_engine import LiveEngine
 from backend.tiers.live_speed import LiveSpeed, LiveTier
 from backend.tiers.load_gate import choose_chunks, quickest
 from backend.tiers.notes import Note, Notes
-from backend.tiers.placement import SessionState, Thresholds, thresholds
+from backend.tiers.placement import SessionState, Thresholds, thresholds, worth_in_ram
 from backend.tiers.profile import RAM, Profile, read_profile
 from backend.tiers.sessions import Session, Sessions, SilentSession
 from backend.tiers.settings import PolicySettings, TierSettings
@@ -26,7 +26,7 @@ from backend.tiers.sightings import ChunkId, Sightings
 from backend.tiers.store_gate import decide_store
 from backend.tiers.transfers import Transfer, TransferKind, Transfers
 from backend.tiers.use_case import TierPlan, tier_plan
-from backend.tiers.writes import Room, StoreItem, Writes
+from backend.tiers.writes import HeldItem, Room, StoreItem, Writes
 
 _WAITING_CHUNKS = 100_000
 _LISTED_SESSIONS = 1000
@@ -155,6 +155,12 @@ class TierControl:
         """Whether each of `ids`, just fetched for a request, is kept in RAM: it is recent, so its use case decides."""
         with self._lock:
             return [not self._plan(chunk).leaves_ram for chunk in ids]
+
+    def worth_in_ram(self, items: Sequence[HeldItem]) -> list[float]:
+        """How much of RAM each is worth, by which the least goes where RAM is short; 0 for what nobody asked for."""
+        with self._lock:
+            gap = self._sightings.usual_gap_seconds or 0.0
+            return [self._worth_in_ram(item, gap) for item in items]
 
     def file_written(self, tier: str, name: str, size_bytes: int) -> None:
         with self._lock:
@@ -334,6 +340,20 @@ class TierControl:
                 self._wait(item.chunk)
                 return None
         return tier.name
+
+    def _worth_in_ram(self, item: HeldItem, usual_gap_seconds: float) -> float:
+        sighting = self._sightings.get(item.chunk)
+        if sighting is None:
+            return 0.0
+        disk = self._tier("disk")
+        return worth_in_ram(
+            self.profile,
+            sighting.chunks * self.settings.chunk_tokens,
+            disk.name if disk and self._writes.has(disk.name, item.name) else None,
+            chance=self._sightings.chance_of_return(sighting.times),
+            silent_seconds=item.silent_seconds,
+            usual_gap_seconds=usual_gap_seconds,
+        )
 
     def _wait(self, chunk: ChunkId) -> None:
         self._waiting[chunk] = None

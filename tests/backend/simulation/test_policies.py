@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from backend.simulation.arc import ARC
 from backend.simulation.fifo import FIFO
 from backend.simulation.kvasir_policy import IDEAS, KvasirPolicy
+from backend.simulation.live import Live
 from backend.simulation.lru import LRU
 from backend.simulation.optimum import Optimum
 from backend.simulation.s3fifo import S3FIFO
 from backend.simulation.trace import read_trace
 
-ALL = ("fifo", "lru", "s3fifo", "arc", "kvasir", "optimum")
+ALL = ("fifo", "lru", "s3fifo", "arc", "live", "kvasir", "optimum")
 
 
 def policy_of(name, capacity, trace, **options):
@@ -22,7 +23,7 @@ def policy_of(name, capacity, trace, **options):
         return KvasirPolicy(capacity, trace, **options)
     if name == "optimum":
         return Optimum(capacity, trace)
-    return {"fifo": FIFO, "lru": LRU, "s3fifo": S3FIFO, "arc": ARC}[name](capacity)
+    return {"fifo": FIFO, "lru": LRU, "s3fifo": S3FIFO, "arc": ARC, "live": Live}[name](capacity)
 
 
 def hits_of(policy, trace):
@@ -63,6 +64,14 @@ def test_arc_keeps_what_came_twice_through_a_scan(trace_of):
     trace = trace_of("a", "a", "b", "c", "d", "e", "a")
     assert hits_of(ARC(2), trace)[-1] == 1
     assert hits_of(LRU(2), trace)[-1] == 0
+
+
+def test_live_keeps_what_comes_again_through_a_scan_and_of_equals_the_latest(trace_of):
+    # Of those seen once four did not come again, and of those seen twice one did.
+    seconds = [0, 0, 0, 0, 50, 60, 70, *range(71, 84)]
+    trace = trace_of(*"wxyz", "a", "a", "a", *"bcdefghijk", "a", "k", "b", seconds=seconds)
+    assert hits_of(Live(5), trace)[-3:] == [1, 1, 0]
+    assert hits_of(LRU(5), trace)[-3:] == [0, 1, 0]
 
 
 def test_arc_gives_its_recency_list_room_when_ghosts_of_it_return(trace_of):

@@ -9,7 +9,7 @@ from backend.tiers.control import TierControl
 from backend.tiers.notes import Note
 from backend.tiers.profile import profile_json
 from backend.tiers.settings import PolicySettings, TierSettings, read_settings
-from backend.tiers.writes import StoreItem
+from backend.tiers.writes import HeldItem, StoreItem
 
 CHUNK_BYTES = 100_000
 
@@ -219,6 +219,20 @@ def test_a_session_is_silent_after_four_of_the_usual_gaps_and_names_only_its_own
     clock.now += 1
     after, [(session, chunks)] = control.silent_sessions()
     assert (after, session.name, session.silent_seconds, chunks) == (40.0, "ada", 41.0, own)
+
+
+def test_in_a_ram_that_is_short_the_least_worth_is_what_nobody_asked_for_then_what_the_disk_has(control, clock):
+    for _ in range(2):
+        clock.now += 10
+        for name in ("disk", "again"):
+            control.note_lookup(ids(name, 5))
+    control.note_lookup(ids("once", 5))
+    stored(control, ids("disk", 5))
+    held = [HeldItem(f"{name}0".encode(), f"{name}0", 10.0) for name in ("unknown", "disk", "once", "again")]
+    worth = control.worth_in_ram(held)
+    assert worth[0] == 0 < worth[1] < min(worth[2:])
+    longer = control.worth_in_ram([replace(item, silent_seconds=20.0) for item in held])
+    assert longer == pytest.approx([one / 2 for one in worth])
 
 
 def test_a_retired_commit_gives_back_what_only_it_used(control):

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from backend.tiers.notes import Note, Notes
-from backend.tiers.placement import FillClock, Thresholds, session_state, thresholds
+from backend.tiers.placement import FillClock, Thresholds, session_state, thresholds, worth_in_ram
 from backend.tiers.sessions import Sessions
 
 
@@ -32,6 +32,26 @@ def test_a_session_too_short_for_the_disk_is_never_idle(profile):
 def test_ram_that_never_filled_costs_nothing_so_nothing_leaves_it(profile):
     limits = thresholds(profile, 1000, "disk", ram_fill=math.inf, disk_fill=math.inf, reused=0.5)
     assert session_state(1e9, limits) == "active"
+
+
+def test_a_place_in_ram_is_worth_what_a_return_saves_by_its_chance(profile):
+    # 1,000 tokens: RAM saves 0.89 s, of which a disk that has them, too, would save 0.4 s.
+    given = {"chance": 0.5, "silent_seconds": 100.0, "usual_gap_seconds": 10.0}
+    assert worth_in_ram(profile, 1000, None, **given) == pytest.approx(0.89e-3 * 0.5 / 100)
+    assert worth_in_ram(profile, 1000, "disk", **given) == pytest.approx(0.49e-3 * 0.5 / 100)
+    # 150 tokens do not come from the disk: there, they are as good as lost.
+    assert worth_in_ram(profile, 150, "disk", **given) == worth_in_ram(profile, 150, None, **given) > 0
+    assert worth_in_ram(None, 1000, "disk", **given) == pytest.approx(0.5 / 100)
+
+
+def test_a_prompt_has_its_usual_gap_before_its_silence_counts(profile):
+    given = {"chance": 0.5, "usual_gap_seconds": 60.0}
+    worth = [worth_in_ram(profile, 1000, None, silent_seconds=silent, **given) for silent in (0, 60, 120)]
+    assert worth[0] == worth[1] == pytest.approx(2 * worth[2])
+
+
+def test_what_ram_does_not_save_is_worth_nothing(profile):
+    assert worth_in_ram(profile, 5, None, chance=0.9, silent_seconds=1.0, usual_gap_seconds=0.0) == 0
 
 
 def test_states_follow_silence():
