@@ -15,8 +15,14 @@ from typing import Literal, get_args
 
 from backend.cache_command import cache_argv
 from backend.engine_command import SCHEDULING, engine_argv, engine_env
-from backend.engine_python import engine_python_path, inspect_engine_python, version_of
-from backend.errors import LaunchOptionInvalid
+from backend.engine_python import (
+    EnginePython,
+    assumed_engine_python,
+    engine_python_path,
+    inspect_engine_python,
+    version_of,
+)
+from backend.errors import EnginePythonInvalid, LaunchOptionInvalid
 from backend.model_folder import ModelFolder, check_model_folder, model_folder
 from backend.tiers.use_case import UseCase
 from backend.weight_offload import with_weight_offload
@@ -105,7 +111,7 @@ class Part:
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """The parts in the order in which they start."""
+    """The parts in the order in which they start. `problem` is why they cannot, where only the plan was asked for."""
 
     options: LaunchOptions
     device: Device
@@ -113,6 +119,7 @@ class LaunchPlan:
     window_tokens: int
     kv_dir: Path
     parts: tuple[Part, ...] = field(repr=False)
+    problem: str | None = None
 
     @property
     def api_base(self) -> str:
@@ -137,15 +144,16 @@ class LaunchPlan:
         return "".join(f"{line}\n" for line in lines)
 
 
-def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None) -> LaunchPlan:
+def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None, dry_run: bool = False) -> LaunchPlan:
     """The plan for `options` with its files below `home/backend`. Starts nothing, writes nothing.
 
-    `python` is the engine's interpreter; by default that of `KVASIR_ENGINE_PYTHON` or `.venv-engine`.
+    `python` is the engine's interpreter; by default that of `KVASIR_ENGINE_PYTHON` or `.venv-engine`. With `dry_run`
+    it need not be there: the plan is that for the tested versions, and has a `problem`.
     Raises `LaunchOptionInvalid`, `ModelFolderInvalid`, `EnginePythonInvalid`.
     """
     check_options(options)
     folder = check_model_folder(model_folder(options.model))
-    interpreter = inspect_engine_python(python or engine_python_path())
+    interpreter, problem = _interpreter(python or engine_python_path(), dry_run=dry_run)
     device = options.device or ("cuda" if has_gpu() and not interpreter.cpu_only else "cpu")
     if device == "cuda" and interpreter.cpu_only:
         raise LaunchOptionInvalid("--device cuda", f"'{interpreter.path}' has vLLM's CPU build; install the CUDA build")
@@ -172,7 +180,17 @@ def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None)
         window_tokens=window,
         kv_dir=kv_dir,
         parts=(cache, engine),
+        problem=problem,
     )
+
+
+def _interpreter(path: Path, *, dry_run: bool) -> tuple[EnginePython, str | None]:
+    try:
+        return inspect_engine_python(path), None
+    except EnginePythonInvalid as exc:
+        if not dry_run:
+            raise
+        return assumed_engine_python(path), str(exc)
 
 
 def has_gpu() -> bool:
