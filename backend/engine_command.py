@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,10 +55,13 @@ def engine_argv(
     return (*argv, *options.engine_args)
 
 
-def engine_env(options: LaunchOptions, device: Device) -> dict[str, str]:
-    """What vLLM's environment has besides that of whoever starts it."""
+def engine_env(options: LaunchOptions, device: Device, temporary: Path) -> dict[str, str]:
+    """What vLLM's environment has besides that of whoever starts it. `temporary` is for its temporary files alone."""
     paths = [str(_CONNECTOR_FOLDER), os.environ.get("PYTHONPATH", "")]
     env = {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    env["TMPDIR"] = str(temporary)
+    # Paths of sockets may have 107 characters, and where `temporary` lies is the user's choice.
+    env["VLLM_RPC_BASE_PATH"] = os.environ.get("VLLM_RPC_BASE_PATH") or tempfile.gettempdir()
     if options.allow_reset:
         env["VLLM_SERVER_DEV_MODE"] = "1"
     if device == "cpu":

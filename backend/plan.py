@@ -172,7 +172,9 @@ def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None,
     cache = _cache_part(options, argv, segment)
     # Not kept with the options: another start may have another GPU.
     offloaded = with_weight_offload(options, folder.path, device, window)
-    engine = _engine_part(options, engine_argv(offloaded, interpreter, folder, device, name, window), device)
+    engine = _engine_part(
+        options, engine_argv(offloaded, interpreter, folder, device, name, window), device, state_dir / "tmp"
+    )
     return LaunchPlan(
         options=replace(options, model=folder.path),
         device=device,
@@ -268,11 +270,11 @@ def _cache_part(options: LaunchOptions, argv: tuple[str, ...], segment: str | No
     )
 
 
-def _engine_part(options: LaunchOptions, argv: tuple[str, ...], device: Device) -> Part:
+def _engine_part(options: LaunchOptions, argv: tuple[str, ...], device: Device, temporary: Path) -> Part:
     return Part(
         name="engine",
         argv=argv,
-        env={**_quiet(), **engine_env(options, device)},
+        env={**_quiet(), **engine_env(options, device, temporary)},
         ports=(Port(options.engine_port, "--engine-port"),),
         health_url=f"http://127.0.0.1:{options.engine_port}/health",
     )

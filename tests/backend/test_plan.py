@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+import tempfile
 import tomllib
 from dataclasses import replace
 from itertools import pairwise
@@ -51,6 +52,8 @@ def test_the_parts_are_wired_to_each_other_on_loopback(model_folder, cpu_python,
     folder = engine.env["PYTHONPATH"].split(":")[0]
     assert [path.stem for path in Path(folder).glob("*.py")] == [connector["kv_connector_module_path"]]
     assert connector["kv_load_failure_policy"] == "recompute"
+    assert engine.env["TMPDIR"] == str(tmp_path / "home" / "backend" / "tmp")
+    assert engine.env["VLLM_RPC_BASE_PATH"] == tempfile.gettempdir()
     assert [argument(part, "--port") for part in plan.parts] == ["1002", "1001"]
     assert {argument(cache, "--host"), argument(cache, "--http-host"), argument(engine, "--host")} == {"127.0.0.1"}
     assert json.loads(argument(cache, "--l2-adapter"))["base_path"] == str(tmp_path / "home" / "backend" / "kv")
