@@ -206,7 +206,7 @@ class TierControl:
         with self._lock:
             self._notes.put(ids, note)
             if note.session:
-                self._sessions.use(note.session, tuple(ids), self._clock())
+                self._sessions.ask(note.session, tuple(ids), self._clock())
             self._leaving.difference_update(ids)
 
     def expect(self, name: str) -> tuple[ChunkId, ...]:
@@ -215,7 +215,7 @@ class TierControl:
             session = self._sessions.get(name)
             if session is None:
                 return ()
-            self._sessions.use(name, session.chunks, self._clock())
+            self._sessions.expect(session, self._clock())
             self._leaving.difference_update(session.chunks)
             return session.chunks
 
@@ -251,11 +251,11 @@ class TierControl:
             return [(session.name, state) for session, state in self._sessions.changed(self._clock(), self._limits)]
 
     def silent_sessions(self) -> tuple[float | None, list[tuple[SilentSession, list[ChunkId]]]]:
-        """How long it takes a chunk to count as lost, and the sessions that were silent for longer, with the chunks of
-        their own, at most a thousand. `None`, and no sessions, until a first chunk came again.
+        """How long a session may be silent and come again as others do, and those that were silent for longer, with the
+        chunks of their own, at most a thousand. `None`, and no sessions, until a first session came again.
         """
         with self._lock:
-            now, after = self._clock(), self._sightings.lost_after_seconds
+            now, after = self._clock(), self._sessions.silent_after_seconds
             silent = [] if after is None else self._sessions.silent(after, now, _LISTED_SESSIONS)
             return after, [(SilentSession(one.name, now - one.last_used), self._own(one.name)) for one in silent]
 

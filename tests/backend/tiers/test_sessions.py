@@ -71,21 +71,21 @@ def test_the_fill_clock_measures_the_last_capacity():
 
 def test_a_session_that_asks_again_is_active_again():
     sessions = Sessions()
-    sessions.use("s", (b"a",), 0.0)
+    sessions.ask("s", (b"a",), 0.0)
     limits = Thresholds(10, 100)
     assert [state for _, state in sessions.changed(20.0, lambda _: limits)] == ["idle"]
     sessions.set_state("s", "idle")
     assert sessions.changed(20.0, lambda _: limits) == []
     assert [state for _, state in sessions.changed(100.0, lambda _: limits)] == ["gone"]
-    sessions.use("s", (b"a", b"b"), 101.0)
+    sessions.ask("s", (b"a", b"b"), 101.0)
     assert sessions.counts() == {"active": 1, "idle": 0, "gone": 0}
     assert sessions.get("s").chunks == (b"a", b"b")
 
 
 def test_the_oldest_session_gives_way():
     sessions = Sessions(capacity=1)
-    sessions.use("a", (), 0.0)
-    sessions.use("b", (), 1.0)
+    sessions.ask("a", (), 0.0)
+    sessions.ask("b", (), 1.0)
     assert sessions.get("a") is None
 
 
@@ -145,3 +145,17 @@ def test_the_notes_are_bounded():
     notes = Notes(capacity=2)
     notes.put([b"a", b"b", b"c"], Note("chat"))
     assert (len(notes), notes.use_case(b"a")) == (2, None)
+
+
+def test_silence_is_measured_by_the_gaps_between_a_sessions_own_requests():
+    sessions = Sessions()
+    assert sessions.silent_after_seconds is None
+    sessions.ask("s", (b"a",), 0.0)
+    sessions.ask("t", (b"a",), 1.0)  # the same knowledge, but another session
+    assert sessions.silent_after_seconds is None
+    sessions.expect(sessions.get("s"), 9.0)  # somebody types: not a request yet
+    assert sessions.get("s").last_used == 9.0
+    sessions.ask("s", (b"a",), 10.0)
+    assert sessions.silent_after_seconds == 40.0
+    sessions.ask("s", (b"a",), 40.0)
+    assert sessions.silent_after_seconds == pytest.approx(4 * 11)
