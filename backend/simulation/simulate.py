@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from backend.simulation.arc import ARC
 from backend.simulation.errors import SimulationOptionInvalid
@@ -106,17 +107,13 @@ def simulate(
     for request in trace.requests():
         if progress and request.index and request.index % REQUESTS_BETWEEN_REPORTS == 0:
             progress(f"{policy}: {request.index:,} of {len(trace):,} requests")
-        until: list[Callable[[int], int]] = [_until(store, request) for store in stores]
+        until: list[Callable[[int], int]] = [partial(store.cached_until, request) for store in stores]
         tally.add_request(request, cached_prefix(until))
         blocks = len(request.blocks)
         for number, store in enumerate(stores):
             admitted = recurrence.admitted(request) if recurrence and number == last else blocks
             tally.written[number] += store.store(request, admitted)
     return tally.result(policy, trace, time.process_time() - begun)
-
-
-def _until(store: Policy, request: Request) -> Callable[[int], int]:
-    return lambda start: store.cached_until(request, start)
 
 
 def _policies(trace: Trace, tiers: tuple[TierSpec, ...], name: str, gate: StoreGate) -> list[Policy]:

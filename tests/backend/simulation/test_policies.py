@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -257,3 +258,44 @@ def test_a_larger_optimum_holds_all_that_a_smaller_one_does(tmp_path_factory, en
         assert larger.cached_until(request, 0) >= smaller.cached_until(request, 0)
         smaller.store(request, len(request.blocks))
         larger.store(request, len(request.blocks))
+
+
+def conversations(file, requests):
+    """A trace of turns of many conversations, all behind the same two blocks; gaps and lengths are drawn."""
+    source, open_ones, names, now = random.Random(11), [], 0, 0.0
+    with file.open("w") as stream:
+        for _ in range(requests):
+            now += source.expovariate(0.5)
+            if not open_ones or source.random() < 0.4:
+                open_ones.append([0, 1])
+            prompt = open_ones[source.randrange(len(open_ones))]
+            grown = source.randrange(1, 9)
+            prompt += range(names + 2, names + 2 + grown)
+            names += grown
+            if source.random() < 0.35:
+                open_ones.remove(prompt)
+            tokens = 10 * len(prompt) - source.randrange(2)
+            answer = source.randrange(400)
+            entry = {"timestamp": now * 1000, "input_length": tokens, "output_length": answer, "hash_ids": prompt}
+            stream.write(json.dumps(entry) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("ideas", "margin", "hits", "written"),
+    [
+        (IDEAS, 0.0, 8933, 25974),
+        (IDEAS, 3.0, 8840, 11222),
+        (("gaps", "turn"), 0.0, 8878, 27913),
+        (("frequency",), 0.0, 6723, 11396),
+    ],
+)
+def test_what_kvasirs_policy_keeps_is_as_it_was(tmp_path, ideas, margin, hits, written):
+    """Figures of an earlier, slower form of it: a quicker one keeps the same."""
+    conversations(tmp_path / "trace.jsonl", 3000)
+    trace = read_trace(tmp_path / "trace.jsonl", 10)
+    policy = KvasirPolicy(150, trace, frozenset(ideas), margin)
+    found = stored = 0
+    for request in trace.requests():
+        found += policy.cached_until(request, 0)
+        stored += policy.store(request, len(request.blocks))
+    assert (found, stored) == (hits, written)
