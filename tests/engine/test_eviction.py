@@ -29,11 +29,15 @@ def small(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def test_prompts_that_come_again_outlive_more_others_than_ram_holds(small):
     """By recency they would be the first to go. A chat is not on disk, so what is found was in RAM all the time."""
     with closing(PolicyPair(small.plan)) as policy:
+        for _ in range(8):  # from these it is known that what is asked once seldom comes again
+            policy.cached(policy.prompt(8 * CHUNK))
         returning = [policy.prompt(8 * CHUNK) for _ in range(4)]
+        begun = time.monotonic()
         for _ in range(3):
             for prompt in returning:
                 policy.cached(prompt)
                 time.sleep(0.3)
+        time.sleep(time.monotonic() - begun)  # more than four of their gaps after those asked once
         for _ in range(2 * RAM_CHUNKS // 14):
             policy.cached(policy.prompt(14 * CHUNK))
             time.sleep(1.0)  # LMCache evicts once a second

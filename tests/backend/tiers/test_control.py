@@ -237,6 +237,42 @@ def test_in_a_ram_that_is_short_the_least_worth_is_what_nobody_asked_for_then_wh
     assert longer == pytest.approx([one / 2 for one in worth])
 
 
+def evicted(control: TierControl, ram: dict[bytes, float], now: float) -> None:
+    """As LMCache does it: a fifth of the chunks where more than 128 are there."""
+    if len(ram) > 128:
+        held = [HeldItem(chunk, chunk.decode(), now - used) for chunk, used in ram.items()]
+        worth = dict(zip(ram, control.worth_in_ram(held), strict=True))
+        for chunk in sorted(ram, key=worth.__getitem__)[: len(ram) // 5]:
+            del ram[chunk]
+
+
+@pytest.mark.parametrize(("others_before", "stay"), [(8, True), (0, False)])
+def test_what_came_again_outlives_more_than_ram_holds_once_some_that_did_not_is_given_up(
+    control, clock, others_before, stay
+):
+    ram: dict[bytes, float] = {}
+
+    def ask(name: str, chunks: int, after_seconds: float = 0.5) -> None:
+        clock.now += after_seconds
+        prompt = ids(f"{name}-", chunks)
+        control.note_lookup(prompt)
+        for chunk in reversed(prompt):
+            ram.pop(chunk, None)
+            ram[chunk] = clock.now
+        evicted(control, ram, clock.now)
+
+    for number in range(others_before):
+        ask(f"before{number}", 8)
+    for _ in range(3):
+        for number in range(4):
+            ask(f"again{number}", 8)
+    clock.now += 6.0
+    for number in range(22):
+        ask(f"once{number}", 14, after_seconds=1.2)
+    kept = [chunk in ram for number in range(4) for chunk in ids(f"again{number}-", 8)]
+    assert all(kept) if stay else not all(kept)
+
+
 def test_a_retired_commit_gives_back_what_only_it_used(control):
     control.put_note(ids("k", 2), Note(None, None, "c1", knowledge_chunks=2))
     control.put_note(ids("k", 1), Note(None, None, "c2", knowledge_chunks=1))
