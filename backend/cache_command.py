@@ -65,6 +65,7 @@ def _settings(
         world_size=tensor_parallel(options.engine_args),
         write_bytes_per_day=None if per_day is None else int(per_day * 1e9),
         use_case=options.use_case,
+        engine_url=f"http://127.0.0.1:{options.engine_port}",
     )
 
 

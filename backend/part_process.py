@@ -13,6 +13,7 @@ from backend.health import wait_until_healthy
 from backend.launch_state import PartState, log_path, read_state, write_state
 from backend.plan import Part, PartName
 from backend.shared_memory import pool_segment, remove_segments, segments_of
+from backend.temporary_files import make_temporary_folder, remove_temporary_files
 from backend.unix_sockets import remove_sockets, sockets_of
 
 Progress = Callable[[str], None]
@@ -40,6 +41,7 @@ def start_part(
         entry = replace(entry, restarts=again.restarts)
     # First without the pid: should we be killed right after the start, `down` still knows the log to look for.
     write_state(state_dir, read_state(state_dir).with_part(entry))
+    make_temporary_folder(part)
     on_progress(f"starting {part.name}; log: {log}")
     try:
         mark = processes.spawn(part.argv, {**os.environ, **part.env}, log)
@@ -65,12 +67,14 @@ def stop_part(name: PartName, state_dir: Path) -> tuple[processes.Stopped, tuple
 
 
 def end_processes(part: PartState) -> tuple[processes.Stopped, tuple[Path, ...]]:
-    """End all processes of the part, and remove its shared memory and its sockets. Raises `StopFailed`."""
+    """End all processes of the part, and remove its shared memory, sockets and temporary files. Raises `StopFailed`."""
     present = processes.members(part.process, part.log)
     pids = [process.pid for process in present]
     segments, sockets = {*part.segments, *segments_of(pids)}, {*part.sockets, *sockets_of(pids)}
     gone = processes.stop(present, part.process, part.log, grace_seconds=_GRACE_SECONDS)
     remove_sockets(sockets)
+    if part.part:
+        remove_temporary_files(part.part)
     return gone, remove_segments(segments)
 
 

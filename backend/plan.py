@@ -16,8 +16,14 @@ from typing import Literal, get_args
 from backend.blend import check_blend
 from backend.cache_command import cache_argv
 from backend.engine_command import SCHEDULING, engine_argv, engine_env
-from backend.engine_python import engine_python_path, inspect_engine_python, version_of
-from backend.errors import LaunchOptionInvalid
+from backend.engine_python import (
+    EnginePython,
+    assumed_engine_python,
+    engine_python_path,
+    inspect_engine_python,
+    version_of,
+)
+from backend.errors import EnginePythonInvalid, LaunchOptionInvalid
 from backend.model_folder import ModelFolder, check_model_folder, model_folder
 from backend.tiers.use_case import UseCase
 from backend.weight_offload import with_weight_offload
@@ -110,7 +116,7 @@ class Part:
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """The parts in the order in which they start."""
+    """The parts in the order in which they start. `problem` is why they cannot, where only the plan was asked for."""
 
     options: LaunchOptions
     device: Device
@@ -118,6 +124,7 @@ class LaunchPlan:
     window_tokens: int
     kv_dir: Path
     parts: tuple[Part, ...] = field(repr=False)
+    problem: str | None = None
 
     @property
     def api_base(self) -> str:
@@ -142,15 +149,16 @@ class LaunchPlan:
         return "".join(f"{line}\n" for line in lines)
 
 
-def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None) -> LaunchPlan:
+def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None, dry_run: bool = False) -> LaunchPlan:
     """The plan for `options` with its files below `home/backend`. Starts nothing, writes nothing.
 
-    `python` is the engine's interpreter; by default that of `KVASIR_ENGINE_PYTHON` or `.venv-engine`.
+    `python` is the engine's interpreter; by default that of `KVASIR_ENGINE_PYTHON` or `.venv-engine`. With `dry_run`
+    it need not be there: the plan is that for the tested versions, and has a `problem`.
     Raises `LaunchOptionInvalid`, `ModelFolderInvalid`, `EnginePythonInvalid`.
     """
     check_options(options)
     folder = check_model_folder(model_folder(options.model))
-    interpreter = inspect_engine_python(python or engine_python_path())
+    interpreter, problem = _interpreter(python or engine_python_path(), dry_run=dry_run)
     device = options.device or ("cuda" if has_gpu() and not interpreter.cpu_only else "cpu")
     if device == "cuda" and interpreter.cpu_only:
         raise LaunchOptionInvalid("--device cuda", f"'{interpreter.path}' has vLLM's CPU build; install the CUDA build")
@@ -171,7 +179,9 @@ def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None)
     cache = _cache_part(options, argv, segment)
     # Not kept with the options: another start may have another GPU.
     offloaded = with_weight_offload(options, folder.path, device, window)
-    engine = _engine_part(options, engine_argv(offloaded, interpreter, folder, device, name, window), device)
+    engine = _engine_part(
+        options, engine_argv(offloaded, interpreter, folder, device, name, window), device, state_dir / "tmp"
+    )
     return LaunchPlan(
         options=replace(options, model=folder.path),
         device=device,
@@ -179,7 +189,17 @@ def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None)
         window_tokens=window,
         kv_dir=kv_dir,
         parts=(cache, engine),
+        problem=problem,
     )
+
+
+def _interpreter(path: Path, *, dry_run: bool) -> tuple[EnginePython, str | None]:
+    try:
+        return inspect_engine_python(path), None
+    except EnginePythonInvalid as exc:
+        if not dry_run:
+            raise
+        return assumed_engine_python(path), str(exc)
 
 
 def has_gpu() -> bool:
@@ -257,11 +277,11 @@ def _cache_part(options: LaunchOptions, argv: tuple[str, ...], segment: str | No
     )
 
 
-def _engine_part(options: LaunchOptions, argv: tuple[str, ...], device: Device) -> Part:
+def _engine_part(options: LaunchOptions, argv: tuple[str, ...], device: Device, temporary: Path) -> Part:
     return Part(
         name="engine",
         argv=argv,
-        env={**_quiet(), **engine_env(options, device)},
+        env={**_quiet(), **engine_env(options, device, temporary)},
         ports=(Port(options.engine_port, "--engine-port"),),
         health_url=f"http://127.0.0.1:{options.engine_port}/health",
     )

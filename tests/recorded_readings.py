@@ -28,6 +28,7 @@ _KEPT = (
     "vllm:external_prefix_cache_hits_total",
     "vllm:num_preemptions_total",
     "http_requests_total",
+    "http_request_size_bytes_sum",
     "lmcache_mp_lookup_requested_tokens_total",
     "lmcache_mp_lookup_hit_l2_tokens_total",
     "lmcache_mp_l1_write_chunks_total",

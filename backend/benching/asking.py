@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from backend.benching.target import SESSION, SlowTier, Target
 from backend.errors import MeasurementFailed
+from backend.polling import until
 from backend.profiling.measure import learn_kv_bytes
 from backend.profiling.raw import drop_page_caches
 from backend.tiers.use_case import UseCase
@@ -20,7 +20,6 @@ RAM = "ram"
 
 _COUNTED_SECONDS = 5.0
 _STORED_SECONDS = 120.0
-_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,13 @@ class Asker:
     def ask(self, prompt: Sequence[int]) -> Answer:
         before = self._pair.prefix_counts()
         first = self._pair.first_token(prompt)
-        end = time.monotonic() + _COUNTED_SECONDS
-        while True:  # the counters follow the answer
-            counts = self._pair.prefix_counts().since(before)
-            if counts.asked >= len(prompt):
-                break
-            if time.monotonic() > end:
-                raise MeasurementFailed("counters of the engine", "its /metrics do not count the prompt; is it a vLLM?")
-            time.sleep(_POLL_SECONDS)
+        counts = until(  # the counters follow the answer
+            lambda: self._pair.prefix_counts().since(before),
+            lambda counts: counts.asked >= len(prompt),
+            seconds=_COUNTED_SECONDS,
+        )
+        if counts.asked < len(prompt):
+            raise MeasurementFailed("counters of the engine", "its /metrics do not count the prompt; is it a vLLM?")
         if counts.asked > len(prompt):
             raise MeasurementFailed("counters of the engine", "somebody else asks; nothing else may use it meanwhile")
         return Answer(first.seconds, int(counts.own_hits), int(counts.other_hits))
@@ -104,11 +102,8 @@ class Asker:
                 raise MeasurementFailed(tier.name, f"{stored} of {size} bytes were written; has it room (--disk-gb)?")
             return
         wanted = tokens // self.target.chunk_tokens
-        end = time.monotonic() + _STORED_SECONDS
-        while len(_files(tier.folder) - mark.files) < wanted:
-            if time.monotonic() > end:
-                raise MeasurementFailed(tier.name, f"fewer than {wanted} files were written to {tier.folder}")
-            time.sleep(_POLL_SECONDS)
+        if not until(lambda: len(_files(tier.folder) - mark.files) >= wanted, seconds=_STORED_SECONDS):
+            raise MeasurementFailed(tier.name, f"fewer than {wanted} files were written to {tier.folder}")
 
     def store_mark(self) -> StoreMark:
         files = set().union(*(_files(tier.folder) for tier in self.target.tiers))

@@ -6,12 +6,12 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from backend.errors import MeasurementFailed
+from backend.polling import until
 from backend.ports import find_free
 
 _PROGRAM = "redis-server"
@@ -62,14 +62,17 @@ def shared_tier(named: str | None, folder: Path) -> Iterator[str]:
 
 
 def _await_answer(port: int, server: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + _START_SECONDS
-    while server.poll() is None and time.monotonic() < end:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise MeasurementFailed(_PROGRAM, f"it did not answer on port {port}")
+    until(lambda: server.poll() is not None or _answers(port), seconds=_START_SECONDS)
+    if not _answers(port):
+        raise MeasurementFailed(_PROGRAM, f"it did not answer on port {port}")
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def _adapter(host: str, port: int) -> str:

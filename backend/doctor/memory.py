@@ -38,10 +38,10 @@ def kv_memory_full(readings: Readings) -> Finding | None:
 
 def prompts_too_long(readings: Readings) -> Finding | None:
     told = readings.grew("gateway", "kvasir_requests_total", outcome="ContextTooLong")
-    refused = sum(readings.grew("engine", "http_requests_total", handler=handler, status="4xx") for handler in _ANSWERS)
+    window, most = _window(readings), readings.model_window_tokens
+    refused = sum(_refused_as_long(readings, handler, window) for handler in _ANSWERS)
     if not told and not refused:
         return None
-    window, most = _window(readings), readings.model_window_tokens
     if most is not None and window < most:
         diagnosis = f"The engine was started with a window of {window} tokens, and the model takes {most}."
         command = readings.restart("--window-tokens", str(most), only_engine=True)
@@ -59,12 +59,29 @@ def prompts_too_long(readings: Readings) -> Finding | None:
         "Requests are refused" + (" because they do not fit the window." if told else ", as those that do not fit."),
         (
             Figure("requests that the gateway refused as too long", told, limit=0, origin="each is an answer less"),
-            Figure("requests that the engine refused (status 4xx)", refused, limit=0, origin="each is an answer less"),
+            Figure(
+                "requests that the engine refused (status 4xx) and that may have been as long as the window",
+                refused,
+                limit=0,
+                origin="each is an answer less",
+            ),
             Figure("window", window, "tokens"),
         ),
         diagnosis,
         (command,),
     )
+
+
+def _refused_as_long(readings: Readings, handler: str, window: int) -> float:
+    """At most so many of the refused had a prompt of the window: vLLM counts refusals alike, whatever they are for,
+    but also the bytes it was sent, and each token of a prompt is one at least.
+    """
+    refused = readings.grew("engine", "http_requests_total", handler=handler, status="4xx")
+    sent = readings.grew("engine", "http_request_size_bytes_sum", handler=handler)
+    served = readings.grew("engine", "http_requests_total", handler=handler, status="2xx")
+    ended = readings.grew("engine", "vllm:request_prompt_tokens_count")
+    of_served = readings.grew("engine", "vllm:request_prompt_tokens_sum") * served / ended if ended else 0.0
+    return min(refused, max(0.0, sent - of_served) // window)
 
 
 def _more_memory(readings: Readings, load: Load) -> str:

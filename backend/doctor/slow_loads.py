@@ -19,6 +19,9 @@ def loads_slower_than_recompute(readings: Readings) -> Finding | None:
     # Where no request made use of a fetch, all were promotions: nobody waited for them.
     if not fetches or not readings.grew("cache", "lmcache_mp_lookup_hit_l2_tokens_total"):
         return None
+    # The load gate found that others would wait for the engine: then a load may be the slower one, and is meant to be.
+    if readings.grew_in_tiers("counts", "load_gate_loaded_for_others_chunks"):
+        return None
     tokens = [_tokens(readings, one) for one in fetches]
     if sum(tokens) < least_tokens(readings).value:
         return None

@@ -19,6 +19,8 @@ from lmcache.v1.multiprocess.ext_server_module import ExtServerModuleBuildContex
 from lmcache.v1.multiprocess.http_server import app
 from lmcache.v1.multiprocess.warm_prefetch import PENDING, WarmPrefetchJobs
 
+from backend.lmcache_server.engine_watch import EngineWatch
+from backend.lmcache_server.eviction import take_over_eviction
 from backend.lmcache_server.gauges import add_gauges
 from backend.lmcache_server.listeners import TierFiles, TransferTimes
 from backend.lmcache_server.object_files import id_of, key_of
@@ -62,9 +64,12 @@ class TierModule:
                 adapter.register_listener(self._files[tier.name])
         context.event_bus.register_subscriber(TransferTimes(own.control))
         context.event_bus.register_subscriber(Traffic(context, own))
+        take_over_eviction(context.storage_manager, own.control)
         own.actions = self
         self._remove_unfinished()
         self._hold_cap()
+        engine_url = own.control.settings.engine_url
+        self._watch = EngineWatch(own.control, engine_url) if engine_url else None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kvasir-tiers", daemon=True)
         self._thread.start()
@@ -81,6 +86,8 @@ class TierModule:
     def close(self) -> None:
         self._stop.set()
         self._thread.join()
+        if self._watch:
+            self._watch.close()
         self.control.tidy()
 
     # --- what the policies ask for

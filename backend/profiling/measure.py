@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.errors import MeasurementFailed
+from backend.polling import until
 from backend.profiling.fit import beyond, fit_line, fit_prefill
 from backend.profiling.pair import FirstToken, MeasuredPair
 from backend.profiling.prompts import BEYOND_CHUNKS, Prompts, ordinary_tokens
@@ -26,6 +27,7 @@ from backend.tiers.profile import RAM, Profile, Sample, TierProfile
 Progress = Callable[[str], None]
 
 _SESSION = "kvasir-profile"
+_TIMED_SECONDS = 2.0
 _USE_CASE = {"disk": None, "shared": "document"}
 _TOKENIZER_TEXT = "How many orders placed in 2025 were cancelled, by country and month? "
 
@@ -138,12 +140,12 @@ def learn_kv_bytes(pair: MeasuredPair, prompt: list[int], length: int, disks: Se
 
 
 def _fetch_seconds(pair: MeasuredPair, tier: str, mark: int) -> float:
+    def fetches() -> list[float]:
+        return [one["seconds"] for one in pair.transfers(mark) if (one["kind"], one["tier"]) == ("fetch", tier)]
+
     # The events that time it arrive a moment after the answer.
-    for _ in range(40):
-        seconds = [one["seconds"] for one in pair.transfers(mark) if (one["kind"], one["tier"]) == ("fetch", tier)]
-        if seconds:
-            return float(sum(seconds))
-        time.sleep(0.05)
+    if seconds := until(fetches, seconds=_TIMED_SECONDS):
+        return float(sum(seconds))
     raise MeasurementFailed(tier, "LMCache reported no fetch; is its observability disabled?")
 
 

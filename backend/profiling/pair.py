@@ -12,9 +12,9 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend.errors import MeasurementFailed
+from backend.polling import until
 
 _PATIENCE_SECONDS = 60.0
-_POLL_SECONDS = 0.05
 # In the order of PrefixCounts.
 _COUNTERS = (
     "vllm:prefix_cache_queries_total",
@@ -99,9 +99,10 @@ class MeasuredPair:
 
     def empty_engine(self) -> None:
         """Drop vLLM's own prefix cache; LMCache keeps what it has. vLLM refuses while it still hands blocks over."""
-        end = time.monotonic() + _PATIENCE_SECONDS
         held_nothing = False
-        while True:
+
+        def emptied() -> bool:
+            nonlocal held_nothing
             response = self._send("POST", f"{self._address.engine_url}/reset_prefix_cache", allow=(404,))
             if response.status_code == 404:
                 raise MeasurementFailed(
@@ -110,14 +111,13 @@ class MeasuredPair:
                     "without it after that",
                 )
             if response.json()["success"] if response.content else held_nothing:
-                return
+                return True
             # Older releases do not say whether they did. They do where no block is held, so once more.
             held_nothing = not response.content and not any(self._metrics(_HELD))
-            if time.monotonic() > end:
-                raise MeasurementFailed(
-                    "reset of vLLM's prefix cache", "its blocks stay in use; does somebody else ask?"
-                )
-            time.sleep(_POLL_SECONDS)
+            return False
+
+        if not until(emptied, seconds=_PATIENCE_SECONDS):
+            raise MeasurementFailed("reset of vLLM's prefix cache", "its blocks stay in use; does somebody else ask?")
 
     def may_empty_engine(self) -> bool:
         """Whether the engine lets us; where it does, its prefix cache may be empty after this."""
@@ -128,14 +128,13 @@ class MeasuredPair:
 
     def empty_ram(self) -> None:
         """Drop LMCache's memory; its slower tiers keep what they have. What is just being written stays until it is."""
-        end = time.monotonic() + _PATIENCE_SECONDS
-        while True:
+
+        def emptied() -> bool:
             self._send("POST", f"{self._address.cache_url}/cache/clear")
-            if not _holds_objects(self._send("GET", f"{self._address.cache_url}/status").json()):
-                return
-            if time.monotonic() > end:
-                raise MeasurementFailed("emptying LMCache's memory", "objects stay in use; does somebody else ask?")
-            time.sleep(_POLL_SECONDS)
+            return not _holds_objects(self._send("GET", f"{self._address.cache_url}/status").json())
+
+        if not until(emptied, seconds=_PATIENCE_SECONDS):
+            raise MeasurementFailed("emptying LMCache's memory", "objects stay in use; does somebody else ask?")
 
     def status(self) -> dict[str, Any]:
         response = self._send("GET", f"{self._address.cache_url}/kvasir/status", allow=(404,))
@@ -182,12 +181,12 @@ class MeasuredPair:
         return self._await_moved("fetch", tier, size_bytes, after)
 
     def _await_moved(self, kind: str, tier: str, size_bytes: int, after: int) -> list[dict[str, Any]]:
-        end = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            moved = [one for one in self.transfers(after) if (one["kind"], one["tier"]) == (kind, tier)]
-            if sum(one["size_bytes"] for one in moved) >= size_bytes or time.monotonic() > end:
-                return moved
-            time.sleep(_POLL_SECONDS)
+        def moved() -> list[dict[str, Any]]:
+            return [one for one in self.transfers(after) if (one["kind"], one["tier"]) == (kind, tier)]
+
+        return until(
+            moved, lambda moved: sum(one["size_bytes"] for one in moved) >= size_bytes, seconds=_PATIENCE_SECONDS
+        )
 
     def window_tokens(self) -> int:
         return int(self._send("GET", f"{self._address.engine_url}/v1/models").json()["data"][0]["max_model_len"])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from backend.simulation.arc import ARC
 from backend.simulation.errors import SimulationOptionInvalid
 from backend.simulation.fifo import FIFO
 from backend.simulation.kvasir_policy import IDEAS, KvasirPolicy
+from backend.simulation.live import Live
 from backend.simulation.lru import LRU
 from backend.simulation.optimum import Optimum
 from backend.simulation.policy import Policy
@@ -18,8 +20,8 @@ from backend.simulation.store_gate import WRITE_ALL, GateName, RecurrenceGate, S
 from backend.simulation.tiers import Stretch, TierSpec, cached_prefix
 from backend.simulation.trace import Request, Trace
 
-POLICIES = ("fifo", "lru", "s3fifo", "arc", "kvasir", "optimum")
-_BY_BLOCK: dict[str, Callable[[int], Policy]] = {"fifo": FIFO, "lru": LRU, "s3fifo": S3FIFO, "arc": ARC}
+POLICIES = ("fifo", "lru", "s3fifo", "arc", "live", "kvasir", "optimum")
+_BY_BLOCK: dict[str, Callable[[int], Policy]] = {"fifo": FIFO, "lru": LRU, "s3fifo": S3FIFO, "arc": ARC, "live": Live}
 REQUESTS_BETWEEN_REPORTS = 200_000
 
 
@@ -105,17 +107,13 @@ def simulate(
     for request in trace.requests():
         if progress and request.index and request.index % REQUESTS_BETWEEN_REPORTS == 0:
             progress(f"{policy}: {request.index:,} of {len(trace):,} requests")
-        until: list[Callable[[int], int]] = [_until(store, request) for store in stores]
+        until: list[Callable[[int], int]] = [partial(store.cached_until, request) for store in stores]
         tally.add_request(request, cached_prefix(until))
         blocks = len(request.blocks)
         for number, store in enumerate(stores):
             admitted = recurrence.admitted(request) if recurrence and number == last else blocks
             tally.written[number] += store.store(request, admitted)
     return tally.result(policy, trace, time.process_time() - begun)
-
-
-def _until(store: Policy, request: Request) -> Callable[[int], int]:
-    return lambda start: store.cached_until(request, start)
 
 
 def _policies(trace: Trace, tiers: tuple[TierSpec, ...], name: str, gate: StoreGate) -> list[Policy]:

@@ -72,13 +72,15 @@ class Stretch:
 def cached_prefix(until: list[Callable[[int], int]]) -> list[Stretch]:
     """The contiguous prefix that tiers have together; `until[t](start)` is `Policy.cached_until` of tier `t`."""
     stretches: list[Stretch] = []
-    position = 0
+    position, last = 0, -1
     while True:
         for tier, cached_until in enumerate(until):
+            if tier == last:  # its stretch ended here
+                continue
             end = cached_until(position)
             if end > position:
                 stretches.append(Stretch(tier, position, end))
-                position = end
+                position, last = end, tier
                 break
         else:
             return stretches

@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from backend.errors import ProfileInvalid
+from backend.tiers.live_engine import LiveEngine
 from backend.tiers.live_speed import LiveSpeed, LiveTier
 from backend.tiers.load_gate import choose_chunks, quickest
 from backend.tiers.notes import Note, Notes
-from backend.tiers.placement import SessionState, Thresholds, thresholds
+from backend.tiers.placement import SessionState, Thresholds, thresholds, worth_in_ram
 from backend.tiers.profile import RAM, Profile, read_profile
 from backend.tiers.sessions import Session, Sessions, SilentSession
 from backend.tiers.settings import PolicySettings, TierSettings
@@ -25,7 +26,7 @@ from backend.tiers.sightings import ChunkId, Sightings
 from backend.tiers.store_gate import decide_store
 from backend.tiers.transfers import Transfer, TransferKind, Transfers
 from backend.tiers.use_case import TierPlan, tier_plan
-from backend.tiers.writes import Room, StoreItem, Writes
+from backend.tiers.writes import HeldItem, Room, StoreItem, Writes
 
 _WAITING_CHUNKS = 100_000
 _LISTED_SESSIONS = 1000
@@ -55,6 +56,7 @@ class TierControl:
         self._sessions = Sessions()
         self._transfers = Transfers()
         self._writes = Writes(settings)
+        self._engine = LiveEngine()
         self._speeds = {tier.name: LiveSpeed() for tier in settings.tiers}
         # Declined once, and in RAM: looked at again when they recur, since LMCache asks only about what is new.
         self._waiting: OrderedDict[ChunkId, None] = OrderedDict()
@@ -104,10 +106,11 @@ class TierControl:
             profile = self.profile if self.load_gate else None
             live = self._live()
             chosen = [names[0] if names[0] == RAM else quickest(names, profile, live) for names in holders]
-            chunks = choose_chunks(chosen, profile, live).chunks
-            self._counts["load_gate_loaded_chunks"] += chunks
-            self._counts["load_gate_refused_chunks"] += len(chosen) - chunks
-            return chosen[:chunks]
+            decision = choose_chunks(chosen, profile, live, self._engine.others(self._clock()))
+            self._counts["load_gate_loaded_chunks"] += decision.chunks
+            self._counts["load_gate_loaded_for_others_chunks"] += decision.for_others
+            self._counts["load_gate_refused_chunks"] += len(chosen) - decision.chunks
+            return chosen[: decision.chunks]
 
     def recurring(self, ids: Sequence[ChunkId]) -> list[int]:
         """Which of `ids` the store gate declined that have now been seen often enough to be asked about again."""
@@ -116,6 +119,11 @@ class TierControl:
             for index in due:
                 del self._waiting[ids[index]]
             return due
+
+    def engine_has(self, requests: int) -> None:
+        """So many requests, running and waiting, as the engine says now."""
+        with self._lock:
+            self._engine.observe(requests, self._clock())
 
     # --- stores
 
@@ -147,6 +155,12 @@ class TierControl:
         """Whether each of `ids`, just fetched for a request, is kept in RAM: it is recent, so its use case decides."""
         with self._lock:
             return [not self._plan(chunk).leaves_ram for chunk in ids]
+
+    def worth_in_ram(self, items: Sequence[HeldItem]) -> list[float]:
+        """How much of RAM each is worth, by which the least goes where RAM is short; 0 for what nobody asked for."""
+        with self._lock:
+            gap = self._sightings.usual_gap_seconds or 0.0
+            return [self._worth_in_ram(item, gap) for item in items]
 
     def file_written(self, tier: str, name: str, size_bytes: int) -> None:
         with self._lock:
@@ -192,7 +206,7 @@ class TierControl:
         with self._lock:
             self._notes.put(ids, note)
             if note.session:
-                self._sessions.use(note.session, tuple(ids), self._clock())
+                self._sessions.ask(note.session, tuple(ids), self._clock())
             self._leaving.difference_update(ids)
 
     def expect(self, name: str) -> tuple[ChunkId, ...]:
@@ -201,7 +215,7 @@ class TierControl:
             session = self._sessions.get(name)
             if session is None:
                 return ()
-            self._sessions.use(name, session.chunks, self._clock())
+            self._sessions.expect(session, self._clock())
             self._leaving.difference_update(session.chunks)
             return session.chunks
 
@@ -237,11 +251,11 @@ class TierControl:
             return [(session.name, state) for session, state in self._sessions.changed(self._clock(), self._limits)]
 
     def silent_sessions(self) -> tuple[float | None, list[tuple[SilentSession, list[ChunkId]]]]:
-        """How long it takes a chunk to count as lost, and the sessions that were silent for longer, with the chunks of
-        their own, at most a thousand. `None`, and no sessions, until a first chunk came again.
+        """How long a session may be silent and come again as others do, and those that were silent for longer, with the
+        chunks of their own, at most a thousand. `None`, and no sessions, until a first session came again.
         """
         with self._lock:
-            now, after = self._clock(), self._sightings.lost_after_seconds
+            now, after = self._clock(), self._sessions.silent_after_seconds
             silent = [] if after is None else self._sessions.silent(after, now, _LISTED_SESSIONS)
             return after, [(SilentSession(one.name, now - one.last_used), self._own(one.name)) for one in silent]
 
@@ -267,6 +281,7 @@ class TierControl:
                 if self.profile is None
                 else {"model": self.profile.model, "made_at": self.profile.made_at},
                 "profile_problem": self.profile_problem,
+                "engine_requests": self._engine.requests(now),
                 "model": self.settings.model,
                 "chunk_tokens": self.settings.chunk_tokens,
                 "tiers": {
@@ -325,6 +340,20 @@ class TierControl:
                 self._wait(item.chunk)
                 return None
         return tier.name
+
+    def _worth_in_ram(self, item: HeldItem, usual_gap_seconds: float) -> float:
+        sighting = self._sightings.get(item.chunk)
+        if sighting is None:
+            return 0.0
+        disk = self._tier("disk")
+        return worth_in_ram(
+            self.profile,
+            sighting.chunks * self.settings.chunk_tokens,
+            disk.name if disk and self._writes.has(disk.name, item.name) else None,
+            chance=self._sightings.chance_of_return(sighting.times),
+            silent_seconds=item.silent_seconds,
+            usual_gap_seconds=usual_gap_seconds,
+        )
 
     def _wait(self, chunk: ChunkId) -> None:
         self._waiting[chunk] = None

@@ -10,6 +10,8 @@ return would save; the memory it holds is worth what new KV would save in it. Th
 
 where `fill` is how long it takes new KV to fill the tier once, and p the share of chunks that are asked for again.
 The prompt's length decides through the three costs. A tier that never filled costs nothing, and nothing leaves it.
+
+Where RAM is short all the same, what is worth least in it goes, by the same chance and the same saving.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from typing import Literal
 from backend.tiers.profile import RAM, Profile
 
 SessionState = Literal["active", "idle", "gone"]
+
+_SHORTEST_SECONDS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,27 @@ def thresholds(
         return Thresholds(gone, gone)
     gone = disk_fill / reused
     return Thresholds(min(gone, ram_fill * max(0.0, from_ram - from_disk) / (reused * from_ram)), gone)
+
+
+def worth_in_ram(
+    profile: Profile | None,
+    tokens: int,
+    disk: str | None,
+    *,
+    chance: float,
+    silent_seconds: float,
+    usual_gap_seconds: float,
+) -> float:
+    """What RAM saves of a token in a second, of a prompt of `tokens` tokens that was silent for `silent_seconds`.
+
+    `chance` is that of another request at all; until the usual gap has passed, it has not had its turn yet. `disk` is a
+    tier that has it, too, and from which it would be loaded. Without a profile every return saves the same.
+    """
+    saved = 1.0
+    if profile is not None and RAM in profile.tiers:
+        from_disk = profile.gain_seconds(disk, tokens) if disk is not None and disk in profile.tiers else 0.0
+        saved = (profile.gain_seconds(RAM, tokens) - max(0.0, from_disk)) / tokens
+    return max(0.0, saved) * chance / max(silent_seconds, usual_gap_seconds, _SHORTEST_SECONDS)
 
 
 def session_state(silent_seconds: float, limits: Thresholds) -> SessionState:

@@ -10,14 +10,18 @@ from itertools import islice, takewhile
 from backend.tiers.placement import SessionState, Thresholds, session_state
 from backend.tiers.sightings import ChunkId
 
+_GAPS_UNTIL_SILENT = 4.0
+_WEIGHT_OF_ONE_GAP = 0.05
+
 
 @dataclass(frozen=True)
 class Session:
-    """`chunks` are those of its longest prompt, in order."""
+    """`chunks` are those of its longest prompt, in order. It was used last when it asked last, or is about to ask."""
 
     name: str
     chunks: tuple[ChunkId, ...]
     last_used: float
+    last_asked: float
     state: SessionState = "active"
 
 
@@ -49,6 +53,7 @@ class Sessions:
     def __init__(self, capacity: int = 20_000) -> None:
         self._capacity = capacity
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._gap_seconds: float | None = None
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -56,14 +61,32 @@ class Sessions:
     def get(self, name: str) -> Session | None:
         return self._sessions.get(name)
 
-    def use(self, name: str, chunks: tuple[ChunkId, ...], now: float) -> None:
+    def ask(self, name: str, chunks: tuple[ChunkId, ...], now: float) -> None:
         """A request of the session; a session that was idle is active again."""
-        before = self._sessions.pop(name, None)
-        if before is not None and len(before.chunks) > len(chunks):
-            chunks = before.chunks
-        self._sessions[name] = Session(name, chunks, now)
+        before = self._sessions.get(name)
+        if before is not None:
+            self._learn_gap(now - before.last_asked)
+            chunks = max(chunks, before.chunks, key=len)
+        self._put(Session(name, chunks, now, now))
+
+    def expect(self, session: Session, now: float) -> None:
+        """It is about to ask, and so active."""
+        self._put(replace(session, last_used=now, state="active"))
+
+    @property
+    def silent_after_seconds(self) -> float | None:
+        """The silence after which a session is gone for all that others tell; `None` before any came again."""
+        return None if self._gap_seconds is None else _GAPS_UNTIL_SILENT * self._gap_seconds
+
+    def _put(self, session: Session) -> None:
+        self._sessions[session.name] = session
+        self._sessions.move_to_end(session.name)
         while len(self._sessions) > self._capacity:
             self._sessions.popitem(last=False)
+
+    def _learn_gap(self, gap: float) -> None:
+        usual = gap if self._gap_seconds is None else self._gap_seconds
+        self._gap_seconds = usual + _WEIGHT_OF_ONE_GAP * (gap - usual)
 
     def drop(self, name: str) -> Session | None:
         return self._sessions.pop(name, None)

@@ -25,7 +25,7 @@ class TierSettings:
 class PolicySettings:
     """`model` is vLLM's `--model`; `state_dir` holds what must survive a restart; `profile` need not exist.
 
-    `use_case` is that of prompts of which no note says it.
+    `use_case` is that of prompts of which no note says it. `engine_url` is where vLLM answers, without a path.
     """
 
     model: str
@@ -36,6 +36,7 @@ class PolicySettings:
     world_size: int = 1
     write_bytes_per_day: int | None = None
     use_case: UseCase | None = None
+    engine_url: str | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), default=str)

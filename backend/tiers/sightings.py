@@ -91,6 +91,11 @@ class Sightings:
         """The silence after which a chunk counts as lost; `None` before any came again."""
         return None if self._gap_seconds is None else _GAPS_UNTIL_LOST * self._gap_seconds
 
+    @property
+    def usual_gap_seconds(self) -> float | None:
+        """Between two sightings of a chunk; `None` before any came again."""
+        return self._gap_seconds
+
     def expected_reuses(self, times: int) -> float:
         """How often a chunk that was seen `times` times will be seen again, from how it went with others.
 
@@ -103,6 +108,12 @@ class Sightings:
         """The share of the chunks seen `times` times that came once more: below 1, and 1/2 before any is known."""
         level = _level(times)
         return (self._returned[level] + 1) / (self._returned[level] + self._lost[level] + 2)
+
+    def chance_of_return(self, times: int) -> float:
+        """The same, and never less for a chunk that was seen more often: such as the beginning of a prompt beside its
+        end, which is of no use without.
+        """
+        return max(self.chance_of_another(level) for level in range(1, _level(times) + 2))
 
     def _learn_gap(self, gap: float) -> None:
         if self._gap_seconds is None:

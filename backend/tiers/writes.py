@@ -27,6 +27,15 @@ class StoreItem:
 
 
 @dataclass(frozen=True)
+class HeldItem:
+    """One object in RAM. `silent_seconds` are those since it was written or asked for."""
+
+    chunk: ChunkId
+    name: str
+    silent_seconds: float
+
+
+@dataclass(frozen=True)
 class Room:
     """Which of the items asked for may be written, after `victims` (file names) were deleted."""
 

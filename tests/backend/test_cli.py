@@ -39,6 +39,20 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(kvasir, model_folder, 
     assert not (tmp_path / "home").exists()
 
 
+def test_a_dry_run_needs_no_engine_and_says_what_is_missing(kvasir, model_folder, tmp_path, monkeypatch):
+    missing = tmp_path / "none" / "python"
+    monkeypatch.setenv("KVASIR_ENGINE_PYTHON", str(missing))
+    result = kvasir("up", "--model", str(model_folder), "--dry-run")
+    assert result.exit_code == 0
+    assert f"{missing} -m vllm.entrypoints.openai.api_server" in result.stdout
+    assert result.stderr.startswith(f"note: this cannot be started yet: engine python '{missing}' does not exist")
+    assert "make engine" in result.stderr
+    told = json.loads(kvasir("up", "--model", str(model_folder), "--dry-run", "--json").stdout)["problem"]
+    assert "does not exist" in told
+    started = kvasir("up", "--model", str(model_folder))
+    assert (started.exit_code, started.stderr.startswith("error: engine python")) == (1, True)
+
+
 def test_the_shipped_model_is_named_without_a_path(kvasir, model_folder, monkeypatch):
     monkeypatch.setattr("backend.model_folder.SHIPPED_FOLDER", model_folder)
     result = kvasir("up", "--model", "kvasir-mini", "--dry-run")
@@ -51,6 +65,7 @@ def test_a_dry_run_as_json_has_the_exact_arguments(kvasir, model_folder):
     plan = json.loads(result.stdout)
     engine = plan["parts"][1]
     assert engine["argv"][engine["argv"].index("--port") + 1] == "9000"
+    assert plan["problem"] is None
     assert engine["ports"] == [{"number": 9000, "option": "--engine-port"}]
 
 

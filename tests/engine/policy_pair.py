@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -13,6 +14,8 @@ from backend.plan import LaunchPlan
 from backend.profiling.pair import MeasuredPair, PairAddress
 from backend.tiers.cost import PrefillCost, TransferCost
 from backend.tiers.profile import Profile, TierProfile, profile_json
+
+from .waiting import until_equal
 
 CHUNK = 256
 TOKENS = 4 * CHUNK
@@ -62,11 +65,26 @@ class PolicyPair:
     def fetches(self) -> list[Any]:
         return [one for one in self.call("GET", "transfers") if one["kind"] == "fetch"]
 
-    def use_profile(self, *, disk_seconds_a_token: float) -> None:
+    @contextmanager
+    def answering(self, requests: int) -> Iterator[None]:
+        """So many other requests are being answered meanwhile, and the gate knows. They are broken off at the end."""
+        url, name = f"{self.plan.api_base}/completions", self.plan.served_name
+        streams = []  # one that is not held is closed
+        with ExitStack() as stack:
+            client = stack.enter_context(httpx.Client(timeout=60, trust_env=False))
+            for _ in range(requests):
+                body = {"model": name, "prompt": self.prompt(0), "max_tokens": 4000, "ignore_eos": True, "stream": True}
+                answer = stack.enter_context(client.stream("POST", url, json=body))
+                streams.append(answer.iter_lines())
+                next(streams[-1])
+            assert until_equal(lambda: self.call("GET", "status")["engine_requests"], requests) == requests
+            yield
+
+    def use_profile(self, *, disk_seconds_a_token: float, fetch_seconds_a_token: float = 0.0) -> None:
         """A profile that is given, so that the gate's choice does not depend on this machine: 1 ms a token computed."""
         nothing = TransferCost(0.0, 0.0)
-        line = TransferCost(0.0, disk_seconds_a_token)
-        tiers = {"ram": TierProfile(nothing, nothing, nothing), "disk": TierProfile(line, nothing, nothing)}
+        line, fetch = TransferCost(0.0, disk_seconds_a_token), TransferCost(0.0, fetch_seconds_a_token)
+        tiers = {"ram": TierProfile(nothing, nothing, nothing), "disk": TierProfile(line, fetch, nothing)}
         model = str(self.plan.options.model)
         profile = Profile(model, CHUNK, 1000, PrefillCost(0.0, 0.001, 0.0), tiers)
         path = self.folder.parent / "profile.json"

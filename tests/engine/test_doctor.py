@@ -193,11 +193,13 @@ def test_a_tier_that_is_slower_than_computing(patient):
 
 def test_sessions_that_are_silent_in_a_full_ram_until_the_command_moves_them(patient):
     patient.forget()
-    for number in range(8):
-        prompt = patient.tokens(15 * CHUNK)
-        patient.note(prompt, "chat", session=f"idle {number}")
-        patient.ask(prompt)
     with patient.watched("idle-sessions"):
+        for number in range(10):
+            prompt = patient.tokens(15 * CHUNK)
+            for _ in range(2):  # by which it is known after how long sessions come again
+                patient.note(prompt, "chat", session=f"idle {number}")
+                patient.ask(prompt)
+            time.sleep(0.5)  # LMCache evicts once a second
         until(lambda: len(patient.reader.sample().silent["sessions"]), lambda silent: silent >= 8, seconds=60)
     assert patient.findings() == ["idle-sessions"]
     demote, *_ = patient.diagnosis.findings[0].commands

@@ -52,6 +52,24 @@ def test_a_disk_slower_than_recomputing_is_not_loaded_from_and_not_written_to(po
         policy.call("POST", "profile/reload")
 
 
+def test_a_busy_engine_loads_what_an_idle_one_computes(policy):
+    known, before = policy.prompt(), policy.files()
+    for _ in range(2):
+        policy.cached(known)
+    assert until_equal(policy.files, before + 4) == before + 4
+    try:
+        policy.use_profile(disk_seconds_a_token=0.0015, fetch_seconds_a_token=0.0015)
+        assert until_equal(lambda: policy.call("GET", "status")["engine_requests"], 0) == 0
+        assert policy.cached(known, ram=False) == 0
+        policy.measured.empty_engine()  # which vLLM refuses while it answers
+        with policy.answering(3):
+            assert policy.cached(known, engine=True, ram=False) == TOKENS
+        assert policy.call("GET", "status")["counts"]["load_gate_loaded_for_others_chunks"] == 4
+    finally:
+        (policy.folder.parent / "profile.json").unlink()
+        policy.call("POST", "profile/reload")
+
+
 def test_batch_goes_to_disk_at_once_and_leaves_ram(policy):
     prompt, before = policy.prompt(), policy.files()
     policy.call("POST", "notes", token_ids=prompt, use_case="batch")

@@ -22,10 +22,13 @@ LOOKED_UP = "lmcache_mp_lookup_hit_tokens_total"
 
 @dataclass(frozen=True)
 class Restart:
-    """What was answered before it, while vLLM was away, and first thing after it. The counts are of that first."""
+    """What was answered before it, while vLLM was away, and first thing after it. The counts are of that first.
+    `met_by` is how many files vLLM's processes find each other by lay there before it, and meanwhile.
+    """
 
     before: Completion
     stored_tokens: float
+    met_by: tuple[int, int]
     while_away: httpx.Response
     loaded_at_start: float
     after: dict[str, Any]
@@ -44,7 +47,9 @@ def restart(client: httpx.Client, engine: Engine, pair: Any) -> Restart:
     )
     assert in_lmcache >= 2 * CHUNK_TOKENS
 
+    met_by = _met_by(pair)
     pair.stop_engine()
+    met_by = (met_by, _met_by(pair))
     body = {"model": "shop", "messages": [{"role": "user", "content": "How many products are there?"}]}
     while_away = client.post("/v1/chat/completions", json=body)
     pair.start_engine()
@@ -55,7 +60,7 @@ def restart(client: httpx.Client, engine: Engine, pair: Any) -> Restart:
     cached = after["kvasir"]["cache"]["lmcache_cached_tokens"]
     loaded = until_at_least(lambda: pair.vllm_metrics()[LOADED], cached)
     looked_up = until_at_least(lambda: pair.lmcache_metrics()[LOOKED_UP] - lookups, cached)
-    return Restart(before, stored, while_away, at_start, after, loaded, looked_up)
+    return Restart(before, stored, met_by, while_away, at_start, after, loaded, looked_up)
 
 
 def test_an_engine_that_died_is_a_503_until_it_is_back(restart: Restart) -> None:
@@ -85,3 +90,12 @@ def test_a_prefix_comes_back_from_lmcache_with_the_same_answer(restart: Restart,
     assert back.usage.cached_tokens == back.usage.lmcache_cached_tokens == stored
     assert until_at_least(lambda: pair.vllm_metrics()[LOADED] - loaded, stored) == stored
     assert until_at_least(lambda: pair.lmcache_metrics()[LOOKED_UP] - lookups, stored) == stored
+
+
+def test_a_stopped_engine_leaves_no_temporary_files(restart):
+    before, meanwhile = restart.met_by
+    assert before > 0 == meanwhile
+
+
+def _met_by(pair: Any) -> int:
+    return len(list((pair.state_dir / "tmp").glob("vllm_dist_*")))

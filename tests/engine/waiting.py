@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TypeVar
+
+from backend import polling
 
 Value = TypeVar("Value")
 
@@ -13,10 +14,7 @@ _POLL_SECONDS = 0.2
 
 def until(read: Callable[[], Value], holds: Callable[[Value], object], seconds: float = 30.0) -> Value:
     """What was read once it holds, or as it is after `seconds`."""
-    end = time.monotonic() + seconds
-    while not holds(value := read()) and time.monotonic() < end:
-        time.sleep(_POLL_SECONDS)
-    return value
+    return polling.until(read, holds, seconds=seconds, pause_seconds=_POLL_SECONDS)
 
 
 def until_equal(read: Callable[[], Value], wanted: Value) -> Value:

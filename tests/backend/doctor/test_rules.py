@@ -33,7 +33,31 @@ PROVOKED = (
 
 @pytest.fixture
 def load(recorded_readings) -> Any:
-    return recorded_readings.load
+    """By name. Two of the recordings are older than what their rules read besides, which is added: the bytes of 4,196
+    token ids of three digits, and the chunks that LMCache takes out of a RAM of 160 at once.
+    """
+
+    def read(name: str) -> Readings:
+        readings = recorded_readings.load(name)
+        if name == "prompts-too-long":
+            readings = with_series(readings, "engine", sent(4196 * 5))
+        if name == "idle-sessions":
+            readings = with_evicted(readings, 32)
+        return readings
+
+    return read
+
+
+def sent(size_bytes: float) -> Series:
+    return Series("http_request_size_bytes_sum", {"handler": "/v1/completions"}, size_bytes)
+
+
+def with_evicted(readings: Readings, chunks: int) -> Readings:
+    """So many more than before went from RAM."""
+    repeats = readings.before.tiers["observed"]["repeats"]
+    evicted = {**repeats["evicted"], "ram": repeats["evicted"].get("ram", 0) + chunks}
+    after = readings.after.tiers["observed"]
+    return with_tiers(readings, observed={**after, "repeats": {**after["repeats"], "evicted": evicted}})
 
 
 def names(readings: Readings) -> list[str]:
@@ -163,6 +187,23 @@ def test_a_prompt_too_long_for_the_engine_asks_for_the_models_window(load):
     assert "the model's own" in at_the_end.diagnosis
 
 
+def test_a_refused_request_that_is_too_short_to_be_too_long_is_none(load, recorded_readings):
+    readings = recorded_readings.load("prompts-too-long")
+    assert names(with_series(readings, "engine", sent(4000))) == []
+    # Eight short ones are as many bytes as a long one: then it may have been.
+    assert names(with_series(readings, "engine", sent(8 * 600))) == ["prompts-too-long"]
+
+
+def test_bytes_of_prompts_that_were_served_are_none_of_refused_ones(load):
+    readings = load("prompts-too-long")
+    served = (
+        Series("http_requests_total", {"handler": "/v1/completions", "status": "2xx"}, 5.0),
+        Series("vllm:request_prompt_tokens_count", {}, 5.0),
+        Series("vllm:request_prompt_tokens_sum", {}, 18_000.0),
+    )
+    assert names(with_series(readings, "engine", *served)) == []
+
+
 def test_the_gateway_knows_why_a_request_was_refused(load):
     told = Series("kvasir_requests_total", {"outcome": "ContextTooLong"}, 3.0)
     finding = only(with_series(load("healthy"), "gateway", told))
@@ -238,10 +279,24 @@ def test_fetches_that_no_request_used_are_promotions(load):
     assert names(replace(readings, after=cache)) == []
 
 
+def test_loads_that_spare_others_the_wait_may_be_the_slower_ones(load):
+    readings = load("slow-loads")
+    counts = {**readings.after.tiers["counts"], "load_gate_loaded_for_others_chunks": 6}
+    assert names(with_tiers(readings, counts=counts)) == []
+
+
 def test_silent_sessions_cost_nothing_while_ram_has_room(load):
     readings = load("idle-sessions")
     silent = {**readings.after.silent, "used_bytes": readings.after.silent["capacity_bytes"] // 2}
     assert names(replace(readings, after=replace(readings.after, silent=silent))) == []
+
+
+def test_a_full_chat_cache_that_gives_nothing_up_is_healthy(load):
+    assert names(with_evicted(load("idle-sessions"), 0)) == []
+
+
+def test_with_a_profile_sessions_leave_by_themselves_when_their_place_is_needed(load, profile):
+    assert names(replace(load("idle-sessions"), profile=profile)) == []
 
 
 def test_names_of_sessions_are_safe_in_the_command(load):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,12 +10,13 @@ from hypothesis import strategies as st
 from backend.simulation.arc import ARC
 from backend.simulation.fifo import FIFO
 from backend.simulation.kvasir_policy import IDEAS, KvasirPolicy
+from backend.simulation.live import Live
 from backend.simulation.lru import LRU
 from backend.simulation.optimum import Optimum
 from backend.simulation.s3fifo import S3FIFO
 from backend.simulation.trace import read_trace
 
-ALL = ("fifo", "lru", "s3fifo", "arc", "kvasir", "optimum")
+ALL = ("fifo", "lru", "s3fifo", "arc", "live", "kvasir", "optimum")
 
 
 def policy_of(name, capacity, trace, **options):
@@ -22,7 +24,7 @@ def policy_of(name, capacity, trace, **options):
         return KvasirPolicy(capacity, trace, **options)
     if name == "optimum":
         return Optimum(capacity, trace)
-    return {"fifo": FIFO, "lru": LRU, "s3fifo": S3FIFO, "arc": ARC}[name](capacity)
+    return {"fifo": FIFO, "lru": LRU, "s3fifo": S3FIFO, "arc": ARC, "live": Live}[name](capacity)
 
 
 def hits_of(policy, trace):
@@ -63,6 +65,14 @@ def test_arc_keeps_what_came_twice_through_a_scan(trace_of):
     trace = trace_of("a", "a", "b", "c", "d", "e", "a")
     assert hits_of(ARC(2), trace)[-1] == 1
     assert hits_of(LRU(2), trace)[-1] == 0
+
+
+def test_live_keeps_what_comes_again_through_a_scan_and_of_equals_the_latest(trace_of):
+    # Of those seen once four did not come again, and of those seen twice one did.
+    seconds = [0, 0, 0, 0, 50, 60, 70, *range(71, 84)]
+    trace = trace_of(*"wxyz", "a", "a", "a", *"bcdefghijk", "a", "k", "b", seconds=seconds)
+    assert hits_of(Live(5), trace)[-3:] == [1, 1, 0]
+    assert hits_of(LRU(5), trace)[-3:] == [0, 1, 0]
 
 
 def test_arc_gives_its_recency_list_room_when_ghosts_of_it_return(trace_of):
@@ -248,3 +258,44 @@ def test_a_larger_optimum_holds_all_that_a_smaller_one_does(tmp_path_factory, en
         assert larger.cached_until(request, 0) >= smaller.cached_until(request, 0)
         smaller.store(request, len(request.blocks))
         larger.store(request, len(request.blocks))
+
+
+def conversations(file, requests):
+    """A trace of turns of many conversations, all behind the same two blocks; gaps and lengths are drawn."""
+    source, open_ones, names, now = random.Random(11), [], 0, 0.0
+    with file.open("w") as stream:
+        for _ in range(requests):
+            now += source.expovariate(0.5)
+            if not open_ones or source.random() < 0.4:
+                open_ones.append([0, 1])
+            prompt = open_ones[source.randrange(len(open_ones))]
+            grown = source.randrange(1, 9)
+            prompt += range(names + 2, names + 2 + grown)
+            names += grown
+            if source.random() < 0.35:
+                open_ones.remove(prompt)
+            tokens = 10 * len(prompt) - source.randrange(2)
+            answer = source.randrange(400)
+            entry = {"timestamp": now * 1000, "input_length": tokens, "output_length": answer, "hash_ids": prompt}
+            stream.write(json.dumps(entry) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("ideas", "margin", "hits", "written"),
+    [
+        (IDEAS, 0.0, 8933, 25974),
+        (IDEAS, 3.0, 8840, 11222),
+        (("gaps", "turn"), 0.0, 8878, 27913),
+        (("frequency",), 0.0, 6723, 11396),
+    ],
+)
+def test_what_kvasirs_policy_keeps_is_as_it_was(tmp_path, ideas, margin, hits, written):
+    """Figures of an earlier, slower form of it: a quicker one keeps the same."""
+    conversations(tmp_path / "trace.jsonl", 3000)
+    trace = read_trace(tmp_path / "trace.jsonl", 10)
+    policy = KvasirPolicy(150, trace, frozenset(ideas), margin)
+    found = stored = 0
+    for request in trace.requests():
+        found += policy.cached_until(request, 0)
+        stored += policy.store(request, len(request.blocks))
+    assert (found, stored) == (hits, written)

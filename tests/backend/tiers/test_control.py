@@ -9,7 +9,7 @@ from backend.tiers.control import TierControl
 from backend.tiers.notes import Note
 from backend.tiers.profile import profile_json
 from backend.tiers.settings import PolicySettings, TierSettings, read_settings
-from backend.tiers.writes import StoreItem
+from backend.tiers.writes import HeldItem, StoreItem
 
 CHUNK_BYTES = 100_000
 
@@ -209,16 +209,68 @@ def test_silence_makes_sessions_idle_and_gone_once_the_tiers_are_full(control, c
 
 def test_a_session_is_silent_after_four_of_the_usual_gaps_and_names_only_its_own_chunks(control, clock):
     knowledge, own = ids("k", 2), ids("o", 3)
-    control.put_note(knowledge + own, Note("chat", "ada", "c1", knowledge_chunks=2))
+    note = Note("chat", "ada", "c1", knowledge_chunks=2)
+    control.put_note(knowledge + own, note)
     assert control.silent_sessions() == (None, [])
-    control.note_lookup(knowledge)
     clock.now += 10
-    control.note_lookup(knowledge)
-    clock.now += 30
+    control.put_note(knowledge + own, note)
+    for _ in range(4):  # that others ask for the same knowledge says nothing about her
+        clock.now += 10
+        control.note_lookup(knowledge)
     assert control.silent_sessions() == (40.0, [])
     clock.now += 1
     after, [(session, chunks)] = control.silent_sessions()
     assert (after, session.name, session.silent_seconds, chunks) == (40.0, "ada", 41.0, own)
+
+
+def test_in_a_ram_that_is_short_the_least_worth_is_what_nobody_asked_for_then_what_the_disk_has(control, clock):
+    for _ in range(2):
+        clock.now += 10
+        for name in ("disk", "again"):
+            control.note_lookup(ids(name, 5))
+    control.note_lookup(ids("once", 5))
+    stored(control, ids("disk", 5))
+    held = [HeldItem(f"{name}0".encode(), f"{name}0", 10.0) for name in ("unknown", "disk", "once", "again")]
+    worth = control.worth_in_ram(held)
+    assert worth[0] == 0 < worth[1] < min(worth[2:])
+    longer = control.worth_in_ram([replace(item, silent_seconds=20.0) for item in held])
+    assert longer == pytest.approx([one / 2 for one in worth])
+
+
+def evicted(control: TierControl, ram: dict[bytes, float], now: float) -> None:
+    """As LMCache does it: a fifth of the chunks where more than 128 are there."""
+    if len(ram) > 128:
+        held = [HeldItem(chunk, chunk.decode(), now - used) for chunk, used in ram.items()]
+        worth = dict(zip(ram, control.worth_in_ram(held), strict=True))
+        for chunk in sorted(ram, key=worth.__getitem__)[: len(ram) // 5]:
+            del ram[chunk]
+
+
+@pytest.mark.parametrize(("others_before", "stay"), [(8, True), (0, False)])
+def test_what_came_again_outlives_more_than_ram_holds_once_some_that_did_not_is_given_up(
+    control, clock, others_before, stay
+):
+    ram: dict[bytes, float] = {}
+
+    def ask(name: str, chunks: int, after_seconds: float = 0.5) -> None:
+        clock.now += after_seconds
+        prompt = ids(f"{name}-", chunks)
+        control.note_lookup(prompt)
+        for chunk in reversed(prompt):
+            ram.pop(chunk, None)
+            ram[chunk] = clock.now
+        evicted(control, ram, clock.now)
+
+    for number in range(others_before):
+        ask(f"before{number}", 8)
+    for _ in range(3):
+        for number in range(4):
+            ask(f"again{number}", 8)
+    clock.now += 6.0
+    for number in range(22):
+        ask(f"once{number}", 14, after_seconds=1.2)
+    kept = [chunk in ram for number in range(4) for chunk in ids(f"again{number}-", 8)]
+    assert all(kept) if stay else not all(kept)
 
 
 def test_a_retired_commit_gives_back_what_only_it_used(control):
@@ -247,6 +299,17 @@ def test_fetches_that_overlapped_teach_nothing_but_count_as_a_queue(control):
     assert len(control.choose(run)) == 8
     assert [transfer.alone for transfer in control.transfers_after(0)] == [False, False]
     assert control.transfers_after(2) == ()
+
+
+def test_a_busy_engine_opens_the_gate_until_it_is_forgotten(control, clock):
+    assert control.choose([["disk"]]) == []
+    control.engine_has(4)
+    assert control.choose([["disk"]]) == ["disk"]
+    assert control.status()["engine_requests"] == 4
+    assert control.status()["counts"]["load_gate_loaded_for_others_chunks"] == 1
+    clock.now += 60
+    assert control.choose([["disk"]]) == []
+    assert control.status()["engine_requests"] is None
 
 
 def test_a_profile_of_another_model_is_not_used_and_said(policy_settings, profile, clock):

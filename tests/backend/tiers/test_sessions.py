@@ -5,7 +5,7 @@ import math
 import pytest
 
 from backend.tiers.notes import Note, Notes
-from backend.tiers.placement import FillClock, Thresholds, session_state, thresholds
+from backend.tiers.placement import FillClock, Thresholds, session_state, thresholds, worth_in_ram
 from backend.tiers.sessions import Sessions
 
 
@@ -34,6 +34,26 @@ def test_ram_that_never_filled_costs_nothing_so_nothing_leaves_it(profile):
     assert session_state(1e9, limits) == "active"
 
 
+def test_a_place_in_ram_is_worth_what_a_return_saves_by_its_chance(profile):
+    # 1,000 tokens: RAM saves 0.89 s, of which a disk that has them, too, would save 0.4 s.
+    given = {"chance": 0.5, "silent_seconds": 100.0, "usual_gap_seconds": 10.0}
+    assert worth_in_ram(profile, 1000, None, **given) == pytest.approx(0.89e-3 * 0.5 / 100)
+    assert worth_in_ram(profile, 1000, "disk", **given) == pytest.approx(0.49e-3 * 0.5 / 100)
+    # 150 tokens do not come from the disk: there, they are as good as lost.
+    assert worth_in_ram(profile, 150, "disk", **given) == worth_in_ram(profile, 150, None, **given) > 0
+    assert worth_in_ram(None, 1000, "disk", **given) == pytest.approx(0.5 / 100)
+
+
+def test_a_prompt_has_its_usual_gap_before_its_silence_counts(profile):
+    given = {"chance": 0.5, "usual_gap_seconds": 60.0}
+    worth = [worth_in_ram(profile, 1000, None, silent_seconds=silent, **given) for silent in (0, 60, 120)]
+    assert worth[0] == worth[1] == pytest.approx(2 * worth[2])
+
+
+def test_what_ram_does_not_save_is_worth_nothing(profile):
+    assert worth_in_ram(profile, 5, None, chance=0.9, silent_seconds=1.0, usual_gap_seconds=0.0) == 0
+
+
 def test_states_follow_silence():
     limits = Thresholds(10, 100)
     assert [session_state(silent, limits) for silent in (0, 9, 10, 99, 100)] == ["active"] * 2 + ["idle"] * 2 + ["gone"]
@@ -51,21 +71,21 @@ def test_the_fill_clock_measures_the_last_capacity():
 
 def test_a_session_that_asks_again_is_active_again():
     sessions = Sessions()
-    sessions.use("s", (b"a",), 0.0)
+    sessions.ask("s", (b"a",), 0.0)
     limits = Thresholds(10, 100)
     assert [state for _, state in sessions.changed(20.0, lambda _: limits)] == ["idle"]
     sessions.set_state("s", "idle")
     assert sessions.changed(20.0, lambda _: limits) == []
     assert [state for _, state in sessions.changed(100.0, lambda _: limits)] == ["gone"]
-    sessions.use("s", (b"a", b"b"), 101.0)
+    sessions.ask("s", (b"a", b"b"), 101.0)
     assert sessions.counts() == {"active": 1, "idle": 0, "gone": 0}
     assert sessions.get("s").chunks == (b"a", b"b")
 
 
 def test_the_oldest_session_gives_way():
     sessions = Sessions(capacity=1)
-    sessions.use("a", (), 0.0)
-    sessions.use("b", (), 1.0)
+    sessions.ask("a", (), 0.0)
+    sessions.ask("b", (), 1.0)
     assert sessions.get("a") is None
 
 
@@ -125,3 +145,17 @@ def test_the_notes_are_bounded():
     notes = Notes(capacity=2)
     notes.put([b"a", b"b", b"c"], Note("chat"))
     assert (len(notes), notes.use_case(b"a")) == (2, None)
+
+
+def test_silence_is_measured_by_the_gaps_between_a_sessions_own_requests():
+    sessions = Sessions()
+    assert sessions.silent_after_seconds is None
+    sessions.ask("s", (b"a",), 0.0)
+    sessions.ask("t", (b"a",), 1.0)  # the same knowledge, but another session
+    assert sessions.silent_after_seconds is None
+    sessions.expect(sessions.get("s"), 9.0)  # somebody types: not a request yet
+    assert sessions.get("s").last_used == 9.0
+    sessions.ask("s", (b"a",), 10.0)
+    assert sessions.silent_after_seconds == 40.0
+    sessions.ask("s", (b"a",), 40.0)
+    assert sessions.silent_after_seconds == pytest.approx(4 * 11)

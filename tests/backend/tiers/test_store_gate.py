@@ -106,6 +106,17 @@ def test_expected_reuse_is_learned_from_what_came_again_and_what_did_not():
     assert sightings.chance_of_another(2) == pytest.approx(5 / 6)
 
 
+def test_the_chance_of_a_return_never_falls_with_more_sightings():
+    sightings = Sightings()
+    for now in (0.0, 1.0):
+        sightings.note_lookup([b"a", b"b", b"c"], now)
+    sightings.note_lookup([b"z"], 20.0)  # by now they are given up
+    chances = [sightings.chance_of_return(times) for times in range(1, 8)]
+    assert sightings.chance_of_another(2) < sightings.chance_of_another(1)
+    assert chances == sorted(chances)
+    assert chances[0] == sightings.chance_of_another(1)
+
+
 def test_a_chunk_given_up_that_comes_after_all_was_not_lost():
     sightings = Sightings()
     for now in (0.0, 1.0):
