@@ -50,12 +50,12 @@ class Asker:
         end = time.monotonic() + _COUNTED_SECONDS
         while True:  # the counters follow the answer
             counts = self._pair.prefix_counts().since(before)
-            if counts.asked >= len(prompt):
+            if counts.prompts >= len(prompt):
                 break
             if time.monotonic() > end:
                 raise MeasurementFailed("counters of the engine", "its /metrics do not count the prompt; is it a vLLM?")
             time.sleep(_POLL_SECONDS)
-        if counts.asked > len(prompt):
+        if counts.prompts > len(prompt):
             raise MeasurementFailed("counters of the engine", "somebody else asks; nothing else may use it meanwhile")
         return Answer(first.seconds, int(counts.own_hits), int(counts.other_hits))
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backend.tiers.live_speed import LiveTier
-from backend.tiers.profile import Profile
+from backend.tiers.profile import RAM, Profile
 
 _CALM = LiveTier()
 
@@ -65,6 +65,20 @@ def choose_chunks(
         if saved - cost > best.saved_seconds - best.load_seconds:
             best = LoadDecision(index, saved, cost)
     return best
+
+
+def choose_from_ram(
+    chunks: int,
+    more: int,
+    slower: Sequence[str],
+    profile: Profile | None,
+    live: Mapping[str, LiveTier] | None = None,
+) -> int:
+    """How many of the leading `chunks` chunks, which lie in RAM, to take, before anybody has looked whether one of the
+    `slower` tiers has the `more` chunks after them: as many as pay if it does.
+    """
+    rests = [[name] * more for name in slower] or [[]]
+    return min(chunks, max(choose_chunks([RAM] * chunks + rest, profile, live).chunks for rest in rests))
 
 
 def quickest(names: Sequence[str], profile: Profile | None, live: Mapping[str, LiveTier]) -> str:
