@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from backend.plan import LaunchOptions, TierName
 
 _SERVER = Path(__file__).parent / "lmcache_server" / "__main__.py"
-_MODULE = {"module_path": "backend.lmcache_server.module"}
 _TENSOR_PARALLEL = ("--tensor-parallel-size", "-tp")
 
 
@@ -48,7 +47,6 @@ def cache_argv(
         argv += ["--l2-adapter", json.dumps(adapter)]
     if options.policy:
         argv += ["--l2-store-policy", "kvasir", "--l2-prefetch-policy", "kvasir"]
-        argv += ["--server-module", json.dumps(_MODULE)]
     return tuple(argv)
 
 

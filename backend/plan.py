@@ -38,7 +38,10 @@ TIER_NAMES: tuple[TierName, ...] = get_args(TierName)
 _LONGEST_WINDOW_TOKENS = 16384
 _CPU_BLOCK_TOKENS = 128
 _POLICY_LMCACHE = (0, 5, 6)
-"""The first release that loads a server module, which the policies need for their HTTP calls."""
+_OLDER_POLICY_LMCACHE = (0, 5, 3)
+"""The policies run in releases from the first on, and in the second, the last that goes with torch 2.11; those between
+were not looked at.
+"""
 
 
 @dataclass(frozen=True)
@@ -164,12 +167,8 @@ def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None,
         raise LaunchOptionInvalid("--device cuda", f"'{interpreter.path}' has vLLM's CPU build; install the CUDA build")
     if options.engine_type == "blend":
         check_blend(options, folder.path, device, interpreter)
-    if options.policy and version_of(interpreter.lmcache) < _POLICY_LMCACHE:
-        raise LaunchOptionInvalid(
-            "--policy",
-            f"Kvasir's policies need LMCache {'.'.join(map(str, _POLICY_LMCACHE))}, and '{interpreter.path}' has "
-            f"{interpreter.lmcache}; start it as it comes with --plain-cache",
-        )
+    if options.policy:
+        _check_policy_release(interpreter)
     name = options.served_name or folder.name
     window = window_tokens(options, folder)
     state_dir = home.expanduser().resolve() / "backend"
@@ -234,6 +233,17 @@ def check_options(options: LaunchOptions) -> None:
     _check_tiers(options)
     if not 0 < options.gpu_memory_share <= 1:
         raise LaunchOptionInvalid("--gpu-memory-share", f"got {options.gpu_memory_share:g}; it is a share, up to 1")
+
+
+def _check_policy_release(python: EnginePython) -> None:
+    version = version_of(python.lmcache)
+    if version < _POLICY_LMCACHE and version != _OLDER_POLICY_LMCACHE:
+        newer, older = (".".join(map(str, one)) for one in (_POLICY_LMCACHE, _OLDER_POLICY_LMCACHE))
+        raise LaunchOptionInvalid(
+            "--policy",
+            f"Kvasir's policies need LMCache {newer}, or {older} with torch 2.11, and '{python.path}' has "
+            f"{python.lmcache}; start it as it comes with --plain-cache",
+        )
 
 
 def _check_tiers(options: LaunchOptions) -> None:

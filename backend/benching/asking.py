@@ -48,12 +48,12 @@ class Asker:
         first = self._pair.first_token(prompt)
         counts = until(  # the counters follow the answer
             lambda: self._pair.prefix_counts().since(before),
-            lambda counts: counts.asked >= len(prompt),
+            lambda counts: counts.prompts >= len(prompt),
             seconds=_COUNTED_SECONDS,
         )
-        if counts.asked < len(prompt):
+        if counts.prompts < len(prompt):
             raise MeasurementFailed("counters of the engine", "its /metrics do not count the prompt; is it a vLLM?")
-        if counts.asked > len(prompt):
+        if counts.prompts > len(prompt):
             raise MeasurementFailed("counters of the engine", "somebody else asks; nothing else may use it meanwhile")
         return Answer(first.seconds, int(counts.own_hits), int(counts.other_hits))
 

@@ -15,9 +15,6 @@ from backend.lmcache_server.object_files import file_name
 from backend.tiers.control import TierControl
 from backend.tiers.profile import RAM
 
-_FROM_ENGINE = "storage_manager"
-"""The tag under which LMCache writes what the engine computed; what it prefetches has another."""
-
 
 class TierFiles(L2AdapterListener):  # type: ignore[misc]
     """One adapter. `written` are the names of what this process wrote, which LMCache counts as well."""
@@ -56,7 +53,8 @@ class TransferTimes(EventSubscriber):  # type: ignore[misc]
             EventType.L2_LOAD_TASK_COMPLETED: self._fetch_ended,
             EventType.L2_STORE_SUBMITTED: self._store_begun,
             EventType.L2_STORE_COMPLETED: self._store_ended,
-            EventType.L1_WRITE_RESERVED: self._ram_begun,
+            # Of what the engine computed; what is fetched is reserved without this event.
+            EventType.SM_WRITE_RESERVED: self._ram_begun,
             EventType.L1_WRITE_FINISHED: self._ram_ended,
         }
 
@@ -83,8 +81,7 @@ class TransferTimes(EventSubscriber):  # type: ignore[misc]
             self._control.transfer_ended(key, event.timestamp, data["bytes_transferred"])
 
     def _ram_begun(self, event: Event) -> None:
-        keys = event.metadata["keys"]
-        if keys and event.metadata["tag"] == _FROM_ENGINE:
+        if keys := event.metadata["succeeded_keys"]:
             self._control.transfer_begun(("store", RAM, keys[0]), "store", RAM, 0, event.timestamp)
 
     def _ram_ended(self, event: Event) -> None:

@@ -1,6 +1,6 @@
 """Kvasir's module inside LMCache's server: acts on sessions and knowledge, keeps the disk's cap, answers over HTTP.
 
-LMCache imports this file by name and calls `build_server_modules`.
+LMCache imports this file by name and calls `build_server_modules`, or `release` calls `make_module`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lmcache.v1.distributed.api import GroupedObjectKeys, ObjectKey, ipc_key_to_grouped_object_keys
+from lmcache.v1.distributed.api import ObjectKey
 from lmcache.v1.multiprocess.custom_types import IPCCacheServerKey
 from lmcache.v1.multiprocess.engine_context import MPCacheServerContext
-from lmcache.v1.multiprocess.ext_server_module import ExtServerModuleBuildContext
 from lmcache.v1.multiprocess.http_server import app
 from lmcache.v1.multiprocess.warm_prefetch import PENDING, WarmPrefetchJobs
 
+from backend.lmcache_server import release
 from backend.lmcache_server.engine_watch import EngineWatch
 from backend.lmcache_server.eviction import take_over_eviction
 from backend.lmcache_server.gauges import add_gauges
@@ -31,6 +31,9 @@ from backend.tiers.disk_cap import UNFINISHED
 from backend.tiers.sessions import SilentSessions
 from backend.tiers.sightings import ChunkId, chunk_id, split_chunk_id
 
+if TYPE_CHECKING:
+    from lmcache.v1.multiprocess.ext_server_module import ExtServerModuleBuildContext
+
 logger = logging.getLogger("lmcache.kvasir")
 
 _TICK_SECONDS = 1.0
@@ -38,7 +41,11 @@ _TICKS_UNTIL_TIDY = 30
 
 
 def build_server_modules(build: ExtServerModuleBuildContext) -> TierModule:
-    module = TierModule(build.server_context, shared())
+    return make_module(build.server_context)
+
+
+def make_module(context: MPCacheServerContext) -> TierModule:
+    module = TierModule(context, shared())
     add_routes(app, module)
     add_gauges(module.control, module.observed)
     return module
@@ -80,6 +87,10 @@ class TierModule:
     def context(self) -> MPCacheServerContext:
         return self._context
 
+    def get_handlers(self) -> list[Any]:
+        """Of messages from vLLM: none. Releases that load no modules ask each of theirs."""
+        return []
+
     def report_status(self) -> dict[str, Any]:
         return {"kvasir": self.control.status()}
 
@@ -94,7 +105,7 @@ class TierModule:
 
     def ask_again(self, keys: Sequence[ObjectKey]) -> None:
         # LMCache asks its store policy once, when an object is written. This is the queue that it then asks from.
-        for controller in self._context.storage_manager._store_controllers.values():
+        for controller in release.store_controllers(self._context.storage_manager):
             controller._listener.on_l1_keys_write_finished(list(keys))
 
     def delete_files(self, tier: str, names: Sequence[str]) -> None:
@@ -122,7 +133,7 @@ class TierModule:
         """
         if not ids:
             return None
-        job: str = self._warm.submit(self._context.storage_manager, self._rows(ids))
+        job = release.submit_warm(self._warm, self._context.storage_manager, self._rows(ids))
         self._warming.add(job)
         return job
 
@@ -147,7 +158,7 @@ class TierModule:
         after, silent = self.control.silent_sessions()
         with_bytes = [replace(one, ram_bytes=self._ram_bytes(chunks)) for one, chunks in silent]
         held = sorted((one for one in with_bytes if one.ram_bytes), key=lambda one: -one.ram_bytes)
-        used, capacity = self._context.storage_manager.get_l1_usage()
+        used, capacity = self._ram_usage()
         return SilentSessions(after, used, capacity, tuple(held))
 
     def release_commit(self, commit: str) -> int:
@@ -164,22 +175,27 @@ class TierModule:
                 adapter.delete(keys)
         return len(ids)
 
+    def _ram_usage(self) -> tuple[int, int]:
+        """Bytes in use, and bytes there are."""
+        usages = [manager.get_memory_usage() for manager in release.ram_managers(self._context.storage_manager)]
+        return sum(used for used, _ in usages), sum(total for _, total in usages)
+
     def _ram_bytes(self, ids: Sequence[ChunkId]) -> int:
-        managers = self._context.storage_manager._l1_managers_by_id.values()
+        managers = release.ram_managers(self._context.storage_manager)
         found = [manager.get_object_state(key) for key in self._keys(ids) for manager in managers]
         return sum(state.memory_obj.get_size() for state in found if state is not None)
 
     def _keys(self, ids: Sequence[ChunkId]) -> list[ObjectKey]:
         return [key for row in self._rows(ids) for key in row.keys] if ids else []
 
-    def _rows(self, ids: Sequence[ChunkId]) -> list[GroupedObjectKeys]:
+    def _rows(self, ids: Sequence[ChunkId]) -> list[Any]:
         settings, registry = self.control.settings, self._context.layout_desc_registry
         layouts = registry.find_group_layout_descs(settings.model, settings.world_size)
         if not layouts:
             raise EngineNotRegistered(settings.model)
         windows = registry.find_attn_desc(settings.model, settings.world_size)
         split = [split_chunk_id(chunk) for chunk in ids]
-        rows: list[GroupedObjectKeys] = []
+        rows: list[Any] = []
         for salt in dict.fromkeys(salt for _, salt in split):
             key = IPCCacheServerKey(
                 model_name=settings.model,
@@ -192,7 +208,7 @@ class TierModule:
                 cache_salt=salt,
             )
             hashes = [one for one, of in split if of == salt]
-            rows += ipc_key_to_grouped_object_keys(key, hashes, sorted(layouts), layouts, windows)
+            rows += release.key_rows(key, hashes, layouts, windows)
         return rows
 
     def _remove_unfinished(self) -> None:
@@ -216,7 +232,7 @@ class TierModule:
                 logger.exception("kvasir: upkeep of the tiers failed; it is tried again")
 
     def _tick(self, *, tidy: bool) -> None:
-        self.control.set_ram_bytes(self._context.storage_manager.get_l1_usage()[1])
+        self.control.set_ram_bytes(self._ram_usage()[1])
         with suppress(EngineNotRegistered):
             for name, state in self.control.due_sessions():
                 if state == "idle":

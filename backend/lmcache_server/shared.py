@@ -5,15 +5,16 @@ Module state, because LMCache makes policies by their class, without arguments, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lmcache.v1.distributed.api import GroupedObjectKeys, ObjectKey
+from lmcache.v1.distributed.api import MemoryLayoutDesc, ObjectKey
 
 from backend.lmcache_server.object_files import layout_bytes
 from backend.tiers.control import TierControl
 from backend.tiers.observed import Observed
+from backend.tiers.sightings import ChunkId
 
 
 class EngineNotRegistered(Exception):
@@ -36,8 +37,8 @@ class ObjectSizes:
     def __init__(self) -> None:
         self._sizes: dict[tuple[str, int], int] = {}
 
-    def learn(self, group: GroupedObjectKeys) -> None:
-        self._sizes[group.keys[0].model_name, group.object_group_id] = layout_bytes(group.layout_desc)
+    def learn(self, model: str, object_group: int, layout: MemoryLayoutDesc) -> None:
+        self._sizes[model, object_group] = layout_bytes(layout)
 
     def of_chunk(self, model: str) -> int | None:
         """Bytes of all object groups of a chunk, for one rank; `None` before the first lookup."""
@@ -55,6 +56,28 @@ class Shared:
     observed: Observed
     sizes: ObjectSizes = field(default_factory=ObjectSizes)
     actions: ServerActions | None = None
+
+    def looked_up(
+        self, ids: Sequence[ChunkId], in_ram: Collection[int], keys_of: Callable[[int], list[ObjectKey]]
+    ) -> None:
+        """A request asked for `ids`; `in_ram` are the indices of those that lie in RAM, `keys_of` gives one's objects.
+
+        What was not written when it was first seen, and is due now, is offered to the store gate again.
+        """
+        self.control.note_lookup(ids)
+        due = [index for index in self.control.recurring(ids) if index in in_ram]
+        if due and self.actions:
+            self.actions.ask_again([key for index in due for key in keys_of(index)])
+
+    def found(self, ids: Sequence[ChunkId], chunks: int) -> None:
+        """Some tier had the first `chunks` of `ids`, loaded or not."""
+        if self.control.store_gate:  # else somebody measures, and empties the tiers on purpose
+            self.observed.looked_up(ids, chunks)
+
+
+def leading(columns: Sequence[bool]) -> int:
+    """How many are true before the first that is not."""
+    return next((index for index, whole in enumerate(columns) if not whole), len(columns))
 
 
 _shared: Shared | None = None

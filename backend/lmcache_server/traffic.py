@@ -7,6 +7,7 @@ from lmcache.v1.mp_observability.event_bus import EventCallback, EventSubscriber
 from lmcache.v1.multiprocess.engine_context import MPCacheServerContext
 from lmcache.v1.multiprocess.token_hasher import TokenHasher
 
+from backend.lmcache_server import release
 from backend.lmcache_server.object_files import id_of
 from backend.lmcache_server.shared import Shared
 
@@ -28,7 +29,7 @@ class Traffic(EventSubscriber):  # type: ignore[misc]
 
     def _looked_up(self, event: Event) -> None:
         # The event says how many tokens were found; the request's own session has them all, until it ends.
-        session = self._context.session_manager.get(event.session_id)
+        session = release.session(self._context, event.session_id)
         found = event.metadata.get("hit_tokens")
         if session is None or found is None or not self._control.store_gate:
             return

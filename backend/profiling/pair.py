@@ -17,6 +17,7 @@ from backend.polling import until
 _PATIENCE_SECONDS = 60.0
 # In the order of PrefixCounts.
 _COUNTERS = (
+    "vllm:prompt_tokens_total",
     "vllm:prefix_cache_queries_total",
     "vllm:prefix_cache_hits_total",
     "vllm:external_prefix_cache_hits_total",
@@ -34,16 +35,23 @@ class FirstToken:
 
 @dataclass(frozen=True)
 class PrefixCounts:
-    """The engine's counters of tokens since its start: asked of its prefix caches, found in its own, in another's."""
+    """The engine's counters of tokens since its start: of the prompts it answered, looked for in its own prefix cache,
+    found there, found in another's.
 
-    asked: float
+    vLLM 0.24 looks for a prompt again in each step that it waits for LMCache, and counts that each time.
+    """
+
+    prompts: float
+    looked_for: float
     own_hits: float
     other_hits: float
 
     def since(self, before: PrefixCounts) -> PrefixCounts:
-        return PrefixCounts(
-            self.asked - before.asked, self.own_hits - before.own_hits, self.other_hits - before.other_hits
-        )
+        """Of one prompt, its own hits are counted once."""
+        prompts, looked_for = self.prompts - before.prompts, self.looked_for - before.looked_for
+        times = looked_for / prompts if prompts and looked_for else 1.0
+        own = (self.own_hits - before.own_hits) / times
+        return PrefixCounts(prompts, looked_for, own, self.other_hits - before.other_hits)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 from backend.errors import ProfileInvalid
 from backend.tiers.live_engine import LiveEngine
 from backend.tiers.live_speed import LiveSpeed, LiveTier
-from backend.tiers.load_gate import choose_chunks, quickest
+from backend.tiers.load_gate import choose_chunks, choose_from_ram, quickest
 from backend.tiers.notes import Note, Notes
 from backend.tiers.placement import SessionState, Thresholds, thresholds, worth_in_ram
 from backend.tiers.profile import RAM, Profile, read_profile
@@ -111,6 +111,20 @@ class TierControl:
             self._counts["load_gate_loaded_for_others_chunks"] += decision.for_others
             self._counts["load_gate_refused_chunks"] += len(chosen) - decision.chunks
             return chosen[: decision.chunks]
+
+    def choose_ram(self, chunks: int, more: int) -> int:
+        """How many of the leading `chunks` chunks to take from RAM, where they lie. Nobody has looked yet whether a
+        slower tier has some of the `more` after them; who does so then, where all of RAM's are taken, asks `choose`.
+        """
+        with self._lock:
+            profile = self.profile if self.load_gate else None
+            taken = choose_from_ram(
+                chunks, more, list(self._speeds), profile, self._live(), self._engine.others(self._clock())
+            )
+            if taken < chunks or not more:
+                self._counts["load_gate_loaded_chunks"] += taken
+                self._counts["load_gate_refused_chunks"] += chunks - taken
+            return taken
 
     def recurring(self, ids: Sequence[ChunkId]) -> list[int]:
         """Which of `ids` the store gate declined that have now been seen often enough to be asked about again."""

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backend.tiers.live_speed import LiveTier
-from backend.tiers.profile import Profile
+from backend.tiers.profile import RAM, Profile
 
 _CALM = LiveTier()
 
@@ -102,6 +102,21 @@ def choose_chunks(
             best, most = (index, saved, cost), shared
     chunks, saved, cost = best
     return LoadDecision(chunks, saved, cost.seconds, chunks - alone)
+
+
+def choose_from_ram(
+    chunks: int,
+    more: int,
+    slower: Sequence[str],
+    profile: Profile | None,
+    live: Mapping[str, LiveTier] | None = None,
+    others: int = 0,
+) -> int:
+    """How many of the leading `chunks` chunks, which lie in RAM, to take, before anybody has looked whether one of the
+    `slower` tiers has the `more` chunks after them: as many as pay if it does.
+    """
+    rests = [[name] * more for name in slower] or [[]]
+    return min(chunks, max(choose_chunks([RAM] * chunks + rest, profile, live, others).chunks for rest in rests))
 
 
 def quickest(names: Sequence[str], profile: Profile | None, live: Mapping[str, LiveTier]) -> str:

@@ -72,10 +72,18 @@ def test_an_older_engine_that_does_not_say_so_is_emptied_once_it_holds_nothing()
 
 def test_the_engines_counters_are_summed_over_their_labels():
     text = (
+        'vllm:prompt_tokens_total{engine="0"} 15.0\n'
         'vllm:prefix_cache_queries_total{engine="0"} 10.0\nvllm:prefix_cache_queries_total{engine="1"} 5.0\n'
         'vllm:prefix_cache_hits_total{engine="0"} 4.0\n'
     )
-    assert pair(lambda _: httpx.Response(200, text=text)).prefix_counts() == PrefixCounts(15, 4, 0)
+    assert pair(lambda _: httpx.Response(200, text=text)).prefix_counts() == PrefixCounts(15, 15, 4, 0)
+
+
+def test_a_prompt_that_vllm_looked_for_in_several_steps_was_found_once():
+    before = PrefixCounts(prompts=100, looked_for=300, own_hits=0, other_hits=0)
+    after = PrefixCounts(prompts=150, looked_for=450, own_hits=96, other_hits=16)
+    assert after.since(before) == PrefixCounts(50, 150, 32, 16)
+    assert before.since(before) == PrefixCounts(0, 0, 0, 0)
 
 
 def test_memory_is_emptied_until_nothing_is_left_in_it():

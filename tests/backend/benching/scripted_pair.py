@@ -26,7 +26,7 @@ class ScriptedPair:
         self.noted: dict[tuple[int, ...], str | None] = {}
         self.sessions: dict[str, set[tuple[int, ...]]] = {}
         self.log: list[dict[str, Any]] = []
-        self.counts = PrefixCounts(0, 0, 0)
+        self.counts = PrefixCounts(0, 0, 0, 0)
 
     def prefix_counts(self) -> PrefixCounts:
         return self.counts
@@ -46,7 +46,8 @@ class ScriptedPair:
         if not self.switches["store"]:
             self._write(chunks, self.noted.get(tuple(token_ids)))
         counts = self.counts
-        self.counts = PrefixCounts(counts.asked + len(token_ids), counts.own_hits + own, counts.other_hits + handed)
+        asked = counts.prompts + len(token_ids)
+        self.counts = PrefixCounts(asked, asked, counts.own_hits + own, counts.other_hits + handed)
         return FirstToken(seconds, own + handed)
 
     def empty_engine(self) -> None:

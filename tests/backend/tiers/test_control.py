@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from backend.tiers.control import TierControl
+from backend.tiers.cost import TransferCost
 from backend.tiers.notes import Note
 from backend.tiers.profile import profile_json
 from backend.tiers.settings import PolicySettings, TierSettings, read_settings
@@ -287,6 +288,19 @@ def test_a_slow_fetch_closes_the_gate_until_it_is_forgotten(control, clock):
     assert control.choose(run) == []
     clock.now += 3600
     assert len(control.choose(run)) == 8
+
+
+def test_what_is_taken_from_ram_is_counted_unless_somebody_looks_further(policy_settings, profile, clock):
+    dear = replace(profile, tiers={**profile.tiers, "ram": replace(profile.tiers["ram"], load=TransferCost(0.5, 0.0))})
+    policy_settings.profile.write_text(json.dumps(profile_json(dear)))
+    control = TierControl(policy_settings, clock)
+    assert control.choose_ram(4, 16) == 4
+    assert control.status()["counts"] == {}
+    assert control.choose_ram(4, 0) == 0
+    assert control.choose_ram(8, 0) == 8
+    control.set_gates(load=False, store=True)
+    assert control.choose_ram(4, 0) == 4
+    assert control.status()["counts"] == {"load_gate_loaded_chunks": 12, "load_gate_refused_chunks": 4}
 
 
 def test_fetches_that_overlapped_teach_nothing_but_count_as_a_queue(control):

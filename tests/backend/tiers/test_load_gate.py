@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from backend.tiers.cost import PrefillCost, TransferCost
 from backend.tiers.live_speed import LiveSpeed, LiveTier
-from backend.tiers.load_gate import choose_chunks, load_cost, quickest
+from backend.tiers.load_gate import choose_chunks, choose_from_ram, load_cost, quickest
 from backend.tiers.profile import Profile, TierProfile
 
 
@@ -129,6 +129,17 @@ def test_no_other_length_makes_all_of_them_wait_less(profile, holders, live, oth
 def test_the_quicker_of_two_tiers_is_taken(profile):
     assert quickest(["disk", "ram"], profile, {}) == "ram"
     assert quickest(["disk", "ram"], None, {}) == "disk"
+
+
+def test_ram_is_taken_where_it_pays_alone_or_with_what_may_follow_from_a_slower_tier(profile):
+    dear = replace(profile, tiers={**profile.tiers, "ram": replace(profile.tiers["ram"], load=TransferCost(0.5, 0.0))})
+    assert choose_from_ram(4, 0, ["disk"], profile) == 4
+    assert choose_from_ram(4, 0, ["disk"], dear) == 0
+    # Computing all 20 takes 2 s; RAM's latency and the disk's 16 take 1.3 s.
+    assert choose_from_ram(4, 16, ["disk"], dear) == 4
+    assert choose_from_ram(4, 16, ["disk"], dear, {"disk": LiveTier(slowdown=10.0)}) == 0
+    assert choose_from_ram(4, 16, [], dear) == 0
+    assert choose_from_ram(4, 16, ["disk"], None) == 4
 
 
 def test_what_was_seen_corrects_the_profile_and_fades():

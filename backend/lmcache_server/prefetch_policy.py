@@ -1,4 +1,4 @@
-"""The gates as LMCache's policies. It makes one of each, and calls them from its store and prefetch loops."""
+"""The load gate as LMCache's prefetch policy, which is asked about all tiers at once. For 0.5.6; `release` chooses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from lmcache.lmcache_native import Bitmap
 from lmcache.v1.distributed.api import FULL_ATTENTION_WINDOW_CHUNKS, FetchingPolicy, GroupedObjectKeys, ObjectKey
 from lmcache.v1.distributed.storage_controllers.prefetch_policy import DefaultPrefetchPolicy, PrefetchPlan
-from lmcache.v1.distributed.storage_controllers.store_policy import StorePolicy
 from lmcache.v1.distributed.storage_controllers.utils import (
     Bitmap2D,
     L1ManagerDescriptor,
@@ -15,39 +14,9 @@ from lmcache.v1.distributed.storage_controllers.utils import (
     MapState,
 )
 
-from backend.lmcache_server.object_files import file_name, id_of
-from backend.lmcache_server.shared import shared
+from backend.lmcache_server.object_files import id_of
+from backend.lmcache_server.shared import leading, shared
 from backend.tiers.profile import RAM
-from backend.tiers.writes import StoreItem
-
-
-class KvasirStorePolicy(StorePolicy):  # type: ignore[misc]
-    """Store gate. Asked about every object that was put into RAM, and by us about those that recur there."""
-
-    def __init__(self) -> None:
-        self._shared = shared()
-        self._adapters = {tier.name: tier.adapter for tier in self._shared.control.settings.tiers}
-
-    def select_store_targets(
-        self, keys: list[ObjectKey], adapters: list[L2AdapterDescriptor]
-    ) -> dict[int, list[ObjectKey]]:
-        # An object of a size that is not known yet was never looked up. It waits: a cap cannot hold by guessing.
-        sized = [(key, size) for key in keys if (size := self._shared.sizes.of(key)) is not None]
-        control, actions = self._shared.control, self._shared.actions
-        plan = control.plan_store([StoreItem(id_of(key), file_name(key), size) for key, size in sized])
-        live = {adapter.index for adapter in adapters}
-        targets: dict[int, list[ObjectKey]] = {}
-        for tier, indices in plan.targets.items():
-            if victims := plan.victims[tier]:
-                assert actions is not None
-                actions.delete_files(tier, victims)
-            if self._adapters[tier] in live:
-                targets[self._adapters[tier]] = [sized[index][0] for index in indices]
-        return targets
-
-    def select_l1_deletions(self, keys: list[ObjectKey]) -> list[ObjectKey]:
-        leaving = self._shared.control.take_leaving([id_of(key) for key in keys])
-        return [keys[index] for index in leaving]
 
 
 class KvasirPrefetchPolicy(DefaultPrefetchPolicy):  # type: ignore[misc]
@@ -99,17 +68,13 @@ class KvasirPrefetchPolicy(DefaultPrefetchPolicy):  # type: ignore[misc]
             return
         self._last_request = key_groups
         for group in key_groups:
-            self._shared.sizes.learn(group)
+            self._shared.sizes.learn(group.keys[0].model_name, group.object_group_id, group.layout_desc)
         ids = [id_of(key) for key in key_groups[0].keys]
-        self._shared.control.note_lookup(ids)
         ram = [_merged(l1, row) for row in range(len(key_groups))]
-        in_ram = _whole_columns(ram)
-        if self._shared.control.store_gate:  # else somebody measures, and empties the tiers on purpose
-            kept = _whole_columns([row | _merged(l2, number) for number, row in enumerate(ram)])
-            self._shared.observed.looked_up(ids, _leading(kept))
-        due = [index for index in self._shared.control.recurring(ids) if index < len(in_ram) and in_ram[index]]
-        if due and (actions := self._shared.actions):
-            actions.ask_again([group.keys[index] for group in key_groups for index in due])
+        in_ram = {column for column, whole in enumerate(_whole_columns(ram)) if whole}
+        self._shared.looked_up(ids, in_ram, lambda column: [group.keys[column] for group in key_groups])
+        kept = _whole_columns([row | _merged(l2, number) for number, row in enumerate(ram)])
+        self._shared.found(ids, leading(kept))
 
     def _gated(self, key_groups: list[GroupedObjectKeys], l1: MapState, l2: MapState) -> tuple[MapState, MapState]:
         """Both maps without the chunks that shall not be fetched, and each chunk with one holder among the adapters."""
@@ -150,11 +115,6 @@ def _whole_columns(rows: Sequence[set[int]]) -> list[bool]:
     """For each column up to the last that is somewhere: whether every row has it."""
     most = max((max(row, default=-1) for row in rows), default=-1)
     return [all(column in row for row in rows) for column in range(most + 1)]
-
-
-def _leading(columns: Sequence[bool]) -> int:
-    """How many are true before the first that is not."""
-    return next((index for index, whole in enumerate(columns) if not whole), len(columns))
 
 
 def _masked(grid: Bitmap2D, columns: Sequence[int]) -> Bitmap2D:
