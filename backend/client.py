@@ -17,15 +17,27 @@ import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from backend.engine import Chunk, Completion, Engine, EngineConfig, Message, Sampling, Usage
+from backend.engine import (
+    Chunk,
+    Completion,
+    Engine,
+    EngineConfig,
+    Message,
+    Sampling,
+    SingleServer,
+    Usage,
+    replica_name,
+)
 from backend.engine_failure import FOREIGN_ERRORS, engine_failure, names_key
 from backend.errors import BackendError, EngineInterrupted, EngineMisconfigured
 from backend.model_folder import SHIPPED_FOLDER, SHIPPED_MODEL
 from backend.reported import reported_ttft_seconds, reported_usage
 from backend.retries import retried
+from backend.routing.routed_engine import RoutedEngine
 from backend.vllm_server import VLLMServer
 
 if TYPE_CHECKING:
@@ -39,6 +51,7 @@ __all__ = [
     "LiteLLMEngine",
     "Message",
     "Sampling",
+    "SingleServer",
     "Usage",
     "connect",
 ]
@@ -54,10 +67,16 @@ def connect(config: EngineConfig) -> Engine:
 
     Raises `EngineMisconfigured` where `path` or `api_base` is missing, `ModelFolderInvalid` for a bad folder.
     """
-    return LiteLLMEngine(config)
+    if not config.replicas:
+        return LiteLLMEngine(config)
+    servers = {
+        replica_name(address): LiteLLMEngine(replace(config, api_base=address, replicas=(), retries=0))
+        for address in config.replicas
+    }
+    return RoutedEngine(config, servers)
 
 
-class LiteLLMEngine:
+class LiteLLMEngine(SingleServer):
     """`Engine` over any provider of LiteLLM, vLLM's server and a model in this process among them."""
 
     def __init__(self, config: EngineConfig) -> None:

@@ -20,7 +20,8 @@ from backend.engine import EngineConfig, Message, Sampling, Usage
 from backend.errors import EngineInterrupted, EngineRefused, EngineTimeout, EngineUnreachable
 from backend.retries import retried
 
-_PROVIDERS = ("hosted_vllm", "openai")
+OPENAI_WIRE = ("hosted_vllm", "openai")
+"""Providers whose wire is OpenAI's."""
 _CLIENTS_FAULT = (400, 413, 422)
 _MESSAGE_CHARS = 600
 _END = b"data: [DONE]"
@@ -49,7 +50,7 @@ class RelayedPart:
 
 def speaks_openai(config: EngineConfig) -> bool:
     """Whether the engine is a server of its own whose wire is OpenAI's."""
-    return config.provider in _PROVIDERS and config.api_base is not None
+    return config.provider in OPENAI_WIRE and config.api_base is not None
 
 
 class Relay:

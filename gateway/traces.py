@@ -36,7 +36,7 @@ class Trace:
     """`answered_by` is `engine`, or `verified` for a confirmed answer. Timings are in seconds.
 
     `error` says, for a failed request, what the client was told. `parts` say which text of `prompt` is whose, and are
-    empty in traces of gateways that did not keep them.
+    empty in traces of gateways that did not keep them. `replica` is which of several answered.
     """
 
     id: str
@@ -65,6 +65,7 @@ class Trace:
     error: str | None = None
     parts: tuple[Part, ...] = ()
     stable_prefix_tokens: int | None = None
+    replica: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
