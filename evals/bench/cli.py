@@ -257,7 +257,10 @@ def learning(
 @json_option
 @model_option("the model whose tokens are counted, and which the pair serves")
 @click.option(
-    "--only", multiple=True, type=click.Choice(("tokens", "engine")), help="Only this section; may be given again."
+    "--only",
+    multiple=True,
+    type=click.Choice(("tokens", "routing", "engine")),
+    help="Only this section; may be given again.",
 )
 @click.option("--requests", type=click.IntRange(min=1), help="Only the first so many requests of each stream.")
 def prefix(data: Path, as_json: bool, model: Path, only: tuple[PrefixSection, ...], requests: int | None) -> None:

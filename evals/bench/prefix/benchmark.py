@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from evals.bench.prefix.engines import CountingEngine
+from evals.bench.prefix.routing_rows import routing_rows
 from evals.bench.prefix.spider_traffic import spider_traffic
 from evals.bench.prefix.token_section import earlier_reach, streams_of, token_rows
 from evals.bench.remembering import Remembering
 from evals.bench.row import Row
 from kb.embedding import Embedder
 
-Section = Literal["tokens", "engine"]
+Section = Literal["tokens", "routing", "engine"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 
 
@@ -44,6 +45,8 @@ def prefix_rows(plan: Plan, embedder: Embedder, say: Callable[[str], None]) -> l
     rows: list[Row] = []
     if "tokens" in plan.sections:
         rows += token_rows(traffic, streams, reach, engine, remembering, say)
+    if "routing" in plan.sections:
+        rows += routing_rows(traffic, streams, reach, engine, remembering, say)
     if "engine" in plan.sections:
         from evals.bench.prefix.engine_section import engine_rows
 
