@@ -19,16 +19,28 @@ import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from backend.engine import Chunk, Completion, Engine, EngineConfig, Message, Sampling, Usage
+from backend.engine import (
+    Chunk,
+    Completion,
+    Engine,
+    EngineConfig,
+    Message,
+    Sampling,
+    SingleServer,
+    Usage,
+    replica_name,
+)
 from backend.engine_failure import FOREIGN_ERRORS, engine_failure, names_key
 from backend.errors import BackendError, EngineInterrupted, EngineMisconfigured
 from backend.finish import whole
 from backend.model_folder import SHIPPED_FOLDER, SHIPPED_MODEL
 from backend.reported import reported_ttft_seconds, reported_usage
 from backend.retries import retried
+from backend.routing.routed_engine import RoutedEngine
 from backend.server_connection import ServerConnection, speaks_openai
 from backend.server_engine import ServerEngine
 from backend.vllm_server import VLLMServer
@@ -44,6 +56,7 @@ __all__ = [
     "LiteLLMEngine",
     "Message",
     "Sampling",
+    "SingleServer",
     "Usage",
     "connect",
 ]
@@ -59,6 +72,12 @@ def connect(config: EngineConfig) -> Engine:
 
     Raises `EngineMisconfigured` where `path` or `api_base` is missing, `ModelFolderInvalid` for a bad folder.
     """
+    if config.replicas:
+        servers = {
+            replica_name(address): connect(replace(config, api_base=address, replicas=(), retries=0))
+            for address in config.replicas
+        }
+        return RoutedEngine(config, servers)
     if config.provider == "hosted_vllm":
         connection = ServerConnection(config)
         return ServerEngine(config, connection, VLLMServer(config, connection))
@@ -68,7 +87,7 @@ def connect(config: EngineConfig) -> Engine:
     return engine
 
 
-class LiteLLMEngine:
+class LiteLLMEngine(SingleServer):
     """`Engine` over any provider of LiteLLM, a model in this process among them."""
 
     def __init__(self, config: EngineConfig) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypedDict
+from typing import Protocol, Self, TypedDict
+from urllib.parse import urlsplit
 
 
 class Message(TypedDict):
@@ -28,6 +29,7 @@ class EngineConfig:
     `lmcache=True` says that the vLLM server has the LMCache connector, so that it can tell whose cache was hit.
     `priorities=True` says that the vLLM server schedules by priority (`--scheduling-policy priority`).
     `prefix_cache_mb` bounds the KV that an embedded model keeps between requests; 0 keeps none.
+    `replicas` are addresses of several servers of the same model, in the place of `api_base`.
     """
 
     name: str
@@ -43,6 +45,7 @@ class EngineConfig:
     lmcache: bool = False
     priorities: bool = False
     prefix_cache_mb: int = 256
+    replicas: tuple[str, ...] = ()
 
     @property
     def provider(self) -> str:
@@ -104,7 +107,8 @@ class Usage:
 class Completion:
     """A whole answer. `finish_reason` is "stop", "length" or another of OpenAI's words.
 
-    `ttft_seconds` is `None` where the engine does not report when its first token was ready.
+    `ttft_seconds` is `None` where the engine does not report when its first token was ready. `replica` is who answered,
+    of an engine of several.
     """
 
     text: str
@@ -112,15 +116,20 @@ class Completion:
     model: str
     usage: Usage | None
     ttft_seconds: float | None
+    replica: str | None = None
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of a streamed answer. The last one has a `finish_reason`, and `usage` where the engine counts."""
+    """A piece of a streamed answer. The last one has a `finish_reason`, and `usage` where the engine counts.
+
+    `replica` is who answers, of an engine of several.
+    """
 
     text: str
     finish_reason: str | None = None
     usage: Usage | None = None
+    replica: str | None = None
 
 
 class Engine(Protocol):
@@ -133,6 +142,15 @@ class Engine(Protocol):
 
     @property
     def config(self) -> EngineConfig: ...
+
+    @property
+    def servers(self) -> Sequence[Engine]:
+        """Each that has a KV cache of its own and can be asked now: replicas, or the engine itself where it is one."""
+        ...
+
+    def replica_for(self, messages: Sequence[Message], *, cache_salt: str | None) -> str | None:
+        """The replica that would be asked this prompt now; `None` for an engine that is one."""
+        ...
 
     async def complete(
         self, messages: Sequence[Message], sampling: Sampling, *, cache_salt: str | None
@@ -160,3 +178,21 @@ class Engine(Protocol):
     async def window_tokens(self) -> int | None:
         """Tokens of prompt and answer together that fit, or `None` where the engine does not say."""
         ...
+
+
+class SingleServer:
+    """What an `Engine` that has no replicas says of them."""
+
+    @property
+    def servers(self) -> tuple[Self, ...]:
+        return (self,)
+
+    def replica_for(self, messages: Sequence[Message], *, cache_salt: str | None) -> str | None:  # noqa: ARG002
+        return None
+
+
+def replica_name(api_base: str) -> str:
+    """What a replica is called: the host and port of its address."""
+    parts = urlsplit(api_base)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    return host if parts.port is None else f"{host}:{parts.port}"

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Protocol
 
 from backend.chat_body import chat_body
-from backend.engine import Chunk, Completion, EngineConfig, Message, Sampling, Usage
+from backend.engine import Chunk, Completion, EngineConfig, Message, Sampling, SingleServer, Usage
 from backend.errors import EngineError, EngineInterrupted, EngineMisconfigured, EngineTimeout
 from backend.finish import whole
 from backend.refusal import readable, refusal
@@ -39,7 +39,7 @@ class Counter(Protocol):
     async def window_tokens(self) -> int | None: ...
 
 
-class ServerEngine:
+class ServerEngine(SingleServer):
     """`Engine` over one connection. What it does not know of its tokens, `counter` says."""
 
     def __init__(self, config: EngineConfig, connection: ServerConnection, counter: Counter) -> None:

@@ -44,6 +44,7 @@ class Generated:
     finish_reason: str
     usage: Usage | None
     model: str | None
+    replica: str | None = None
 
 
 class AnswerRun:
@@ -97,14 +98,16 @@ class AnswerRun:
     def tell_cache(self) -> None:
         """Tell the engine's cache whose prompt comes. Returns at once."""
         prepared = self._prepared
-        if prepared.assistant.cache is None or self._token_ids is None:
+        engine, cache = prepared.assistant.engine, prepared.assistant.cache
+        if engine is None or cache is None or self._token_ids is None:
             return
-        prepared.assistant.cache.note(
+        cache.note(
             self._token_ids,
             Knowledge(prepared.assistant.base.id, prepared.commit, prepared.prompt.knowledge),
             cache_salt=prepared.assistant.cache_salt,
             use_case=prepared.ask.use_case or prepared.assistant.settings.use_case,
             session_id=prepared.session.id,
+            replica=engine.replica_for(prepared.prompt.messages, cache_salt=prepared.assistant.cache_salt),
         )
 
     async def generate(self, engine: Engine, sampling: Sampling) -> Generated:
@@ -114,14 +117,16 @@ class AnswerRun:
         )
         if completion.ttft_seconds is not None:
             self._timings["ttft_seconds"] = completion.ttft_seconds
-        return Generated(storable(completion.text), completion.finish_reason, completion.usage, engine.config.model)
+        text, reason = storable(completion.text), completion.finish_reason
+        return Generated(text, reason, completion.usage, engine.config.model, completion.replica)
 
     def joined(self, engine: Engine, chunks: Sequence[Chunk]) -> Generated:
         """What came of a stream."""
         reasons = [chunk.finish_reason for chunk in chunks if chunk.finish_reason]
         usages = [chunk.usage for chunk in chunks if chunk.usage]
         text = storable("".join(chunk.text for chunk in chunks))
-        return Generated(text, reasons[-1] if reasons else "stop", usages[-1] if usages else None, engine.config.model)
+        reason, usage = reasons[-1] if reasons else "stop", usages[-1] if usages else None
+        return Generated(text, reason, usage, engine.config.model, chunks[0].replica if chunks else None)
 
     def first_token_came(self) -> None:
         self._timings.setdefault("ttft_seconds", time.perf_counter() - self._started)
@@ -162,6 +167,7 @@ class AnswerRun:
             verified_by=verified_by,
             engine=None if verified_by else self._prepared.assistant.settings.engine,
             engine_model=generated.model,
+            replica=generated.replica,
             usage={
                 "prompt_tokens": usage.prompt_tokens,
                 "completion_tokens": usage.completion_tokens,

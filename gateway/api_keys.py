@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from sqlalchemy import Engine, insert, select, update
 
 from gateway.errors import BadRequest, Forbidden, NotFound, Unauthenticated
-from gateway.settings import TENANT
+from gateway.settings_table import TENANT
 from gateway.tables import api_keys
 from kb.database import transaction
 

@@ -10,8 +10,7 @@ from dataclasses import replace
 from fastapi import FastAPI
 
 from backend.client import Engine
-from backend.relay import Relay
-from backend.server_connection import speaks_openai
+from backend.routing.routed_relay import relay_to
 from gateway import http_errors
 from gateway.capture import Capture
 from gateway.capture_worker import CaptureWorker
@@ -47,7 +46,7 @@ def create_app(
     landing = WarmLanding(core, metrics.warmed)
     core = replace(core, landing=landing)
     capture = Capture(core, replay)
-    relays = {name: Relay(engine.config) for name, engine in core.engines.items() if speaks_openai(engine.config)}
+    relays = {name: relay for name, engine in core.engines.items() if (relay := relay_to(engine)) is not None}
     gateway = Gateway(core, capture, CaptureWorker(core, capture), metrics, relays)
     landings = Landings(core, metrics.warmed)
 

@@ -111,7 +111,7 @@ class Core:
         """Where KV of the tenant's prompts may lie, of those over one base or of all."""
         entries = self.settings.assistants.values()
         names = {entry.engine for entry in entries if entry.tenant == tenant and base in (None, entry.kb)}
-        found = {cache.url: cache for name, cache in self.caches.items() if name in names}
+        found = {cache.urls: cache for name, cache in self.caches.items() if name in names}
         return tuple(found.values())
 
     def base(self, tenant: str, name: str) -> KnowledgeBase:
@@ -206,15 +206,21 @@ def _engines(settings: Settings) -> dict[str, Engine]:
 
 def _caches(settings: Settings, engines: Mapping[str, Engine]) -> dict[str, EngineCache]:
     return {
-        name: EngineCache(
-            name, engines[name], CacheServer(entry.cache_url.get_secret_value()), warm_seconds=entry.warm_seconds
-        )
+        name: EngineCache(name, engines[name], _servers(entry), warm_seconds=entry.warm_seconds)
         for name, entry in settings.engines.items()
-        if entry.cache_url is not None and name in engines
+        if entry.cache_urls and name in engines
     }
 
 
+def _servers(settings: EngineSettings) -> dict[str, CacheServer]:
+    """By replica; those that share a cache have one server."""
+    servers = {url: CacheServer(url) for url in set(settings.cache_urls.values())}
+    return {replica: servers[url] for replica, url in settings.cache_urls.items()}
+
+
 def engine_config(name: str, settings: EngineSettings) -> EngineConfig:
-    fields = settings.model_dump(exclude={"api_key", "cache_url", "warm_seconds", "pass_through", "planner_blocks"})
+    kept = {"api_key", "cache_url", "replicas", "warm_seconds", "pass_through", "planner_blocks"}
+    fields = settings.model_dump(exclude=kept)
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    return EngineConfig(name=name, api_key=key, **fields)
+    replicas = tuple(replica.api_base for replica in settings.replicas)
+    return EngineConfig(name=name, api_key=key, replicas=replicas, **fields)

@@ -36,7 +36,7 @@ class Landings:
         self._core, self._release_seconds = core, release_seconds
         self._warming = BranchWarming(core, tell)
         self._commits = CachedCommits(core.database)
-        self._caches = {cache.url: cache for cache in core.caches.values()}
+        self._caches = {url: cache for cache in core.caches.values() for url in cache.urls}
         self._told: queue.SimpleQueue[KnowledgeBase | None] = queue.SimpleQueue()
         self._to_see: dict[BaseId, KnowledgeBase] = {}
         """Bases of which a revision moved, or may have while nobody looked."""
@@ -90,7 +90,7 @@ class Landings:
         return self._release_due()
 
     def _follow(self, base: KnowledgeBase) -> None:
-        urls = {cache.url for cache in self._core.caches_of(base.id.tenant, base.name)}
+        urls = {url for cache in self._core.caches_of(base.id.tenant, base.name) for url in cache.urls}
         if not urls:
             return
         read = {revision: base.resolve(revision).id for of, revision in self._core.followed() if of.id == base.id}
@@ -113,7 +113,8 @@ class Landings:
         now = time.time()
         due = self._commits.due(self._caches, now)
         for each in due:
-            self._caches[each.cache_url].release(each.base, each.commit, partial(self._commits.forget, each))
+            done = partial(self._commits.forget, each)
+            self._caches[each.cache_url].release(each.base, each.commit, each.cache_url, done)
         following = self._commits.next_release(self._caches, after=now)
         waits = [RETRY_SECONDS] if due else []
         waits += [following - now] if following is not None else []

@@ -8,6 +8,7 @@ from backend.engine import Usage
 from gateway.cache_metrics import CacheCollector
 from gateway.cache_use import cache_use
 from gateway.core import Assistant, Core
+from gateway.replica_metrics import ReplicaCollector
 from gateway.traces import Trace
 from gateway.warming import Warmed
 
@@ -20,6 +21,7 @@ class Metrics:
         self._proposals = core.proposals
         self.registry = CollectorRegistry()
         self.registry.register(CacheCollector(core.caches))
+        self.registry.register(ReplicaCollector(core.engines))
         labels = ["tenant", "assistant"]
         self._requests = Counter(
             "kvasir_requests", "Questions, by how they ended", [*labels, "outcome"], registry=self.registry

@@ -6,22 +6,18 @@ Nested names join with two underscores: `KVASIR_ENGINES__MAIN__API_BASE` overrid
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
     ValidationError,
-    ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -30,87 +26,22 @@ from sqlalchemy.exc import ArgumentError
 
 from backend.engine import EngineConfig
 from backend.tiers.use_case import UseCase
+from gateway.engine_settings import EngineSettings as EngineSettings
+from gateway.engine_settings import ReplicaSettings as ReplicaSettings
+from gateway.engine_settings import check_engine, without_credentials
 from gateway.errors import ConfigError
 from gateway.prompt import DEFAULT_INSTRUCTIONS
+from gateway.settings_table import TENANT, Table, checked_number
 from kb.items import Kind
 
 CONFIG_FILE = "kvasir.toml"
 HOME = Path(".kvasir")
-TENANT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-"""A tenant's name is the cache salt of its requests, and vLLM refuses a salt with other characters."""
 STATE_DRIVERS = ("sqlite", "postgresql", "postgresql+psycopg")
 Approval = Literal["automatic", "curator", "second"]
 Decoding = Literal["free", "sql"]
 
 
-def _number(cls: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
-    # Pydantic takes `true` for 1, and a port of `true` is a slip.
-    if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-        raise ValueError("it must not be true or false")
-    return value
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    _numbers = field_validator("*", mode="before")(classmethod(_number))
-
-
-class EngineSettings(_Table):
-    """Where tokens come from. `model` is LiteLLM's `provider/name`; docs/engines.md lists the kinds.
-
-    `cache_url` is where LMCache with Kvasir's policies answers, for a vLLM that uses it. `warm_seconds` is how long
-    the prefixes of a commit may be warmed there, before it lands. `priorities` says that a vLLM schedules by priority.
-    `pass_through` lists the tenants that may name the engine itself as `model`. `planner_blocks` is how many blocks
-    the planner remembers for each tenant; with 0 there is none.
-    """
-
-    model: str = Field(min_length=1)
-    path: str | None = None
-    api_base: str | None = None
-    api_key: SecretStr | None = None
-    window_tokens: int | None = Field(None, gt=0)
-    max_output_tokens: int = Field(512, gt=0)
-    temperature: float = Field(0.0, ge=0, le=2)
-    timeout_seconds: float = Field(120.0, gt=0)
-    retries: int = Field(1, ge=0)
-    lmcache: bool = False
-    priorities: bool = False
-    cache_url: SecretStr | None = None
-    warm_seconds: float = Field(10.0, ge=0)
-    prefix_cache_mb: int = Field(256, ge=0)
-    planner_blocks: int = Field(0, ge=0)
-    pass_through: tuple[Annotated[str, Field(pattern=TENANT)], ...] = ()
-
-    @field_validator("model")
-    @classmethod
-    def _provider_is_named(cls, model: str) -> str:
-        provider, _, name = model.partition("/")
-        if not provider.strip() or not name.strip():
-            raise ValueError(
-                "it must be provider/name, such as hosted_vllm/my-model; docs/engines.md lists the providers"
-            )
-        return model
-
-    @field_validator("cache_url")
-    @classmethod
-    def _cache_is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not _is_address(url.get_secret_value()):
-            raise ValueError("it must be an address without a path, such as http://127.0.0.1:8190")
-        return url
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and parts.path in ("", "/")
-        )
-    except ValueError:  # of a port that is no number
-        return False
-
-
-class DatasourceSettings(_Table):
+class DatasourceSettings(Table):
     """A database that answers are checked against, read-only."""
 
     url: SecretStr
@@ -119,7 +50,7 @@ class DatasourceSettings(_Table):
     max_memory_mb: int = Field(512, ge=64)
 
 
-class AssistantSettings(_Table):
+class AssistantSettings(Table):
     """What the API's `model` selects.
 
     `verified_answers`: a confirmed answer of the same question may answer without the engine; `template_answers`: one
@@ -176,7 +107,7 @@ class Settings(BaseSettings):
     datasources: dict[str, DatasourceSettings] = Field(default_factory=dict)
     assistants: dict[str, AssistantSettings] = Field(default_factory=dict)
 
-    _numbers = field_validator("*", mode="before")(classmethod(_number))
+    _numbers = field_validator("*", mode="before")(classmethod(checked_number))
 
     @field_validator("host")
     @classmethod
@@ -350,12 +281,8 @@ def _shown(place: tuple[str, ...], problem: str, value: object) -> object:
         return value
     known = problem != "extra_forbidden" and place[-1] in _fields_at(place[:-1])
     if known and place[-1] == "cache_url":
-        return _without_credentials(str(value))
+        return without_credentials(str(value))
     return value if known and place[-1] not in _SECRETS and place[-1] not in _GROUPS else "…"
-
-
-def _without_credentials(url: str) -> str:
-    return re.sub("//[^/]*@", "//…@", url)
 
 
 def _allowed_form(problem: str, message: str) -> str:
@@ -382,12 +309,7 @@ def _fields_at(place: tuple[str, ...]) -> list[str]:
 
 def _check_references(path: Path, settings: Settings) -> None:
     for name, engine in settings.engines.items():
-        if engine.cache_url is not None and EngineConfig(name, engine.model).provider != "hosted_vllm":
-            raise ConfigError(
-                f"{path}, engines.{name}.cache_url",
-                _without_credentials(engine.cache_url.get_secret_value()),
-                f"'{engine.model}' has no LMCache; leave it out, or use a vLLM's server, hosted_vllm/…",
-            )
+        check_engine(path, name, engine)
     for name, assistant in settings.assistants.items():
         for key, wanted, known in (
             ("engine", assistant.engine, settings.engines),

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from fastapi import FastAPI, Request, Response
 
-from backend.client import Chunk, Completion, EngineConfig, Message, Sampling, Usage
+from backend.client import Chunk, Completion, EngineConfig, Message, Sampling, SingleServer, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Cut(str):
     __slots__ = ()
 
 
-class ScriptedEngine:
+class ScriptedEngine(SingleServer):
     """Gives the answers that were enqueued, in order; an enqueued exception is raised. A word is a token.
 
     `enqueue_stream` scripts the pieces of a streamed answer; an exception among them breaks it there.

@@ -37,7 +37,7 @@ class Trace:
 
     `error` says, for a failed request, what the client was told. `parts` say which text of `prompt` is whose, and are
     empty in traces of gateways that did not keep them. With `prompt_order` planned, the parts alone say where a
-    layer's items stand; a replay has them in canonical order.
+    layer's items stand; a replay has them in canonical order. `replica` is which of several answered.
     """
 
     id: str
@@ -67,6 +67,7 @@ class Trace:
     parts: tuple[Part, ...] = ()
     stable_prefix_tokens: int | None = None
     prompt_order: Order = "canonical"
+    replica: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

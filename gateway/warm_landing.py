@@ -75,7 +75,7 @@ class WarmLanding:
 
     def _warm(self, base: BaseId, branch: str, head: str, commit: str) -> float:
         caches = self._core.caches_of(base.tenant, base.name)
-        urls = {cache.url for cache in caches}
+        urls = {url for cache in caches for url in cache.urls}
         spent = self._spent.get((base, branch), 0.0)
         try:
             had = {each.commit for each in self._commits.of(base, urls) if not each.is_due(time.time())}

@@ -17,7 +17,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from backend.client import Engine, Sampling
+from backend.client import Completion, Engine, Sampling
 from backend.errors import BackendError, ContextTooLong
 from gateway.answering import Ask, prepare
 from gateway.conversation import Conversation
@@ -190,12 +190,21 @@ class _Work:
         return True
 
     async def _one_token(self, knowledge: Knowledge, seconds: float) -> None:
-        messages = knowledge_prompt(knowledge.text)
+        """Of every replica at once, since nobody knows who will be asked. One that is away is left cold."""
+        messages, salt = knowledge_prompt(knowledge.text), self._assistant.cache_salt
         async with asyncio.timeout(seconds):
-            answer = await self._engine.complete(messages, _ONE_TOKEN, cache_salt=self._assistant.cache_salt)
-        if answer.usage is not None:
-            self._prompt_tokens += answer.usage.prompt_tokens
-            self._cached_tokens += answer.usage.cached_tokens or 0
+            answers = await asyncio.gather(
+                *(server.complete(messages, _ONE_TOKEN, cache_salt=salt) for server in self._engine.servers),
+                return_exceptions=True,
+            )
+        completions = [answer for answer in answers if isinstance(answer, Completion)]
+        for answer in answers:
+            if isinstance(answer, BaseException) and not (completions and isinstance(answer, BackendError)):
+                raise answer
+        for usage in (completion.usage for completion in completions):
+            if usage is not None:
+                self._prompt_tokens += usage.prompt_tokens
+                self._cached_tokens += usage.cached_tokens or 0
 
     def _failed(self, exc: Exception) -> bool:
         logger.warning("'%s' is not warmed any further: %s", self._assistant.name, str(exc) or "no answer in time")

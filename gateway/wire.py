@@ -190,6 +190,7 @@ def kvasir_object(trace: Trace) -> dict[str, Any]:
         "commit": trace.commit,
         "answered_by": trace.answered_by,
         "verified_by": trace.verified_by,
+        "replica": trace.replica,
         "items": [_item(item) for item in trace.items],
         "prompt_hash": trace.prompt_hash,
         "prompt_order": trace.prompt_order,

@@ -74,7 +74,7 @@ def test_the_configuration_page_shows_every_setting() -> None:
 def test_the_defaults_that_the_configuration_page_shows_are_the_defaults() -> None:
     shown = tomllib.loads(whole_file())
     # Shown with another value, the default beside it.
-    told_otherwise = {"lmcache", "priorities", "budgets", "pass_through"}
+    told_otherwise = {"lmcache", "priorities", "budgets", "pass_through", "replicas"}
     for table, model in TABLES.items():
         for entry in shown[table].values():
             for key, value in entry.items():

@@ -16,6 +16,7 @@ from lmcache.v1.distributed.eviction import EvictionPolicy
 from lmcache.v1.distributed.internal_api import EvictionAction, EvictionDestination
 from lmcache.v1.distributed.storage_manager import StorageManager
 
+from backend.lmcache_server import release
 from backend.lmcache_server.object_files import file_name, id_of
 from backend.tiers.control import TierControl
 from backend.tiers.writes import HeldItem
@@ -26,7 +27,7 @@ _AT_ONCE = 500
 
 def take_over_eviction(storage: StorageManager, control: TierControl) -> None:
     """Of RAM. Adapters with an `eviction` block keep what that names."""
-    for controller in storage._eviction_controllers:
+    for controller in release.eviction_controllers(storage):
         policy = WorthEviction(control)
         controller._listener._policy = policy
         controller._eviction_policy = policy

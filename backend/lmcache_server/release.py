@@ -56,6 +56,11 @@ def ram_managers(storage: Any) -> list[Any]:
     return list(storage._l1_managers_by_id.values()) if LOADS_MODULES else [storage._l1_manager]
 
 
+def eviction_controllers(storage: Any) -> list[Any]:
+    """Of RAM."""
+    return list(storage._eviction_controllers) if LOADS_MODULES else [storage._eviction_controller]
+
+
 def store_controllers(storage: Any) -> list[Any]:
     return list(storage._store_controllers.values()) if LOADS_MODULES else [storage._store_controller]
 

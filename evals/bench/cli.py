@@ -259,7 +259,7 @@ def learning(
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(("tokens", "engine", "accuracy")),
+    type=click.Choice(("tokens", "routing", "engine", "accuracy")),
     help="Only this section; may be given again.",
 )
 @click.option("--requests", type=click.IntRange(min=1), help="Only so many requests of each stream or set.")

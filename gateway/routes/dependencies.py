@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from backend.relay import Relay
+from backend.routing.routed_relay import AnyRelay
 from gateway.api_keys import LOCAL, Caller
 from gateway.capture import Capture
 from gateway.capture_worker import CaptureWorker
@@ -26,7 +26,7 @@ class Gateway:
     capture: Capture
     worker: CaptureWorker
     metrics: Metrics
-    relays: Mapping[str, Relay]
+    relays: Mapping[str, AnyRelay]
     """By engine, those that can be asked without translation."""
 
 

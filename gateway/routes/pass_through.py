@@ -15,7 +15,8 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from backend.client import Chunk, Engine, Message, Sampling
-from backend.relay import Relay, Relayed, RelayedPart
+from backend.relay import Relayed, RelayedPart
+from backend.routing.routed_relay import AnyRelay
 from gateway import wire
 from gateway.http_errors import HANDLED, http_error
 from gateway.metrics import Metrics
@@ -70,7 +71,7 @@ def _whole(passing: Passing, relayed: Relayed, metrics: Metrics) -> Response:
     return Response(relayed.body, relayed.status, _headers(passing), "application/json")
 
 
-async def _relayed_stream(passing: Passing, relay: Relay, metrics: Metrics, *, include_usage: bool) -> Response:
+async def _relayed_stream(passing: Passing, relay: AnyRelay, metrics: Metrics, *, include_usage: bool) -> Response:
     parts = relay.stream(passing.messages, passing.sampling, cache_salt=passing.tenant, include_usage=include_usage)
     begun = await anext(parts)
     if isinstance(begun, Relayed):

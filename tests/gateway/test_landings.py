@@ -58,7 +58,7 @@ class Gateway:
         eventually(lambda: self.shop.head in self.held())
 
     def held(self) -> dict[str, float | None]:
-        urls = [cache.url for cache in self.shop.core.caches.values()]
+        urls = [url for cache in self.shop.core.caches.values() for url in cache.urls]
         return {each.commit: each.release_at for each in self._commits.of(self.shop.base.id, urls)}
 
 

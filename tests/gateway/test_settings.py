@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from gateway.core import engine_config
 from gateway.errors import ConfigError
 from gateway.settings import Settings, load_settings
 
@@ -34,6 +35,8 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
 
 ENGINE = '[engines.main]\nmodel = "openai/x"\napi_base = "http://file/v1"\napi_key = "sekret"\n'
 VLLM = '[engines.v]\nmodel = "hosted_vllm/x"\napi_base = "http://file/v1"\n'
+REPLICATED = '[engines.r]\nmodel = "hosted_vllm/x"\n'
+REPLICA = '[[engines.r.replicas]]\napi_base = "http://10.0.0.1:8100/v1"\n'
 
 
 def test_a_variable_goes_before_the_file_and_the_file_before_the_default(load: Load) -> None:
@@ -118,6 +121,24 @@ BAD_FILES = [
     (f"{VLLM}cache_url = 'http://ada:sekret@cache:port'", (", engines.v.cache_url:", "got 'http://…@cache:port'")),
     (f"{ENGINE}cache_url = 'http://a:sekret@cache'", (", engines.main.cache_url:", "got 'http://…@cache'")),
     (f"{VLLM}warm_seconds = -1", (", engines.v.warm_seconds:", "got -1")),
+    (f"{REPLICATED}[[engines.r.replicas]]\napi_base = 'vllm:8100'", (", engines.r.replicas.0.api_base:", "/v1")),
+    (
+        f"{REPLICATED}{2 * REPLICA}",
+        (", engines.r.replicas:", "host and port of its own", "10.0.0.1:8100 stands there twice"),
+    ),
+    (f"{REPLICATED}api_base = 'http://one/v1'\n{REPLICA}", (", engines.r.api_base:", "leave one of both out")),
+    (
+        f"{REPLICATED}{REPLICA}cache_url = 'http://cache/x'",
+        (", engines.r.replicas.0.cache_url:", "without a path"),
+    ),
+    (
+        f"[engines.e]\nmodel = 'embedded/kvasir-mini'\n{REPLICA.replace('.r.', '.e.')}",
+        (", engines.e.replicas:", "in the gateway's process"),
+    ),
+    (
+        f"[engines.o]\nmodel = 'openai/x'\n{REPLICA.replace('.r.', '.o.')}cache_url = 'http://cache:8190'",
+        (", engines.o.cache_url:", "has no LMCache"),
+    ),
     (f"{ENGINE}cache_url = 'http://cache:8190'", (", engines.main.cache_url:", "'openai/x' has no LMCache")),
     ("[assistants.a]\nkb = 'x'\nuse_case = 'chatt'", (", assistants.a.use_case:", "got 'chatt'", "'document'")),
     ("[assistants.a]\nkb = 'x'\nrepeats = 0", (", assistants.a.repeats:", "got 0")),
@@ -165,6 +186,15 @@ def test_a_bad_variable_is_named_and_the_file_is_not_blamed(
     assert str(caught.value).startswith(f"{name}: got ")
     for part in told:
         assert part in str(caught.value)
+
+
+def test_replicas_have_a_cache_of_their_own_or_the_engines(load: Load) -> None:
+    second = REPLICA.replace("0.1", "0.2") + 'cache_url = "http://10.0.0.2:8190"\n'
+    settings = load(f'{REPLICATED}cache_url = "http://shared:8190"\n{REPLICA}{second}').engines["r"]
+    assert settings.cache_urls == {"10.0.0.1:8100": "http://shared:8190", "10.0.0.2:8100": "http://10.0.0.2:8190"}
+    config = engine_config("r", settings)
+    assert config.replicas == ("http://10.0.0.1:8100/v1", "http://10.0.0.2:8100/v1")
+    assert load(f'{VLLM}cache_url = "http://cache:8190"').engines["v"].cache_urls == {"": "http://cache:8190"}
 
 
 def test_a_variable_that_begins_a_table_is_named_for_what_the_table_lacks(load: Load) -> None:

@@ -125,7 +125,7 @@ def test_a_commit_that_died_before_it_landed_is_given_its_time(shop: CachedShop)
     with pytest.raises(Died):
         land(landing(shop), rule())
     assert shop.head == before
-    (held,) = CachedCommits(shop.core.database).of(shop.base.id, [shop.core.caches["main"].url])
+    (held,) = CachedCommits(shop.core.database).of(shop.base.id, shop.core.caches["main"].urls)
     assert (held.commit == before, held.release_at) == (False, None)
 
 

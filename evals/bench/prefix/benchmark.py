@@ -11,6 +11,7 @@ from evals.bench.learning.engine import SHIPPED_ENGINE, EngineChoice
 from evals.bench.learning.kept_pieces import KeptPieces
 from evals.bench.prefix.engines import CountingEngine
 from evals.bench.prefix.played import Say
+from evals.bench.prefix.routing_rows import routing_rows
 from evals.bench.prefix.runnable_sets import SETS, SetName, runnable_set
 from evals.bench.prefix.spider_traffic import Traffic, spider_traffic
 from evals.bench.prefix.token_section import earlier_reach, streams_of, token_rows
@@ -18,7 +19,7 @@ from evals.bench.remembering import Remembering
 from evals.bench.row import Row
 from kb.embedding import Embedder
 
-Section = Literal["tokens", "engine", "accuracy"]
+Section = Literal["tokens", "routing", "engine", "accuracy"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 
 
@@ -49,7 +50,7 @@ def prefix_rows(plan: Plan, embedder: Embedder, say: Say) -> list[Row]:
     remembering = Remembering(embedder)
     engine = CountingEngine(plan.model)
     rows: list[Row] = []
-    if {"tokens", "engine"} & set(plan.sections):
+    if {"tokens", "routing", "engine"} & set(plan.sections):
         rows += _reuse(plan, traffic, engine, remembering, say)
     if "accuracy" in plan.sections:
         rows += _accuracy(plan, traffic, engine, remembering, say)
@@ -62,6 +63,8 @@ def _reuse(plan: Plan, traffic: Traffic, engine: CountingEngine, embedder: Remem
     rows: list[Row] = []
     if "tokens" in plan.sections:
         rows += token_rows(traffic, streams, reach, engine, embedder, say)
+    if "routing" in plan.sections:
+        rows += routing_rows(traffic, streams, reach, engine, embedder, say)
     if "engine" in plan.sections:
         from evals.bench.prefix.engine_section import engine_rows
 

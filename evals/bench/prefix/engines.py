@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from backend.client import Chunk, Completion, Engine, EngineConfig, Message, Sampling, Usage
+from backend.client import Chunk, Completion, Engine, EngineConfig, Message, Sampling, SingleServer, Usage
 from backend.errors import ModelFolderInvalid
 from backend.model_folder import check_model_folder
 from evals.bench.errors import ModelUnavailable
@@ -33,7 +33,7 @@ class StreamEngine(Engine, Protocol):
     sent: list[Sent]
 
 
-class _Told(ABC):
+class _Told(SingleServer, ABC):
     """Answers with what it was told to."""
 
     def __init__(self) -> None:
