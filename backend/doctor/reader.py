@@ -97,7 +97,10 @@ class Reader:
     def _prompts(self, gateway: str) -> Iterator[Prompt]:
         """The prompts of its last requests, newest first."""
         listed = self._pages.json("gateway", f"{gateway}/v1/requests?limit={_PROMPTS}") or {}
-        for trace in listed.get("data", []):
+        for summary in listed.get("data", []):
+            trace = self._pages.json("gateway", f"{gateway}/v1/requests/{summary['id']}")
+            if trace is None:
+                continue
             text = "".join(f"<{message['role']}>{message['content']}" for message in trace["prompt"])
             yield Prompt(trace["id"], trace["assistant"], gateway, text)
 

@@ -11,8 +11,8 @@ import backend
 ROOT = Path(backend.__file__).parent
 FOREIGN = {
     "tiers": set(),
-    "lmcache_server": {"lmcache", "fastapi", "pydantic", "prometheus_client"},
-    "vllm_connector": {"lmcache"},
+    "lmcache_server": {"lmcache", "torch", "fastapi", "pydantic", "prometheus_client"},
+    "vllm_connector": {"lmcache", "vllm", "torch", *(path.stem for path in (ROOT / "vllm_connector").glob("*.py"))},
 }
 
 
