@@ -27,6 +27,7 @@ from .waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
+DISK_BYTES = 67_200_000
 CHUNK = 256
 WINDOW = 4096
 
@@ -93,7 +94,7 @@ def patient(
 ) -> Iterator[Patient]:
     home = tmp_path_factory.mktemp("doctor")
     model = tiny_model(home, [Path(__file__).read_text(encoding="utf-8")])
-    # RAM holds 160 chunks of 512 bytes a token, the disk 128, and vLLM's own cache two prompts of the window.
+    # RAM holds 160 chunks of 512 bytes a token, the disk 512, and vLLM's own cache two prompts of the window.
     with running_pair(
         model,
         home,
@@ -101,7 +102,7 @@ def patient(
         window_tokens=WINDOW,
         cpu_kv_gb=1.0,
         l1_size_gb=0.02,
-        disk_gb=0.0168,
+        disk_gb=DISK_BYTES / 1e9,
         shared_tier='{"type": "mock", "max_size_gb": 0.1, "mock_bandwidth_gb": 0.001}',
         engine_args=("--num-gpu-blocks-override=40", "--max-num-seqs=2"),
     ) as pair:
@@ -224,11 +225,16 @@ def test_more_prompts_in_turn_than_ram_holds(patient):
 
 
 def test_a_disk_tier_that_is_rewritten_within_a_day(patient):
+    def written() -> float:
+        return patient.reader.sample().tiers["write_budget"]["used_bytes"]
+
     with patient.watched("disk-growth"):
-        for _ in range(4):
+        for _ in range(40):
             prompt = patient.tokens(14 * CHUNK)
             patient.note(prompt, "batch")
             patient.ask(prompt)
+            if written() >= DISK_BYTES:
+                break
     assert patient.findings() == ["disk-growth"]
 
 
