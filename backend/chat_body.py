@@ -12,15 +12,7 @@ def chat_body(
     config: EngineConfig, messages: Sequence[Message], sampling: Sampling, cache_salt: str | None
 ) -> dict[str, Any]:
     """For a server that speaks OpenAI's API. What `sampling` leaves open is the configuration's or the server's."""
-    wanted: dict[str, Any] = {
-        "max_tokens": config.max_output_tokens if sampling.max_tokens is None else sampling.max_tokens,
-        "temperature": config.temperature if sampling.temperature is None else sampling.temperature,
-        "top_p": sampling.top_p,
-        "seed": sampling.seed,
-        "stop": list(sampling.stop) or None,
-        "presence_penalty": sampling.presence_penalty,
-        "frequency_penalty": sampling.frequency_penalty,
-    }
+    wanted = sampling_fields(config, sampling)
     if config.provider == "hosted_vllm":
         wanted |= {
             "cache_salt": cache_salt,
@@ -30,3 +22,16 @@ def chat_body(
         }
     given = {key: value for key, value in wanted.items() if value is not None}
     return {"model": config.served_name, "messages": list(messages), **given}
+
+
+def sampling_fields(config: EngineConfig, sampling: Sampling) -> dict[str, Any]:
+    """What every engine takes, in OpenAI's words; `None` is for what is left to it."""
+    return {
+        "max_tokens": config.max_output_tokens if sampling.max_tokens is None else sampling.max_tokens,
+        "temperature": config.temperature if sampling.temperature is None else sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+        "stop": list(sampling.stop) or None,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+    }

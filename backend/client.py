@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from backend.chat_body import sampling_fields
 from backend.engine import (
     Chunk,
     Completion,
@@ -181,14 +182,7 @@ class LiteLLMEngine(SingleServer):
         config = self._config
         if sampling.grammar is not None and not config.takes_grammar:
             raise EngineMisconfigured(config.name, "model", "is of a provider that takes no grammar")
-        wanted: dict[str, Any] = {
-            "max_tokens": config.max_output_tokens if sampling.max_tokens is None else sampling.max_tokens,
-            "temperature": config.temperature if sampling.temperature is None else sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": sampling.seed,
-            "stop": list(sampling.stop) or None,
-            "presence_penalty": sampling.presence_penalty,
-            "frequency_penalty": sampling.frequency_penalty,
+        wanted = sampling_fields(config, sampling) | {
             "api_base": config.api_base,
             "api_key": config.api_key,
             "stream_options": {"include_usage": True} if stream else None,

@@ -61,9 +61,9 @@ def engine_failure(exc: BaseException, config: EngineConfig, *, started: bool) -
         return EngineUnreachable(config.name, config.api_base)
     if any(isinstance(link, openai.APITimeoutError | httpx.TimeoutException | TimeoutError) for link in chain):
         return EngineTimeout(config.name, config.timeout_seconds)
-    refusal = _refusal(chain, config)
-    if refusal is not None:
-        return refusal
+    refused = _refusal(chain, config)
+    if refused is not None:
+        return refused
     return EngineInterrupted(config.name, _interruption(chain, config))
 
 

@@ -1,4 +1,5 @@
-"""What can go wrong with engines and their processes, as a tree. No message carries an API key.
+"""What can go wrong with engines and their processes, as a tree. No message carries an API key, or the
+password of an address.
 
 BackendError
 ├── EngineError                  a call to one engine; carries `engine`, its name in the configuration
@@ -34,6 +35,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from backend.address import without_credentials
+
 
 class BackendError(Exception):
     """Base of all the backend's errors."""
@@ -60,7 +63,7 @@ class EngineUnreachable(EngineError):
 
     def __init__(self, engine: str, api_base: str | None) -> None:
         self.api_base = api_base
-        where = api_base or "the provider's address"
+        where = without_credentials(api_base) if api_base else "the provider's address"
         super().__init__(
             engine,
             f"nothing answers at {where}; see what runs with 'kvasir backend status', "

@@ -16,6 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import httpx
 
+from backend.address import without_credentials
 from backend.engine import EngineConfig
 from backend.errors import EngineInterrupted, EngineMisconfigured, EngineRefused, EngineTimeout, EngineUnreachable
 from backend.refusal import refusal
@@ -40,12 +41,18 @@ class ServerConnection:
     """
 
     def __init__(self, config: EngineConfig) -> None:
-        """Raises `EngineMisconfigured` where there is no address."""
+        """Raises `EngineMisconfigured` where there is no address, or a password in it beside a key."""
         if not config.api_base:
             raise EngineMisconfigured(
                 config.name, "api_base", "is missing; it is the server's address, such as http://127.0.0.1:8100/v1"
             )
         self.api_base = config.api_base.rstrip("/")
+        if config.api_key and _names_user(self.api_base):
+            raise EngineMisconfigured(
+                config.name,
+                "api_key",
+                "is given, and api_base names a user, too; one header takes one of them: leave one out",
+            )
         self._config = config
         self._sessions: dict[asyncio.AbstractEventLoop, _Kept] = {}
         # The authorities that the other engines are checked by. To make a context takes some 20 ms.
@@ -59,7 +66,7 @@ class ServerConnection:
                 try:
                     answer = await response.json(content_type=None)
                 except ValueError as exc:
-                    problem = f"{url} answered something that is not JSON"
+                    problem = f"{without_credentials(url)} answered something that is not JSON"
                     raise EngineRefused(self._config.name, 502, problem) from exc
                 finally:
                     response.close()
@@ -124,9 +131,14 @@ class ServerConnection:
 
     def _headers(self) -> dict[str, str]:
         key = self._config.api_key
-        if key is None and self._config.provider == "openai":
+        if key is None and self._config.provider == "openai" and not _names_user(self.api_base):
             key = os.environ.get("OPENAI_API_KEY")
         return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _names_user(url: str) -> bool:
+    """aiohttp makes the header of it, and refuses a request that has one already."""
+    return urlsplit(url).username is not None
 
 
 def _proxy_of(url: str) -> str | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
+from backend.address import without_credentials
 from backend.engine import EngineConfig, replica_name
 from gateway.errors import ConfigError
 from gateway.settings_table import TENANT, Table
@@ -22,10 +22,6 @@ def _is_address(url: str) -> bool:
         )
     except ValueError:  # of a port that is no number
         return False
-
-
-def without_credentials(url: str) -> str:
-    return re.sub("//[^/]*@", "//…@", url)
 
 
 def _cache_address(url: SecretStr | None) -> SecretStr | None:
@@ -115,6 +111,7 @@ class EngineSettings(Table):
 
 
 def check_engine(path: Path, name: str, engine: EngineSettings) -> None:
+    """Raises `ConfigError` for what cannot go together in `[engines.NAME]` of the file `path`."""
     provider = EngineConfig(name, engine.model).provider
     if engine.cache_urls and provider != "hosted_vllm":
         raise ConfigError(
@@ -131,6 +128,6 @@ def check_engine(path: Path, name: str, engine: EngineSettings) -> None:
     if engine.replicas and engine.api_base is not None:
         raise ConfigError(
             f"{path}, engines.{name}.api_base",
-            engine.api_base,
+            without_credentials(engine.api_base),
             "the engine has replicas, which have their own; leave one of both out",
         )

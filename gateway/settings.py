@@ -24,11 +24,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from backend.address import without_credentials
 from backend.engine import EngineConfig
 from backend.tiers.use_case import UseCase
 from gateway.engine_settings import EngineSettings as EngineSettings
 from gateway.engine_settings import ReplicaSettings as ReplicaSettings
-from gateway.engine_settings import check_engine, without_credentials
+from gateway.engine_settings import check_engine
 from gateway.errors import ConfigError
 from gateway.prompt import DEFAULT_INSTRUCTIONS
 from gateway.settings_table import TENANT, Table, checked_number
@@ -280,7 +281,7 @@ def _shown(place: tuple[str, ...], problem: str, value: object) -> object:
     if not isinstance(value, (str, bytes, SecretStr)):
         return value
     known = problem != "extra_forbidden" and place[-1] in _fields_at(place[:-1])
-    if known and place[-1] == "cache_url":
+    if known and place[-1] in ("api_base", "cache_url"):
         return without_credentials(str(value))
     return value if known and place[-1] not in _SECRETS and place[-1] not in _GROUPS else "…"
 

@@ -11,6 +11,7 @@ TENANT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 def checked_number(cls: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
+    """`value` as it came. Raises `ValueError` for a truth where the field is none."""
     # Pydantic takes `true` for 1, and a port of `true` is a slip.
     if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
         raise ValueError("it must not be true or false")

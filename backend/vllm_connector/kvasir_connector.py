@@ -4,7 +4,8 @@ On a CPU, vLLM's worker waits for LMCache whenever it stores. A server that dies
 does not know this worker yet, never answers: the wait ends in an error that takes vLLM down. Here the error ends the
 store alone. LMCache counts as away from then on, and its heartbeat registers the worker again once it answers.
 
-vLLM imports this file by its name, `kv_connector_module_path`; its folder, which holds nothing else, is on PYTHONPATH.
+vLLM imports this file by its name, `kv_connector_module_path`; its folder is on PYTHONPATH. What else is in it
+has a name that begins with `kvasir_`, too, so that it hides no module of the engine's.
 """
 
 from __future__ import annotations

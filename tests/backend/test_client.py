@@ -126,6 +126,25 @@ def test_a_refused_connection_names_the_address_and_the_next_step(provider):
         assert "kvasir backend up" in str(failed.value)
 
 
+@pytest.mark.parametrize("provider", ["hosted_vllm", "openai"])
+def test_a_refused_connection_names_the_address_without_its_password(provider, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "is-not-for-this-server")
+    host = f"127.0.0.1:{free_port()}"
+    config = EngineConfig("main", f"{provider}/served", api_base=f"http://ada:sekret@{host}/v1", retries=0)
+    with pytest.raises(EngineUnreachable) as failed:
+        complete(connect(config))
+    assert f"http://…@{host}/v1" in str(failed.value)
+    assert "sekret" not in str(failed.value)
+
+
+@pytest.mark.parametrize("provider", ["hosted_vllm", "openai"])
+def test_a_key_beside_a_password_in_the_address_is_refused_at_once(provider):
+    config = EngineConfig("main", f"{provider}/served", api_base="http://ada:sekret@one/v1", api_key=KEY)
+    with pytest.raises(EngineMisconfigured, match="api_key is given") as refused:
+        connect(config)
+    assert "sekret" not in str(refused.value)
+
+
 @PROVIDERS
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429, 500, 503])
 def test_a_refusal_keeps_its_status_and_the_engines_words(server, provider, status):

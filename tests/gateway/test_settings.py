@@ -128,6 +128,14 @@ BAD_FILES = [
     ),
     (f"{REPLICATED}api_base = 'http://one/v1'\n{REPLICA}", (", engines.r.api_base:", "leave one of both out")),
     (
+        f"{REPLICATED}api_base = 'http://ada:sekret@one/v1'\n{REPLICA}",
+        (", engines.r.api_base:", "got 'http://…@one/v1'"),
+    ),
+    (
+        f"{REPLICATED}[[engines.r.replicas]]\napi_base = 'http://a:sekret@/v1'",
+        ("replicas.0.api_base:", "got 'http://…@/v1'"),
+    ),
+    (
         f"{REPLICATED}{REPLICA}cache_url = 'http://cache/x'",
         (", engines.r.replicas.0.cache_url:", "without a path"),
     ),
