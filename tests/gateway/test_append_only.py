@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from backend.engine import Message
@@ -76,10 +76,11 @@ def questions(messages: list[Message]) -> list[int]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ACTIONS)
+@example(actions=[*[("ask", 0)] * 4, ("rewrite", 0), ("ask", 0), ("drop", 1), ("edit", 67), ("edit", 1)])
 def test_what_stays_of_a_history_keeps_its_bytes(sessions: Sessions, actions: list[tuple[str, int]]) -> None:
     player = Player(sessions)
     player.ask("the first question")
-    shortened = False
+    shortened, begun = False, 0
     for action, number in actions:
         before, had = player.sent, list(player.messages)
         places = questions(had)
@@ -99,8 +100,10 @@ def test_what_stays_of_a_history_keeps_its_bytes(sessions: Sessions, actions: li
         question = had[places[-1]]["content"] if action == "regenerate" else f"question {next(NUMBERS)}"
         player.ask(question)
         shortened = shortened or action in ("drop", "cut out")
-        if kept == 0 or (shortened and rewritten):
-            # Nothing of the history is left; or, of a shortened one, no question and answer by which it can be found.
+        if kept == 0 or (shortened and rewritten) or kept <= begun:
+            # Nothing of the history is left; or, of a shortened one, no question and answer by which it can be found;
+            # or all that is left is older than such a new beginning, and of the conversation before.
+            begun = kept
             continue
         assert player.sent[0] == before[0], action
         if action == "drop":

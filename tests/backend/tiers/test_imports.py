@@ -9,6 +9,7 @@ import pytest
 import backend
 
 ROOT = Path(backend.__file__).parent
+OURS = ("backend", "backend.address", "backend.errors")
 FOREIGN = {
     "tiers": set(),
     "lmcache_server": {"lmcache", "torch", "fastapi", "pydantic", "prometheus_client"},
@@ -30,10 +31,12 @@ def imported(path: Path) -> set[str]:
 def test_what_runs_in_the_engines_python_needs_nothing_of_kvasirs(package):
     paths = sorted((ROOT / package).glob("*.py"))
     assert paths
-    for path in [*paths, ROOT / "errors.py"]:
+    for path in [*paths, ROOT / "errors.py", ROOT / "address.py"]:
         for name in imported(path):
             top = name.split(".")[0]
-            ours = name in ("backend.errors", "backend") or name.startswith(("backend.tiers", "backend.lmcache_server"))
+            ours = name in OURS or name.startswith(("backend.tiers", "backend.lmcache_server"))
+                ("backend.tiers", "backend.lmcache_server")
+            )
             assert ours or top in sys.stdlib_module_names or top in FOREIGN[package], f"{path.name} imports {name}"
 
 
