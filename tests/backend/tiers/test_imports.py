@@ -35,8 +35,6 @@ def test_what_runs_in_the_engines_python_needs_nothing_of_kvasirs(package):
         for name in imported(path):
             top = name.split(".")[0]
             ours = name in OURS or name.startswith(("backend.tiers", "backend.lmcache_server"))
-                ("backend.tiers", "backend.lmcache_server")
-            )
             assert ours or top in sys.stdlib_module_names or top in FOREIGN[package], f"{path.name} imports {name}"
 
 
