@@ -1,4 +1,4 @@
-"""Waits for what servers do a moment after they answered."""
+"""Waits for what becomes true a moment later."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from backend.errors import StopFailed
+from backend.polling import until
 
 _START_TOLERANCE_SECONDS = 1.0
 _POLL_SECONDS = 0.02
@@ -157,9 +157,7 @@ def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None
 
 def _await_end(processes: Sequence[psutil.Process], seconds: float) -> bool:
     """Whether all have ended within `seconds`."""
-    end = time.monotonic() + seconds
-    while not (ended := all(map(_has_ended, processes))) and time.monotonic() < end:
-        time.sleep(_POLL_SECONDS)
+    ended = until(lambda: all(map(_has_ended, processes)), seconds=seconds, pause_seconds=_POLL_SECONDS)
     psutil.wait_procs(processes, timeout=0)  # those that are children of ours leave no zombie
     return ended
 

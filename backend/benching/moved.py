@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backend.benching.own_pair import own_pair
+from backend.benching.rounds import rounds
 from backend.benching.target import Progress, Target
 from backend.errors import MeasurementFailed
 from backend.plan import LaunchOptions
@@ -37,15 +38,7 @@ def measure_moved(
         for target in (blend, prefix):
             target.check_lengths(tuple(lengths))
             stack.enter_context(target.gates(load=False, store=False))
-        for length in sorted({min(lengths), max(lengths)}):
-            on_progress(f"blend: warming up, {length} tokens")
-            reorder(blend, prefix, length)
-        found: list[Reordered] = []
-        for repeat in range(repeats):
-            for length in lengths:
-                on_progress(f"blend: repeat {repeat + 1} of {repeats}, {length} tokens")
-                found.append(reorder(blend, prefix, length))
-        return found
+        return rounds("blend", lengths, repeats, on_progress, lambda length, _: reorder(blend, prefix, length))
 
 
 def reorder(blend: Target, prefix: Target, tokens: int) -> Reordered:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.benching.asking import COLD, RAM, Asker, asking
+from backend.benching.rounds import rounds
 from backend.benching.target import Progress, SlowTier, Target
 from backend.errors import MeasurementFailed
 
@@ -33,15 +34,11 @@ def measure_promotion(target: Target, lengths: Sequence[int], repeats: int, on_p
         raise MeasurementFailed("promotion", "needs a disk tier of files and LMCache with Kvasir's policies")
     with asking(target) as asker:
         asker.learn_kv_bytes()
-        for length in sorted({min(lengths), max(lengths)}):
-            on_progress(f"promotion: warming up, {length} tokens")
-            _one(asker, disk, length, hint_first=True)
-        found: list[Return] = []
-        for repeat in range(repeats):
-            for length in lengths:
-                on_progress(f"promotion: repeat {repeat + 1} of {repeats}, {length} tokens")
-                found.append(_one(asker, disk, length, hint_first=repeat % 2 == 0))
-    return found
+
+        def measure(length: int, repeat: int) -> Return:
+            return _one(asker, disk, length, hint_first=repeat % 2 == 0)
+
+        return rounds("promotion", lengths, repeats, on_progress, measure)
 
 
 def _one(asker: Asker, disk: SlowTier, tokens: int, *, hint_first: bool) -> Return:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from backend.benching.asking import COLD, Asker
 from backend.benching.own_pair import own_pair
+from backend.benching.rounds import rounds
 from backend.benching.target import Progress
 from backend.plan import LaunchOptions
 
@@ -35,15 +36,7 @@ def measure_two_engines(
             asker.target.check_lengths(tuple(lengths))
             stack.enter_context(asker.target.gates(load=False, store=False))
             asker.learn_kv_bytes()
-        for length in sorted({min(lengths), max(lengths)}):
-            on_progress(f"two engines: warming up, {length} tokens")
-            _cross(first, second, length)
-        found: list[Crossing] = []
-        for repeat in range(repeats):
-            for length in lengths:
-                on_progress(f"two engines: repeat {repeat + 1} of {repeats}, {length} tokens")
-                found.append(_cross(first, second, length))
-        return found
+        return rounds("two engines", lengths, repeats, on_progress, lambda length, _: _cross(first, second, length))
 
 
 def _cross(first: Asker, second: Asker, tokens: int) -> Crossing:
