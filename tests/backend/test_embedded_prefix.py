@@ -79,9 +79,9 @@ def test_only_the_rest_is_computed(model):
     widths = []
     hook = model._loaded_weights().model.embed_tokens.register_forward_pre_hook
     hook(lambda _, inputs: widths.append(inputs[0].shape[-1]))
-    _, first = ask(model, prompt("How many orders?", tokens=1))
-    _, second = ask(model, prompt("How many states?", tokens=1))
-    assert widths == [first.prompt_tokens, second.prompt_tokens - second.cached_tokens]
+    _, first = ask(model, prompt("How many orders?", tokens=3))
+    _, second = ask(model, prompt("How many states?", tokens=3))
+    assert widths == [first.prompt_tokens, 1, 1, second.prompt_tokens - second.cached_tokens, 1, 1]
 
 
 def test_a_right_guess_spares_a_step_and_a_wrong_one_changes_nothing(monkeypatch):
