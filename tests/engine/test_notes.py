@@ -11,13 +11,14 @@ import pytest
 
 from evals.replay import SuiteReplay
 from gateway.app import create_app
+from gateway.cached_commits import CachedCommits
 from gateway.core import Core
 from gateway.settings import AssistantSettings, EngineSettings, Settings
 from kb.items import Document, Item
 from kb.knowledge_base import Changes
 
 from .filled import fill
-from .waiting import until_equal
+from .waiting import until, until_equal
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -44,9 +45,14 @@ class Served:
         told: dict[str, Any] = answer.json()["kvasir"]
         return told
 
-    def land(self, title: str) -> None:
+    def land(self, title: str) -> str:
         base = self.core.base("default", "shop")
-        base.commit(Changes(put=(handbook(title),)), author="test", message=title)
+        return base.commit(Changes(put=(handbook(title),)), author="test", message=title).id
+
+    def followed(self, commit: str) -> bool:
+        """Whether the gateway has seen to it that the commit is read."""
+        held = CachedCommits(self.core.database).of(self.core.base("default", "shop").id, self.core.caches["main"].urls)
+        return any(each.commit == commit for each in held)
 
     def cache(self, path: str) -> Any:
         return httpx.get(f"{self.cache_url}/kvasir/{path}", trust_env=False).raise_for_status().json()
@@ -139,8 +145,9 @@ def test_the_first_question_after_a_landing_finds_its_prefix_warm(served: Served
 
     served.ask("Who counts the aisles?")
     cache.warm_seconds = 0.0
-    served.land("A third edition")
+    third = served.land("A third edition")
     cold = served.ask("Who counts the aisles?")
+    assert until(lambda: served.followed(third), bool)  # else it is warmed as soon as there is time for it
     cache.warm_seconds = WARM_SECONDS
     before = computed()
     served.land("A fourth edition")
