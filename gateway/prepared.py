@@ -11,12 +11,14 @@ from backend.tiers.use_case import UseCase
 from gateway.conversation import Conversation
 from gateway.core import Assistant, Core
 from gateway.message_chain import Scope
+from gateway.new_tables import NewTables
 from gateway.other_values import with_question_values
-from gateway.placements import Placed, Placements
+from gateway.placements import Placed, Placements, References
 from gateway.planner import Planner
 from gateway.prompt import Prompt, assemble, newly_needed
 from gateway.sessions import Session
 from gateway.sql_grammar import grammar_of
+from kb.hit import Limits
 from kb.items import Item
 from kb.retrieval import Retrieval
 from kb.same_question import same_question
@@ -81,7 +83,7 @@ def prepare(
         ask.conversation.question,
         revision=revision or assistant.revision,
         subjects=(ask.user,) if ask.user else (),
-        limits=assistant.limits,
+        limits=assistant.limits if session.placements is None else _limits(assistant.limits, session.placements),
         follows=ask.conversation.follows,
     )
     retrieved_at = time.perf_counter()
@@ -108,6 +110,11 @@ def _session(core: Core, assistant: Assistant, ask: Ask) -> Session:
 
 def _scope(ask: Ask, assistant: Assistant) -> Scope:
     return Scope(ask.tenant, ask.assistant, assistant.base.name, ask.user)
+
+
+def _limits(limits: Limits, placed: References) -> Limits:
+    """Of a later turn, whose new tables are computed for it alone."""
+    return replace(limits, worth=NewTables(frozenset(entry.item_id for entry in placed)).worth)
 
 
 def _placements(

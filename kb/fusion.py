@@ -102,7 +102,12 @@ def fuse(evidence: Evidence, weights: Weights, limits: Limits) -> list[Hit]:
     for place in _kept(evidence, scores, limits):
         reasons = tuple(_reasons(evidence, place, float(likely[place])))
         hits.append(Hit(candidates.items[place], candidates.hashes[place], float(scores[place]), reasons))
-    return hits
+    return hits if limits.worth is None else list(_worth_it(hits, limits.worth))
+
+
+def _worth_it(hits: Sequence[Hit], worth: Callable[[Hit], bool]) -> Iterator[Hit]:
+    likeliest = next((hit for hit in hits if hit.item.kind == "schema"), None)
+    return (hit for hit in hits if hit.item.kind != "schema" or hit is likeliest or worth(hit))
 
 
 def like_patterns(evidence: PatternEvidence, limits: Limits) -> list[Hit]:

@@ -15,6 +15,7 @@ class Limits:
     A kind that `per_kind` leaves out retrieves its `always` items only. `floor` is the least cosine of a metric or
     document that the question does not name; `near_best` the least share of the best table's score that another table
     needs (0 takes any); `pattern_floor` the least similarity of a template or success.
+    `worth`, if given, says of a table that is likely, but not the likeliest, whether it is worth its place.
     `tokens` bounds the tokens of all of a kind, as `measure` counts those of one hit: what does not fit whole is left
     out, and what is next best may fit. Kinds that it leaves out are not bounded.
     """
@@ -34,6 +35,7 @@ class Limits:
     floor: float = 0.3
     near_best: float = 0.05
     pattern_floor: float = 0.6
+    worth: Callable[[Hit], bool] | None = None
     tokens: Mapping[Kind, int] = field(default_factory=dict)
     measure: Callable[[Hit], int] | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,23 @@ def test_a_later_turn_computes_its_own_tokens_alone_also_where_the_client_reflow
     assert second["kvasir"]["session_id"] == first["kvasir"]["session_id"]
     whole_blocks = first["usage"]["prompt_tokens"] // BLOCK_TOKENS * BLOCK_TOKENS
     assert second["kvasir"]["cache"]["cached_tokens"] >= whole_blocks - BLOCK_TOKENS
+
+
+def test_vllm_keeps_the_kv_of_what_it_wrote_for_the_turn_that_sends_it_back(pair: Any) -> None:
+    """What `kvasir bench prefix` counts as "answers cached" (evals/bench/prefix/hit_rates.py)."""
+
+    def completed(tokens: list[int], most: int) -> dict[str, Any]:
+        body = {"model": pair.model_name, "prompt": tokens, "max_tokens": most, "temperature": 0, "ignore_eos": True}
+        url = f"{pair.api_base}/completions"
+        answer = httpx.post(url, json={**body, "return_token_ids": True}, timeout=120, trust_env=False)
+        told: dict[str, Any] = answer.raise_for_status().json()
+        return told
+
+    prompt = random.choices(range(100, 500), k=BLOCK_TOKENS + 10)
+    written = completed(prompt, BLOCK_TOKENS)["choices"][0]["token_ids"]
+    assert len(written) == BLOCK_TOKENS
+    later = completed([*prompt, *written, 7, 8, 9], 1)["usage"]["prompt_tokens_details"]["cached_tokens"]
+    assert later == 2 * BLOCK_TOKENS > len(prompt)
 
 
 def said(client: httpx.Client, messages: list[dict[str, str]]) -> dict[str, Any]:

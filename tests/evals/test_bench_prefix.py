@@ -15,7 +15,7 @@ from evals.bench.prefix.block_cache import BlockCache
 from evals.bench.prefix.bound import Pieces, best_order_hits, common_tokens
 from evals.bench.prefix.engine_section import told, ttft_row
 from evals.bench.prefix.engines import CountingEngine, Sent
-from evals.bench.prefix.hit_rates import Use, rate, ratio, ratio_interval
+from evals.bench.prefix.hit_rates import Use, rate, ratio, ratio_interval, unlimited
 from evals.bench.prefix.landing_rows import before_and_after
 from evals.bench.prefix.landings import lesson
 from evals.bench.prefix.played import Played
@@ -41,6 +41,15 @@ def test_the_last_token_of_a_prompt_is_always_computed() -> None:
     cache.take(_tokens(range(8)))
     assert cache.take(_tokens(range(8))) == 4
     assert cache.take(_tokens(range(9))) == 8
+
+
+def test_what_was_answered_is_there_for_the_turn_that_sends_it_back() -> None:
+    asked, answer = _tokens(range(6)), _tokens(range(60, 67))
+    after = _tokens([*asked, *answer, 1, 2])
+    turns = [Sent("a", prompt, None, None, answer) for prompt in (asked, after)]
+    played = [Played(_request("d", turn), None, None, {"ours": sent}) for turn, sent in enumerate(turns)]  # type: ignore[arg-type]
+    assert [use.hit_tokens for use in unlimited(played, "ours", 4)] == [0, 4]
+    assert [use.hit_tokens for use in unlimited(played, "ours", 4, answers=True)] == [0, 12]
 
 
 def test_prompts_have_at_most_their_head_their_common_items_and_the_start_of_another_in_common() -> None:
@@ -183,4 +192,4 @@ def _favourite(stream: list[Request]) -> str:
 def _played(hit_tokens: int, seconds: float) -> Played:
     ours = Sent("a", None, Usage(100, 1, cached_tokens=hit_tokens), seconds)
     theirs = Sent("b", None, Usage(100, 1, cached_tokens=0), 2 * seconds)
-    return Played(_request("d"), None, {"ours": ours, "by score": theirs})  # type: ignore[arg-type]
+    return Played(_request("d"), None, None, {"ours": ours, "by score": theirs})  # type: ignore[arg-type]

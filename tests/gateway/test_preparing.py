@@ -111,6 +111,23 @@ def test_a_follow_up_reads_its_session_and_no_item(open_shop: Callable[..., Core
     assert second.prompt.messages[0] == first.prompt.messages[0]
 
 
+def test_a_later_turn_leaves_out_tables_that_are_hardly_likely(
+    open_shop: Callable[..., Core], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = open_shop()
+    first = asked(core, QUESTIONS[1])
+
+    def tables(session: Session) -> list[str]:
+        prepared = asked(core, QUESTIONS[1], "SELECT 1", QUESTIONS[4], session=session)
+        return [hit.item.id for hit in prepared.retrieval.of_kind("schema")]
+
+    alone = tables(Session("new"))
+    monkeypatch.setattr("gateway.new_tables.LACKED", 1)
+    assert tables(Session("ses", first.placements.map(reference))) == ["schema:suppliers"]
+    assert tables(Session("new")) == alone
+    assert len(alone) > 3
+
+
 def test_what_is_kept_of_other_questions_and_commits_changes_no_prompt(open_shop: Callable[..., Core]) -> None:
     core = open_shop()
     base = core.base("default", "shop")

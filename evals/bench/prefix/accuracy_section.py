@@ -92,7 +92,7 @@ def _played(
 
 
 def _prompts(played: Played) -> Prompts:
-    return {OURS: prompt_of(played.prepared.prompt.messages), SCORE: prompt_of(by_score(played.prepared))}
+    return {OURS: prompt_of(played.prepared.prompt.messages), SCORE: prompt_of(by_score(played.by_itself))}
 
 
 def _judged(asked: Sequence[tuple[Played, Prompts]], answers: GreedyAnswers) -> list[InBoth]:

@@ -13,6 +13,7 @@ from backend.cache_server import CacheServer, PromptNote
 from evals.bench.learning.world import AUTHOR, core_with_base
 from evals.bench.prefix.engines import StreamEngine
 from evals.bench.remembering import Remembering
+from gateway.answering import Prepared
 from gateway.core import Assistant, Core
 from gateway.engine_cache import EngineCache
 from gateway.freezing import freeze_reach
@@ -51,6 +52,20 @@ class StreamWorld:
     @property
     def base(self) -> KnowledgeBase:
         return self.assistant.base
+
+    def by_itself(self, prepared: Prepared) -> Prepared:
+        """The same request with all that its question retrieves, whatever its conversation has: for other orders."""
+        if prepared.session.placements is None:
+            return prepared
+        conversation = prepared.ask.conversation
+        retrieval = self.core.retriever.retrieve(
+            self.base,
+            conversation.question,
+            revision=prepared.commit,
+            limits=self.assistant.limits,
+            follows=conversation.follows,
+        )
+        return replace(prepared, retrieval=retrieval)
 
     def learn(self, item: Item) -> str:
         """Commit one item; the commit's id."""

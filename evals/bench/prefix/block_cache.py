@@ -16,7 +16,7 @@ Tokens = NDArray[np.uint32]
 
 
 class BlockCache:
-    """Answers are left out: what an engine keeps of those comes on top."""
+    """Without an end."""
 
     def __init__(self, block_tokens: int) -> None:
         self._block_tokens = block_tokens

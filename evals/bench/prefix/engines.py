@@ -18,12 +18,16 @@ from gateway.knowledge_prefix import Tokens, as_tokens
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A prompt that reached an engine: its tokens where the engine keeps no cache, else what it told of its cache."""
+    """A prompt that reached an engine: its tokens where the engine keeps no cache, else what it told of its cache.
+
+    `answer` is the tokens of what was answered, without the one that ends it, whose KV nobody computes.
+    """
 
     cache_salt: str | None
     tokens: Tokens | None
     usage: Usage | None
     ttft_seconds: float | None
+    answer: Tokens | None = None
 
 
 class StreamEngine(Engine, Protocol):
@@ -77,7 +81,7 @@ class CountingEngine(_Told):
     ) -> Completion:
         tokens = as_tokens(self._ids(messages))
         usage = Usage(len(tokens), 1)
-        self.sent.append(Sent(cache_salt, tokens, usage, None))
+        self.sent.append(Sent(cache_salt, tokens, usage, None, as_tokens(self.ids_of(self.answer))))
         return Completion(self.answer, "stop", self.config.model, usage, None)
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:

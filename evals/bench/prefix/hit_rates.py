@@ -23,14 +23,20 @@ class Use:
     tokens: int
 
 
-def unlimited(played: Sequence[Played], order: str, block_tokens: int) -> list[Use]:
-    """Each request's prompt in an unlimited cache that begins empty; what was warmed is in it, and is no request."""
+def unlimited(played: Sequence[Played], order: str, block_tokens: int, *, answers: bool = False) -> list[Use]:
+    """Each request's prompt in an unlimited cache that begins empty; what was warmed is in it, and is no request.
+
+    With `answers`, the KV of what was written stays in it, too, as in vLLM's own cache.
+    """
     cache = BlockCache(block_tokens)
     uses: list[Use] = []
     for one in played:
         for warmed in one.warmed:
             _take(cache, warmed)
-        uses.append(_take(cache, one.sent[order]))
+        sent = one.sent[order]
+        uses.append(_take(cache, sent))
+        if answers and sent.tokens is not None and sent.answer is not None:
+            cache.take(np.concatenate([sent.tokens, sent.answer]))
     return uses
 
 

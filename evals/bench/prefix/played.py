@@ -27,10 +27,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A request with what reached the engine, by order. `warmed` are prompts that came before it and answer nobody."""
+    """A request with what reached the engine, by order. `warmed` are prompts that came before it and answer nobody.
+
+    `by_itself` is what other orders are made of: a later turn of ours leaves out tables that are not worth their text
+    (`gateway/new_tables.py`).
+    """
 
     request: Request
     prepared: Prepared
+    by_itself: Prepared
     sent: Mapping[str, Sent]
     warmed: tuple[Sent, ...] = ()
 
@@ -81,14 +86,15 @@ class Player:
         self.engine.answer = request.answer
         try:
             prepared = prepare(self.world.core, ask, planned=True)
-            sent = asyncio.run(self._all_orders(prepared, reverse=number % 2 == 1))
+            by_itself = self.world.by_itself(prepared)
+            sent = asyncio.run(self._all_orders(prepared, by_itself, reverse=number % 2 == 1))
         except (PromptTooLong, ContextTooLong):
             raise
         except (BackendError, GatewayError) as exc:
             raise EngineFailed(f"'{request.question}' got no answer: {exc}") from exc
-        return Played(request, prepared, sent, warmed)
+        return Played(request, prepared, by_itself, sent, warmed)
 
-    async def _all_orders(self, prepared: Prepared, *, reverse: bool) -> dict[str, Sent]:
+    async def _all_orders(self, prepared: Prepared, by_itself: Prepared, *, reverse: bool) -> dict[str, Sent]:
         names = [OURS, *self.baselines]
         sent: dict[str, Sent] = {}
         for name in reversed(names) if reverse else names:
@@ -96,6 +102,6 @@ class Player:
                 await answer(self.world.core, prepared)
             else:
                 salt = f"{self.world.tenant}-{name.replace(' ', '-')}"
-                await self.engine.complete(self.baselines[name](prepared), Sampling(max_tokens=1), cache_salt=salt)
+                await self.engine.complete(self.baselines[name](by_itself), Sampling(max_tokens=1), cache_salt=salt)
             sent[name] = self.engine.sent[-1]
         return sent

@@ -27,7 +27,7 @@ def recall_rows(questions: Sequence[Played], dialogues: Sequence[Played]) -> lis
 
 def _recall_row(name: str, played: Sequence[Played]) -> Row:
     ours = [_share(one, {part.item for part in one.prepared.prompt.parts}) for one in played]
-    by_score = [_share(one, {hit.item.id for hit in one.prepared.retrieval.hits}) for one in played]
+    by_score = [_share(one, {hit.item.id for hit in one.by_itself.retrieval.hits}) for one in played]
     if not ours:
         return Row(name, None, "share", 0)
     least = float(np.mean(by_score))

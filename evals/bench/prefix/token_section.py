@@ -23,8 +23,9 @@ from evals.bench.prefix.spider_traffic import Traffic
 from evals.bench.remembering import Remembering
 from evals.bench.row import Row
 
-BLOCK_TOKENS = {16: "blocks of 16", 256: "chunks of 256"}
-"""vLLM's prefix cache counts in the first, LMCache in the second."""
+ENGINE_BLOCK, CACHE_CHUNK = 16, 256
+BLOCK_TOKENS = {ENGINE_BLOCK: "blocks of 16", CACHE_CHUNK: "chunks of 256"}
+"""vLLM's prefix cache counts in the first, and keeps the KV of answers; LMCache in the second, of prompts alone."""
 PLANNER_BLOCKS = 10_000
 
 
@@ -74,6 +75,9 @@ def token_rows(
         rows += question_rows(questions, uses, what)
         uses = {order: unlimited(dialogues, order, block) for order in (OURS, SCORE)}
         rows += dialogue_rows(dialogues, {**uses, PLANNED: unlimited(dialogues_planned, OURS, block)}, what)
+        if block == ENGINE_BLOCK:
+            uses = {order: unlimited(dialogues, order, block, answers=True) for order in (OURS, SCORE)}
+            rows += dialogue_rows(dialogues, uses, f"answers cached, {what}")
         uses = {name: unlimited(one, OURS, block) for name, one in landed.items()}
         rows += landing_rows({**uses, NONE: unlimited(questions, OURS, block)}, what)
         rows += _warming_rows(landed[OURS], landed[PLANNED], block, what)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kb.embedding import SentenceEmbedder
@@ -54,6 +56,20 @@ def test_limits_hold_for_every_kind_and_keep_the_best(shop: KnowledgeBase, retri
     found = retriever.retrieve(shop, "customers orders", limits=narrow)
     assert [hit.item.id for hit in found.of_kind("schema")] == [h.item.id for h in everything.of_kind("schema")][:2]
     assert {hit.item.kind for hit in found.hits} == {"schema", "metric", "rule"}  # a rule always applies
+
+
+def test_a_table_has_to_be_worth_its_place_unless_it_is_the_likeliest(
+    shop: KnowledgeBase, retriever: Retriever
+) -> None:
+    wide = Limits(near_best=0.0, floor=-1.0)
+    likeliest, *others = [hit.item.id for hit in retriever.retrieve(shop, "customers", limits=wide).of_kind("schema")]
+    assert others
+    found = retriever.retrieve(shop, "customers", limits=replace(wide, worth=lambda _: False))
+    assert [hit.item.id for hit in found.of_kind("schema")] == [likeliest]
+    assert found.of_kind("metric", "document")
+    asked: list[str] = []
+    retriever.retrieve(shop, "customers", limits=replace(wide, worth=lambda hit: not asked.append(hit.item.kind)))
+    assert set(asked) == {"schema"}
 
 
 def test_hits_of_a_kind_come_best_first(shop: KnowledgeBase, retriever: Retriever) -> None:
