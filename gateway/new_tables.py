@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gateway.item_text import item_text
 from kb.hit import Hit
 
-LACKED = 6000
+LACKED = 5000
 """Characters that it is worth not to lack a table: found on SParC's and CoSQL's dialogues (docs/decisions/046)."""
 
 LIKELY = 0.5
