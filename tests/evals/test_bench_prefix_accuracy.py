@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from evals.bench.errors import EngineFailed
 from evals.bench.learning.engine import SHIPPED_ENGINE
 from evals.bench.learning.kept_pieces import KeptPieces
 from evals.bench.learning.world import World, made_world
-from evals.bench.prefix.accuracy_section import InBoth, accuracy_rows, rows_of_set
+from evals.bench.prefix.accuracy_section import InOrders, accuracy_rows, rows_of_set
 from evals.bench.prefix.engines import CountingEngine
 from evals.bench.prefix.greedy_answers import GreedyAnswers
 from evals.bench.prefix.runnable_sets import RunnableSet, made_up
 from evals.bench.prefix.spider_traffic import Traffic
 from evals.bench.remembering import Remembering
-from evals.bench.row import Asked
+from evals.bench.row import Asked, Row
 from gateway.testing import ScriptedEngine
 from kb.embedding import SentenceEmbedder
 
@@ -61,12 +61,23 @@ def test_a_loss_is_one_only_where_the_whole_interval_lies_below() -> None:
     assert asked.to_dict() == {"up_to": 0.0}
 
 
+BY_SCORE = frozenset({"by score"})
+
+
+def in_orders(dialogue: str, *, right: Set[str], others: Set[str] = BY_SCORE, **fields: bool) -> InOrders:
+    return InOrders(dialogue, frozenset(right), frozenset(others), **fields)
+
+
 def test_a_set_has_accuracy_of_both_orders_and_their_difference_by_dialogue() -> None:
-    found = [InBoth("a", True, False, True), InBoth("a", True, True, True)]
-    found += [InBoth("b", False, True, True), InBoth("c", True, True, False, refused=True, adds=True)]
+    found = [
+        in_orders("a", right={"ours", "planned"}),
+        in_orders("a", right={"ours", "by score", "planned"}),
+        in_orders("b", right={"by score"}),
+        in_orders("c", right={"ours", "by score"}, others={"planned"}, refused=True, adds=True),
+    ]
     rows = {row.name: row for row in rows_of_set("set", found)}
     assert rows["set, accuracy"].value == 0.75
-    assert rows["set, accuracy"].baseline == {"by score": 0.75}
+    assert rows["set, accuracy"].baseline == {"by score": 0.75, "planned": 0.5}
     assert rows["set that add items, accuracy"].n == 1
     difference = rows["set, accuracy, ours − by score"]
     assert difference.value == 0.0
@@ -75,6 +86,9 @@ def test_a_set_has_accuracy_of_both_orders_and_their_difference_by_dialogue() ->
     alone = rows["set, right in ours alone"]
     assert (alone.value, alone.baseline) == (1.0, {"by score": 1.0})
     assert rows["set, prompts that differ"].value == 0.75
+    planned = rows["set, accuracy, planned − ours"]
+    assert (planned.value, planned.interval) == (-0.25, (-1.0, 0.0))
+    assert rows["set, planned prompts that differ"].value == 0.25
     assert rows["set, without room for an answer"].value == 1.0
 
 
@@ -119,14 +133,10 @@ def test_some_of_a_set_are_among_more_of_it(traffic: Traffic) -> None:
 
 
 def test_what_one_of_two_prompts_alone_has_right_is_counted_for_its_order(
-    traffic: Traffic, embedder: SentenceEmbedder
+    traffic: Traffic, embedder: SentenceEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = GreedyAnswers(SHIPPED_ENGINE, None, lambda _: None, engine=Forgetful(_known(traffic)))
-    asked, counting = RunnableSet("made-up", (traffic,)), CountingEngine(SHIPPED_FOLDER)
-    rows = {
-        row.name: row
-        for row in accuracy_rows(asked, 10, None, answers, counting, Remembering(embedder), lambda _: None)
-    }
+    monkeypatch.setattr("evals.bench.prefix.accuracy_section.PLANNER_BLOCKS", 0)  # a third prompt would take answers
+    rows = _rows(traffic, embedder)
     for what, count in (("questions", len(traffic.questions)), ("later turns", 9)):
         differ, alone = rows[f"made-up {what}, prompts that differ"], rows[f"made-up {what}, right in ours alone"]
         accuracy = rows[f"made-up {what}, accuracy"]
@@ -136,7 +146,26 @@ def test_what_one_of_two_prompts_alone_has_right_is_counted_for_its_order(
         assert accuracy.value is not None
         assert alone.value + alone.baseline["by score"] == pytest.approx(differ.value * count)
         assert accuracy.value + accuracy.baseline["by score"] == pytest.approx(2 - differ.value)
+        assert accuracy.baseline["planned"] == accuracy.value
     assert rows["made-up questions, prompts that differ"].value
+    assert rows["made-up questions, planned prompts that differ"].value == 0
+
+
+def test_what_the_planner_orders_otherwise_is_asked_too(traffic: Traffic, embedder: SentenceEmbedder) -> None:
+    rows = _rows(traffic, embedder)
+    differ, lost = (
+        rows["made-up questions, planned prompts that differ"],
+        rows["made-up questions, accuracy, planned − ours"],
+    )
+    assert differ.value
+    assert lost.value
+
+
+def _rows(traffic: Traffic, embedder: SentenceEmbedder) -> dict[str, Row]:
+    answers = GreedyAnswers(SHIPPED_ENGINE, None, lambda _: None, engine=Forgetful(_known(traffic)))
+    asked, counting = RunnableSet("made-up", (traffic,)), CountingEngine(SHIPPED_FOLDER)
+    found = accuracy_rows(asked, 10, None, answers, counting, Remembering(embedder), lambda _: None)
+    return {row.name: row for row in found}
 
 
 def _known(traffic: Traffic) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""What the layout does to answers: the same questions with the same items, in canonical order and by score.
+"""What the layout does to answers: the same questions with the same items, in canonical order, by score and planned.
 
-Both prompts of a question are answered greedily and judged by their rows. Two prompts that are the same are answered
-once, so orders differ in accuracy only where they differ in text. Of dialogues, a prompt holds the accepted SQL of the
-turns before: append-only in ours, and re-ranked with each turn by score.
+The prompts of a question are answered greedily and judged by their rows. Prompts that are the same are answered once,
+so orders differ in accuracy only where they differ in text. Of dialogues, a prompt holds the accepted SQL of the turns
+before: append-only in ours, and re-ranked with each turn by score. What the planner does depends on what was asked
+before, so it plays the same stream in a world of its own.
 """
 
 from __future__ import annotations
@@ -18,31 +19,33 @@ from evals.bench.mini.execution import judge_by_rows
 from evals.bench.prefix.assistant_world import stream_world
 from evals.bench.prefix.engines import CountingEngine
 from evals.bench.prefix.greedy_answers import GreedyAnswers
-from evals.bench.prefix.orders import OURS, SCORE, by_score
+from evals.bench.prefix.orders import OURS, PLANNED, SCORE, by_score
 from evals.bench.prefix.played import Played, Player, Say
 from evals.bench.prefix.request_stream import interleaved, zipf_draw
 from evals.bench.prefix.runnable_sets import RunnableSet
 from evals.bench.prefix.spider_traffic import Traffic
-from evals.bench.prefix.token_section import Streams, earlier_reach
+from evals.bench.prefix.token_section import PLANNER_BLOCKS, Streams, earlier_reach
 from evals.bench.remembering import Remembering
 from evals.bench.row import Asked, Row, share_row
+
+ORDERS = (OURS, SCORE, PLANNED)
+_BOTH = (OURS, SCORE)
 
 Prompts = Mapping[str, Prompt]
 """By order."""
 
 
 @dataclass(frozen=True, slots=True)
-class InBoth:
-    """One question: whether each order's answer to it is right. Those of one dialogue are not independent.
+class InOrders:
+    """One question: which orders have a right answer to it. Those of one dialogue are not independent.
 
-    `refused`: an order's prompt left no room for an answer, which is a wrong one. `adds`: items stand in front of the
-    question in ours, since it is a later turn that newly needs them.
+    `others`: orders whose prompt is not that of ours. `refused`: an order's prompt left no room for an answer, which is
+    a wrong one. `adds`: items stand in front of the question in ours, since it is a later turn that newly needs them.
     """
 
     dialogue: str
-    ours: bool
-    by_score: bool
-    differ: bool
+    right: frozenset[str]
+    others: frozenset[str]
     refused: bool = False
     adds: bool = False
 
@@ -69,8 +72,11 @@ def accuracy_rows(
             interleaved(chosen.dialogues, "accuracy"),
         )
         name = f"{asked_set.name} {number}" if len(asked_set.traffics) > 1 else asked_set.name
-        for what, played in _played(name, traffic, streams, engine, embedder, say).items():
-            asked.setdefault(f"{asked_set.name} {what}", []).extend((entry, _prompts(entry)) for entry in played)
+        canonical = _played(name, traffic, streams, engine, embedder, say)
+        planned = _played(f"{name}, planned", traffic, streams, engine, embedder, say, planner_blocks=PLANNER_BLOCKS)
+        for what, played in canonical.items():
+            both = zip(played, planned[what], strict=True)
+            asked.setdefault(f"{asked_set.name} {what}", []).extend((one, _prompts(one, other)) for one, other in both)
     rows: list[Row] = []
     for name, requests in asked.items():
         rows += rows_of_set(name, _judged(requests, answers))
@@ -79,11 +85,18 @@ def accuracy_rows(
 
 
 def _played(
-    name: str, traffic: Traffic, streams: Streams, engine: CountingEngine, embedder: Remembering, say: Say
+    name: str,
+    traffic: Traffic,
+    streams: Streams,
+    engine: CountingEngine,
+    embedder: Remembering,
+    say: Say,
+    *,
+    planner_blocks: int = 0,
 ) -> dict[str, list[Played]]:
     """By what they are. A dialogue's first turn is a question like another, so later ones alone are kept."""
     reach = earlier_reach(traffic, streams, engine, embedder, say)
-    with stream_world(traffic.items, engine, embedder, reach=reach) as world:
+    with stream_world(traffic.items, engine, embedder, reach=reach, planner_blocks=planner_blocks) as world:
         player = Player(world, engine, say)
         questions = player.play(f"{name}, questions", streams.questions)
         turns = player.play(f"{name}, dialogues", streams.dialogues)
@@ -91,57 +104,70 @@ def _played(
     return {"questions": questions} | ({"later turns": later} if later else {})
 
 
-def _prompts(played: Played) -> Prompts:
-    return {OURS: prompt_of(played.prepared.prompt.messages), SCORE: prompt_of(by_score(played.by_itself))}
+def _prompts(canonical: Played, planned: Played) -> Prompts:
+    return {
+        OURS: prompt_of(canonical.prepared.prompt.messages),
+        SCORE: prompt_of(by_score(canonical.by_itself)),
+        PLANNED: prompt_of(planned.prepared.prompt.messages),
+    }
 
 
-def _judged(asked: Sequence[tuple[Played, Prompts]], answers: GreedyAnswers) -> list[InBoth]:
+def _judged(asked: Sequence[tuple[Played, Prompts]], answers: GreedyAnswers) -> list[InOrders]:
     """Those whose accepted statement runs."""
-    made = iter(answers.to([prompts[order] for _, prompts in asked for order in (OURS, SCORE)]))
-    found: list[InBoth] = []
-    for (played, prompts), ours, theirs in zip(asked, made, made, strict=True):
+    made = iter(answers.to([prompts[order] for _, prompts in asked for order in ORDERS]))
+    found: list[InOrders] = []
+    for played, prompts in asked:
         request = played.request
         assert request.database is not None, "the sets have databases"
-        left, right = (judge_by_rows(request.database, [request.answer], text) for text in (ours, theirs))
-        if left is not None and right is not None:
-            differ, refused = prompts[OURS].key != prompts[SCORE].key, None in (ours, theirs)
+        texts = {order: next(made) for order in ORDERS}
+        judged = {order: judge_by_rows(request.database, [request.answer], text) for order, text in texts.items()}
+        if None not in judged.values():
+            right = frozenset(order for order, one in judged.items() if one is not None and one.right)
+            others = frozenset(order for order in ORDERS if prompts[order].key != prompts[OURS].key)
             adds = any(part.layer == "added" and part.item for part in played.prepared.prompt.parts)
-            found.append(InBoth(request.dialogue, left.right, right.right, differ, refused, adds))
+            found.append(InOrders(request.dialogue, right, others, None in texts.values(), adds))
     return found
 
 
-def rows_of_set(name: str, found: Sequence[InBoth]) -> list[Row]:
+def rows_of_set(name: str, found: Sequence[InOrders]) -> list[Row]:
     if not found:
         return [Row(f"{name}, accuracy", None, "execution match", 0)]
-    changes = [float(one.ours) - float(one.by_score) for one in found]
-    alone = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
     adding = [one for one in found if one.adds]
+    alone = [sum(one in of.right and other not in of.right for of in found) for one, other in (_BOTH, _BOTH[::-1])]
     return [
         _accuracy(f"{name}, accuracy", found),
         *([_accuracy(f"{name} that add items, accuracy", adding)] if adding else []),
-        Row(
-            f"{name}, accuracy, ours − by score",
-            float(np.mean(changes)),
-            "execution match",
-            len(found),
-            clustered_interval(_by_dialogue(found, changes)),
-            asked=Asked(up_to=0.0),
-        ),
+        _difference(name, OURS, SCORE, found),
         Row(
             f"{name}, right in ours alone", float(alone[0]), "questions", len(found), baseline={SCORE: float(alone[1])}
         ),
-        share_row(f"{name}, prompts that differ", [one.differ for one in found]),
+        share_row(f"{name}, prompts that differ", [SCORE in one.others for one in found]),
+        _difference(name, PLANNED, OURS, found),
+        share_row(f"{name}, planned prompts that differ", [PLANNED in one.others for one in found]),
         Row(f"{name}, without room for an answer", float(sum(one.refused for one in found)), "questions", len(found)),
     ]
 
 
-def _accuracy(name: str, found: Sequence[InBoth]) -> Row:
-    ours, theirs = ([float(getattr(one, side)) for one in found] for side in ("ours", "by_score"))
+def _difference(name: str, order: str, other: str, found: Sequence[InOrders]) -> Row:
+    changes = [float(order in one.right) - float(other in one.right) for one in found]
+    return Row(
+        f"{name}, accuracy, {order} − {other}",
+        float(np.mean(changes)),
+        "execution match",
+        len(found),
+        clustered_interval(_by_dialogue(found, changes)),
+        asked=Asked(up_to=0.0),
+    )
+
+
+def _accuracy(name: str, found: Sequence[InOrders]) -> Row:
+    ours, *others = ([float(order in one.right) for one in found] for order in ORDERS)
     interval = clustered_interval(_by_dialogue(found, ours))
-    return Row(name, float(np.mean(ours)), "execution match", len(found), interval, {SCORE: float(np.mean(theirs))})
+    baseline = {order: float(np.mean(right)) for order, right in zip(ORDERS[1:], others, strict=True)}
+    return Row(name, float(np.mean(ours)), "execution match", len(found), interval, baseline)
 
 
-def _by_dialogue(found: Sequence[InBoth], values: Sequence[float]) -> list[list[float]]:
+def _by_dialogue(found: Sequence[InOrders], values: Sequence[float]) -> list[list[float]]:
     clusters: dict[str, list[float]] = {}
     for one, value in zip(found, values, strict=True):
         clusters.setdefault(one.dialogue, []).append(value)
