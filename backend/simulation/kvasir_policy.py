@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from math import prod
 
 from backend.simulation.optimum import cached_until
 from backend.simulation.policy import Policy
@@ -47,8 +48,11 @@ class KvasirPolicy(Policy):
         """
         super().__init__(capacity_blocks)
         self._ideas = ideas
-        self._used = [name for name in _PROPERTIES if name in ideas]
-        self._model = ReuseModel([len(_PROPERTIES[name]) + 1 for name in self._used])
+        edges = [_PROPERTIES[name] if name in ideas else () for name in _PROPERTIES]
+        self._frequencies, self._turns, self._new_blocks, self._answer_tokens = edges
+        self._levels = [len(of_property) + 1 for of_property in edges]
+        self._kinds_of_prompts = prod(self._levels[1:])
+        self._model = ReuseModel(self._levels)
         self._lengths: list[int] = trace.run_lengths.tolist()
         self._depths: list[int] = trace.run_depths.tolist()
         self._whole: list[bool] = trace.run_whole.tolist()
@@ -83,7 +87,7 @@ class KvasirPolicy(Policy):
         return sum([max(0, self._cached[run] - before) for run, before in grown])
 
     def _take(self, runs: list[int], until: int) -> list[tuple[int, int]]:
-        """Cache the first `until` blocks as far as they are worth it, and queue the leaves.
+        """Cache the first `until` blocks as far as they are worth it, and queue the last cached run if it is a leaf.
 
         Returns the runs that grew, with their blocks before.
         """
@@ -107,9 +111,11 @@ class KvasirPolicy(Policy):
                     self._parents[run] = parent
                     children[parent] += 1
             parent = run
-        for run in runs:
-            if not children[run] and cached[run]:
-                self._queues.append(self._class[run], 0, (run, self._frequency[run]))
+        for run in reversed(runs):
+            if cached[run]:  # the last that is; those before it have it as a child
+                if not children[run]:
+                    self._queues.append(self._class[run], 0, (run, self._frequency[run]))
+                break
         return grown
 
     def _observe(self, request: Request, runs: list[int]) -> None:
@@ -119,24 +125,26 @@ class KvasirPolicy(Policy):
         conversation = known[-1] if len(known) > 1 else -1  # the first run alone is what all prompts have in common
         turn = self._turn[conversation] + 1 if conversation >= 0 else 0
         new_blocks = sum([lengths[run] for run in runs[len(known) :]])
-        of_prompt = {
-            "turn": bisect_right(_TURNS, turn),
-            "new": bisect_right(_NEW_BLOCKS, new_blocks),
-            "answer": bisect_right(_ANSWER_TOKENS, request.output_tokens),
-        }
-        common = tuple([of_prompt[name] for name in self._used if name in of_prompt])
-        by_frequency = "frequency" in self._used
+        of_prompt = self._kind_of_prompt(turn, new_blocks, request.output_tokens)
+        frequencies, kinds_of_prompts = self._frequencies, self._kinds_of_prompts
         model, now = self._model, request.seconds
         classes, turns, last_use = self._class, self._turn, self._last_use
         for run in runs:
-            if observation[run] >= 0:
+            if frequency[run]:
                 model.end(observation[run], now)
             frequency[run] += 1
-            properties = (bisect_right(_FREQUENCIES, frequency[run]), *common) if by_frequency else common
-            observation[run] = model.begin(now, properties, lengths[run])
-            classes[run] = model.class_of(properties)
+            kind = bisect_right(frequencies, frequency[run]) * kinds_of_prompts + of_prompt
+            observation[run] = model.begin(now, kind, lengths[run])
+            classes[run] = model.classes[kind]
             turns[run] = turn
             last_use[run] = now
+
+    def _kind_of_prompt(self, turn: int, new_blocks: int, answer_tokens: int) -> int:
+        """The model's kind of a block that is used for the first time."""
+        _, _, new_levels, answer_levels = self._levels
+        kind = bisect_right(self._turns, turn)
+        kind = kind * new_levels + bisect_right(self._new_blocks, new_blocks)
+        return kind * answer_levels + bisect_right(self._answer_tokens, answer_tokens)
 
     def _rank(self) -> None:
         index = self._model.index if "gaps" in self._ideas else self._model.index[:, :1].repeat(AGES, axis=1)
@@ -149,7 +157,7 @@ class KvasirPolicy(Policy):
         """The rank of the queue whose first block has to go first; `None` where only the prompt at hand is cached."""
         queues = self._queues
         while (rank := queues.least()) is not None:
-            queue = queues.queue(rank)
+            queue = queues.order[rank]
             run, uses = queue[0]
             if uses == self._frequency[run] and self._cached[run] and not self._children[run]:
                 return rank
@@ -161,7 +169,7 @@ class KvasirPolicy(Policy):
         while self._size > self.capacity_blocks:
             least = self._least()
             assert least is not None, "every cached run is queued, or has a child that is"
-            queue = queues.queue(least)
+            queue = queues.order[least]
             run, _ = queue[0]
             gone = min(cached[run], self._size - self.capacity_blocks)
             cached[run] -= gone
@@ -186,19 +194,24 @@ Place = tuple[int, int]  # a run, and how often it had been used when it was put
 
 class _Queues:
     """Runs without cached children, in a queue for each class and age, the longest unused first. `rank` says in which
-    order queues are emptied.
+    `order` queues are emptied.
     """
 
     def __init__(self) -> None:
         self.edges: list[float] = AGE_EDGES.tolist()
         self._queues: list[list[deque[Place]]] = [[deque() for _ in range(AGES)] for _ in range(CLASSES)]
-        self._order: list[deque[Place]] = []
+        self._steps = [  # from a queue to one of the next age; the oldest first, so that nothing takes two at once
+            (queues[age - 1], queues[age], of_class, age)
+            for of_class, queues in enumerate(self._queues)
+            for age in range(AGES - 1, 0, -1)
+        ]
+        self.order: list[deque[Place]] = []
         self._ranks: list[list[int]] = [[0] * AGES for _ in range(CLASSES)]
         self._least = 0  # no queue before this rank holds anything
         self._grown = 0.0
 
     def rank(self, order: list[tuple[int, int]]) -> None:
-        self._order = [self._queues[c][age] for c, age in order]
+        self.order = [self._queues[c][age] for c, age in order]
         for rank, (c, age) in enumerate(order):
             self._ranks[c][age] = rank
         self._least = 0
@@ -213,33 +226,28 @@ class _Queues:
 
     def least(self) -> int | None:
         """The rank of the first queue that holds anything."""
-        for rank in range(self._least, len(self._order)):
-            if self._order[rank]:
+        for rank in range(self._least, len(self.order)):
+            if self.order[rank]:
                 self._least = rank
                 return rank
         return None
-
-    def queue(self, rank: int) -> deque[Place]:
-        return self._order[rank]
 
     def grow_older(self, now: float, last_use: list[float], uses: list[int]) -> None:
         """Move on what has reached the next age."""
         if now < self._grown + TICK_SECONDS:
             return
         self._grown = now
-        for queues, ranks in zip(self._queues, self._ranks, strict=True):
-            for age in range(AGES - 2, -1, -1):
-                queue = queues[age]
-                if not queue:
-                    continue
-                older, newest = queues[age + 1], now - self.edges[age + 1]
-                while queue:
-                    run, used = queue[0]
-                    if used != uses[run]:
-                        queue.popleft()
-                    elif last_use[run] <= newest:
-                        older.append(queue.popleft())
-                    else:
+        for queue, older, of_class, age in self._steps:
+            if not queue:
+                continue
+            newest, moved = now - self.edges[age], False
+            while queue:
+                run, used = place = queue[0]
+                if used == uses[run]:
+                    if last_use[run] > newest:
                         break
-                if older and ranks[age + 1] < self._least:
-                    self._least = ranks[age + 1]
+                    older.append(place)
+                    moved = True
+                queue.popleft()
+            if moved:
+                self._least = min(self._least, self._ranks[of_class][age])

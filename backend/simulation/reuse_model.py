@@ -16,7 +16,7 @@ usually takes a minute is worth keeping for that minute, and little after.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from array import array
 from collections import deque
 from collections.abc import Sequence
 
@@ -43,7 +43,10 @@ ROUNDS = 6
 
 class ReuseModel:
     """`levels[p]` is how many values property `p` has; an observation's properties are as many whole numbers below
-    them.
+    them. All of them together are its *kind*, one number: that of `np.ravel_multi_index(properties, levels)`.
+
+    `scores[kind]` is the logarithm of how many times as often as the average such blocks come back, and
+    `index[classes[kind]]` what a place is worth to them by age, in returns per second. A fit changes them.
     """
 
     def __init__(self, levels: Sequence[int]) -> None:
@@ -51,40 +54,32 @@ class ReuseModel:
             np.linspace(1e-6, 1e-7, AGES), (CLASSES, 1)
         )  # before the first fit: the newest first
         self.fits = 0
-        self._levels = tuple(levels)
-        self._factors = [np.zeros(count) for count in levels]  # logarithms
-        self._factor_lists: list[list[float]] = [factor.tolist() for factor in self._factors]
-        self._edges: list[float] = _SCORE_EDGES.tolist()
-        self._classes: dict[tuple[int, ...], int] = {}
+        telling = [number for number, count in enumerate(levels) if count > 1]  # a property of one value says nothing
+        self._levels = [levels[number] for number in telling]
+        self._of_kinds: Ints = np.indices(levels).reshape(len(levels), -1)[telling]
+        self._factors = [np.zeros(count) for count in self._levels]  # logarithms
         self._forgotten = 0
-        self._begun: list[tuple[float, tuple[int, ...], int]] = []  # seconds, properties, blocks
-        self._ends: list[float] = []
+        # The observations that are remembered, an entry of each: in arrays, as a fit takes them whole.
+        self._begins, self._ends = array("d"), array("d")  # seconds
+        self._kinds, self._blocks = array("q"), array("q")
         self._requests = 0
         self._next_fit = FIRST_FIT
         self._first_of_requests: deque[int] = deque(
             [0]
         )  # the first observation of each that is remembered, and of the next
+        self._classify()
 
-    def begin(self, seconds: float, properties: tuple[int, ...], blocks: int) -> int:
-        """`blocks` blocks with these properties were used at this time. Returns the observation's number, for `end`."""
-        self._begun.append((seconds, properties, blocks))
+    def begin(self, seconds: float, kind: int, blocks: int) -> int:
+        """`blocks` blocks of this kind were used at this time. Returns the observation's number, for `end`."""
+        self._begins.append(seconds)
         self._ends.append(math.inf)
+        self._kinds.append(kind)
+        self._blocks.append(blocks)
         return self._forgotten + len(self._ends) - 1
 
     def end(self, observation: int, seconds: float) -> None:
         if observation >= self._forgotten:
             self._ends[observation - self._forgotten] = seconds
-
-    def score(self, properties: tuple[int, ...]) -> float:
-        """The logarithm of how many times as often as the average such a block comes back; 0 before the first fit."""
-        return sum([factor[level] for factor, level in zip(self._factor_lists, properties, strict=True)])
-
-    def class_of(self, properties: tuple[int, ...]) -> int:
-        """The row of `index`. It may be another after the next fit."""
-        found = self._classes.get(properties)
-        if found is None:
-            found = self._classes[properties] = bisect_right(self._edges, self.score(properties))
-        return found
 
     def fit_if_due(self, now: float) -> bool:
         """A request has ended at `now`, in seconds: learn from all that was seen if enough is new. Whether it did."""
@@ -101,14 +96,12 @@ class ReuseModel:
         return True
 
     def _forget(self, count: int) -> None:
-        if count > 0:
-            del self._begun[:count], self._ends[:count]
-            self._forgotten += count
+        for entries in (self._begins, self._ends, self._kinds, self._blocks):
+            del entries[:count]
+        self._forgotten += count
 
     def _fit(self, now: float) -> None:
-        begun, of_prompts, sizes = zip(*self._begun, strict=True)
-        properties = np.array(of_prompts, np.int64).reshape(len(begun), len(self._levels))
-        begins, ends, blocks = np.array(begun), np.array(self._ends), np.array(sizes, np.float64)
+        begins, ends, blocks = np.array(self._begins), np.array(self._ends), np.array(self._blocks, np.float64)
         returned = np.isfinite(ends)
         lives = np.where(returned, ends, now) - begins
         ages = np.searchsorted(AGE_EDGES, lives, side="right") - 1
@@ -120,27 +113,40 @@ class ReuseModel:
         so_far = np.concatenate([[0.0], np.cumsum(base * _WIDTHS)])
         expected = blocks * (so_far[ages] + base[ages] * in_last)
 
-        scores = self._fit_factors(properties, blocks * returned, expected)
-        classes = np.searchsorted(_SCORE_EDGES, scores, side="right")
-        returns, exposures = _by_class_and_age(classes, CLASSES, ages, in_last, returned, blocks)
+        scores = self._fit_factors(self._of_kinds[:, np.array(self._kinds)], blocks * returned, expected)
+        self._classify()
+        returns, exposures = _by_class_and_age(_classes(scores), CLASSES, ages, in_last, returned, blocks)
         weight = PRIOR_RETURNS_OF_CLASS * _WIDTHS
         self.index = best_rates((returns + weight * base * _MIDDLES[:, None]) / (exposures + weight))
 
+    def _classify(self) -> None:
+        self.scores = self._scores_of(self._of_kinds)
+        self.classes: list[int] = _classes(self.scores).tolist()
+
     def _fit_factors(self, properties: Ints, returns: Floats, expected: Floats) -> Floats:
-        scores = np.zeros(len(returns))
-        for number, factor in enumerate(self._factors):
-            scores += factor[properties[:, number]]
+        scores = self._scores_of(properties)
+        seen = [
+            np.bincount(level, returns, count) + PRIOR_RETURNS_OF_LEVEL
+            for level, count in zip(properties, self._levels, strict=True)
+        ]
         for _ in range(ROUNDS):
-            for number, count in enumerate(self._levels):
-                level = properties[:, number]
+            for number, level in enumerate(properties):
                 scores -= self._factors[number][level]
-                seen = np.bincount(level, returns, count) + PRIOR_RETURNS_OF_LEVEL
-                awaited = np.bincount(level, np.exp(scores) * expected, count) + PRIOR_RETURNS_OF_LEVEL
-                self._factors[number] = np.log(seen / awaited)
+                awaited = np.bincount(level, np.exp(scores) * expected, self._levels[number]) + PRIOR_RETURNS_OF_LEVEL
+                self._factors[number] = np.log(seen[number] / awaited)
                 scores += self._factors[number][level]
-        self._factor_lists = [factor.tolist() for factor in self._factors]
-        self._classes.clear()
         return scores
+
+    def _scores_of(self, properties: Ints) -> Floats:
+        """`properties` of n observations or kinds, of shape (properties, n)."""
+        scores = np.zeros(properties.shape[1])
+        for factor, level in zip(self._factors, properties, strict=True):
+            scores += factor[level]
+        return scores
+
+
+def _classes(scores: Floats) -> Ints:
+    return np.searchsorted(_SCORE_EDGES, scores, side="right")
 
 
 def _by_class_and_age(
@@ -162,12 +168,13 @@ def best_rates(rates: Floats) -> Floats:
     """
     comes = 1 - np.exp(-rates * _WIDTHS)
     stays = np.where(rates > 1e-12, comes / np.maximum(rates, 1e-12), _WIDTHS)  # expected seconds in the bin
-    best = np.zeros_like(rates)
+    best, alive, returns, seconds = np.zeros_like(rates), np.ones_like(rates), np.zeros_like(rates), np.zeros_like(rates)
     for age in range(AGES):
-        alive, returns, seconds = np.ones(len(rates)), np.zeros(len(rates)), np.zeros(len(rates))
-        for later in range(age, AGES):
-            returns += alive * comes[:, later]
-            seconds += alive * stays[:, later]
-            alive = alive * (1 - comes[:, later])
-            best[:, age] = np.maximum(best[:, age], returns / seconds)
+        # Of all that is kept from some age up to here: a row of each array for a class, a column for the first age.
+        kept = np.s_[:, : age + 1]
+        here = np.s_[:, age : age + 1]
+        returns[kept] += alive[kept] * comes[here]
+        seconds[kept] += alive[kept] * stays[here]
+        alive[kept] *= 1 - comes[here]
+        best[kept] = np.maximum(best[kept], returns[kept] / seconds[kept])
     return best

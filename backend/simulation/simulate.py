@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -99,6 +101,32 @@ def simulate(
 ) -> PolicyResult:
     """Raises `SimulationOptionInvalid` for a policy that is not there, or cannot work with the gate."""
     check_policy(policy, gate.name)
+    with _collector_paused():
+        return _replay(trace, tiers, policy, machine, gate, progress)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Python's cyclic collector would look through what is remembered of millions of runs, over and over. A replay
+    makes no cycles.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _replay(
+    trace: Trace,
+    tiers: tuple[TierSpec, ...],
+    policy: str,
+    machine: Machine,
+    gate: StoreGate,
+    progress: Callable[[str], None] | None,
+) -> PolicyResult:
     begun = time.process_time()
     stores = _policies(trace, tiers, policy, gate)
     recurrence = RecurrenceGate(trace) if gate.name == "recurrence" and policy != "optimum" else None

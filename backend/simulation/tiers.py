@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from backend.simulation.errors import SimulationOptionInvalid
 
@@ -60,8 +61,7 @@ def _number(text: str, digits: str) -> float:
         raise SimulationOptionInvalid("--tier", f"'{digits}' in '{text}' is no number") from exc
 
 
-@dataclass(frozen=True)
-class Stretch:
+class Stretch(NamedTuple):
     """Blocks `start` to `end` of a prompt lie in tier number `tier`."""
 
     tier: int

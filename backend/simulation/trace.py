@@ -15,7 +15,6 @@ were asked for equally often.
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic_core import from_json  # two and a half times as fast as `json`
 
 from backend.simulation.errors import TraceInvalid
 
@@ -111,7 +111,7 @@ def read_trace(path: Path, block_tokens: int, progress: Callable[[str], None] | 
     try:
         with path.open(encoding="utf-8") as stream:
             for number, line in enumerate(stream, 1):
-                if not line.strip():
+                if line.isspace():
                     continue
                 entry = _entry(path, number, line, block_tokens)
                 seconds = entry["timestamp"] / 1000
@@ -123,7 +123,7 @@ def read_trace(path: Path, block_tokens: int, progress: Callable[[str], None] | 
                 given.append(entry["input_length"])
                 answered.append(entry["output_length"])
                 try:
-                    ids.extend(_numbers(entry["hash_ids"], names, bool(ids)))
+                    ids.fromlist(_numbers(entry["hash_ids"], names, bool(ids)))
                 except (TypeError, OverflowError) as exc:
                     raise TraceInvalid(path, number, _NO_IDS) from exc
                 starts.append(len(ids))
@@ -168,7 +168,7 @@ _NUMBERS = ("timestamp", "input_length", "output_length")
 
 def _entry(path: Path, number: int, line: str, block_tokens: int) -> dict[str, Any]:
     try:
-        entry = json.loads(line)
+        entry = from_json(line)
     except ValueError as exc:
         raise TraceInvalid(path, number, f"is no JSON ({exc}); each line should be one object") from exc
     if not isinstance(entry, dict):

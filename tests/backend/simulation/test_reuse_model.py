@@ -29,7 +29,7 @@ def _seen(model, count, gap_of, property_of):
     begun = {}
     for seconds, is_begin, number in sorted(events):
         if is_begin:
-            begun[number] = model.begin(seconds, (property_of(number),), 1)
+            begun[number] = model.begin(seconds, property_of(number), 1)
         else:
             model.end(begun[number], seconds)
     model._requests = FIRST_FIT
@@ -40,10 +40,10 @@ def test_the_factors_are_the_ratio_of_returns():
     # Property 1 comes back after 50 s eight times in ten, property 0 once in ten.
     model = ReuseModel([2])
     _seen(model, 4000, lambda i: 50.0 if i % 10 < (8 if i % 2 else 1) else None, lambda i: i % 2)
-    assert model.score((1,)) > 0 > model.score((0,))
-    best = model.index[model.class_of((1,)), 0] / model.index[model.class_of((0,)), 0]
+    assert model.scores[1] > 0 > model.scores[0]
+    best = model.index[model.classes[1], 0] / model.index[model.classes[0], 0]
     assert best > 3
-    assert model.class_of((1,)) > model.class_of((0,))
+    assert model.classes[1] > model.classes[0]
 
 
 def test_what_has_not_returned_yet_is_no_proof_that_it_will_not():
@@ -67,7 +67,7 @@ def test_fits_become_rarer_and_old_observations_are_forgotten(monkeypatch):
     model = ReuseModel([1])
     fits = []
     for number in range(3000):
-        observation = model.begin(float(number), (0,), 1)
+        observation = model.begin(float(number), 0, 1)
         if model.fit_if_due(float(number)):
             fits.append(number + 1)
             assert len(model._ends) <= 500
