@@ -52,7 +52,7 @@ class KvasirPolicy(Policy):
         self._frequencies, self._turns, self._new_blocks, self._answer_tokens = edges
         self._levels = [len(of_property) + 1 for of_property in edges]
         self._kinds_of_prompts = prod(self._levels[1:])
-        self._model = ReuseModel(self._levels)
+        self._model = ReuseModel(self._levels, trace.run_lengths)
         self._lengths: list[int] = trace.run_lengths.tolist()
         self._depths: list[int] = trace.run_depths.tolist()
         self._whole: list[bool] = trace.run_whole.tolist()
@@ -62,7 +62,6 @@ class KvasirPolicy(Policy):
         self._children = [0] * runs  # runs that follow it and are cached
         self._frequency = [0] * runs  # also tells outdated places in a queue
         self._turn = [0] * runs
-        self._observation = [-1] * runs
         self._class = [0] * runs
         self._last_use = [0.0] * runs
         self._size = 0
@@ -120,24 +119,23 @@ class KvasirPolicy(Policy):
 
     def _observe(self, request: Request, runs: list[int]) -> None:
         """What the model learns of a request, and the class of each of its blocks."""
-        frequency, lengths, observation = self._frequency, self._lengths, self._observation
+        frequency, lengths, now = self._frequency, self._lengths, request.seconds
         known = [run for run in runs if frequency[run]]
-        conversation = known[-1] if len(known) > 1 else -1  # the first run alone is what all prompts have in common
-        turn = self._turn[conversation] + 1 if conversation >= 0 else 0
+        # The first run alone is what all prompts have in common.
+        turn = self._turn[known[-1]] + 1 if len(known) > 1 else 0
         new_blocks = sum([lengths[run] for run in runs[len(known) :]])
         of_prompt = self._kind_of_prompt(turn, new_blocks, request.output_tokens)
-        frequencies, kinds_of_prompts = self._frequencies, self._kinds_of_prompts
-        model, now = self._model, request.seconds
+        frequencies, kinds_of_prompts, class_of = self._frequencies, self._kinds_of_prompts, self._model.classes
         classes, turns, last_use = self._class, self._turn, self._last_use
+        kinds = []
         for run in runs:
-            if frequency[run]:
-                model.end(observation[run], now)
             frequency[run] += 1
             kind = bisect_right(frequencies, frequency[run]) * kinds_of_prompts + of_prompt
-            observation[run] = model.begin(now, kind, lengths[run])
-            classes[run] = model.classes[kind]
+            kinds.append(kind)
+            classes[run] = class_of[kind]
             turns[run] = turn
             last_use[run] = now
+        self._model.observe(now, runs, kinds)
 
     def _kind_of_prompt(self, turn: int, new_blocks: int, answer_tokens: int) -> int:
         """The model's kind of a block that is used for the first time."""

@@ -17,8 +17,9 @@ from heapq import heappop, heappush
 
 import numpy as np
 
+from backend.simulation.next_uses import next_uses
 from backend.simulation.policy import Policy
-from backend.simulation.trace import Ints, Request, Trace
+from backend.simulation.trace import Request, Trace
 
 
 class Optimum(Policy):
@@ -30,8 +31,8 @@ class Optimum(Policy):
         super().__init__(capacity_blocks)
         self._lengths: list[int] = trace.run_lengths.tolist()
         self._depths: list[int] = trace.run_depths.tolist()
-        self._next_uses = _next_uses(trace)
-        self._never = len(trace)
+        self._never = len(trace)  # the request that uses again what none does
+        self._next_uses = next_uses(trace.runs, np.repeat(np.arange(len(trace)), np.diff(trace.run_starts)), self._never)
         self._cached = [0] * len(self._lengths)  # blocks of a run, which are always its first
         self._due = [0] * len(self._lengths)
         self._latest: list[tuple[int, int, int]] = []  # (-due, -depth, run), among them some that are outdated
@@ -77,13 +78,3 @@ def cached_until(request: Request, start: int, depths: list[int], lengths: list[
         if cached[run] < lengths[run]:
             break
     return end
-
-
-def _next_uses(trace: Trace) -> Ints:
-    """For each entry of `trace.runs`, the request that uses the run next; the number of requests where none does."""
-    request_of = np.repeat(np.arange(len(trace)), np.diff(trace.run_starts))
-    order = np.argsort(trace.runs, kind="stable")
-    next_uses = np.full(len(order), len(trace), np.int64)
-    same = trace.runs[order[:-1]] == trace.runs[order[1:]]
-    next_uses[order[:-1][same]] = request_of[order[1:][same]]
-    return next_uses

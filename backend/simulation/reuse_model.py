@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+from backend.simulation.next_uses import next_uses
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -49,7 +50,7 @@ class ReuseModel:
     `index[classes[kind]]` what a place is worth to them by age, in returns per second. A fit changes them.
     """
 
-    def __init__(self, levels: Sequence[int]) -> None:
+    def __init__(self, levels: Sequence[int], run_lengths: Ints) -> None:
         self.index: Floats = np.tile(
             np.linspace(1e-6, 1e-7, AGES), (CLASSES, 1)
         )  # before the first fit: the newest first
@@ -58,50 +59,42 @@ class ReuseModel:
         self._levels = [levels[number] for number in telling]
         self._of_kinds: Ints = np.indices(levels).reshape(len(levels), -1)[telling]
         self._factors = [np.zeros(count) for count in self._levels]  # logarithms
-        self._forgotten = 0
-        # The observations that are remembered, an entry of each: in arrays, as a fit takes them whole.
-        self._begins, self._ends = array("d"), array("d")  # seconds
-        self._kinds, self._blocks = array("q"), array("q")
+        self._run_lengths = run_lengths
+        # What is remembered: an entry of each request, and one of each observation in the order of requests.
+        self._seconds, self._counts = array("d"), array("q")
+        self._runs, self._kinds = array("q"), array("q")
         self._requests = 0
         self._next_fit = FIRST_FIT
-        self._first_of_requests: deque[int] = deque(
-            [0]
-        )  # the first observation of each that is remembered, and of the next
         self._classify()
 
-    def begin(self, seconds: float, kind: int, blocks: int) -> int:
-        """`blocks` blocks of this kind were used at this time. Returns the observation's number, for `end`."""
-        self._begins.append(seconds)
-        self._ends.append(math.inf)
-        self._kinds.append(kind)
-        self._blocks.append(blocks)
-        return self._forgotten + len(self._ends) - 1
-
-    def end(self, observation: int, seconds: float) -> None:
-        if observation >= self._forgotten:
-            self._ends[observation - self._forgotten] = seconds
+    def observe(self, seconds: float, runs: list[int], kinds: list[int]) -> None:
+        """A request used blocks of these runs, which are of these kinds from now on."""
+        self._requests += 1
+        self._seconds.append(seconds)
+        self._counts.append(len(runs))
+        self._runs.fromlist(runs)
+        self._kinds.fromlist(kinds)
 
     def fit_if_due(self, now: float) -> bool:
-        """A request has ended at `now`, in seconds: learn from all that was seen if enough is new. Whether it did."""
-        self._requests += 1
-        self._first_of_requests.append(self._forgotten + len(self._ends))
-        if self._requests < self._next_fit or not self._ends:
+        """Learn from all that was seen up to `now`, in seconds, if enough requests are new. Whether it did."""
+        if self._requests < self._next_fit or not self._runs:
             return False
         self._next_fit = min(int(self._requests * GROWTH) + 1, self._requests + WINDOW)
-        while len(self._first_of_requests) > WINDOW + 1:
-            self._first_of_requests.popleft()
-        self._forget(self._first_of_requests[0] - self._forgotten)
+        self._forget(len(self._seconds) - WINDOW)
         self._fit(now)
         self.fits += 1
         return True
 
-    def _forget(self, count: int) -> None:
-        for entries in (self._begins, self._ends, self._kinds, self._blocks):
-            del entries[:count]
-        self._forgotten += count
+    def _forget(self, requests: int) -> None:
+        if requests > 0:
+            observations = sum(self._counts[:requests])
+            del self._seconds[:requests], self._counts[:requests]
+            del self._runs[:observations], self._kinds[:observations]
 
     def _fit(self, now: float) -> None:
-        begins, ends, blocks = np.array(self._begins), np.array(self._ends), np.array(self._blocks, np.float64)
+        runs = np.array(self._runs)
+        begins = np.repeat(self._seconds, self._counts)
+        ends, blocks = next_uses(runs, begins, math.inf), self._run_lengths[runs].astype(np.float64)
         returned = np.isfinite(ends)
         lives = np.where(returned, ends, now) - begins
         ages = np.searchsorted(AGE_EDGES, lives, side="right") - 1

@@ -22,24 +22,23 @@ def test_a_late_return_is_worth_what_the_wait_leaves_of_it():
     assert best[2] == 0
 
 
-def _seen(model, count, gap_of, property_of):
-    """One observation a second; `gap_of(i)` is after how many seconds it ends, `None` for never. Learns at the end."""
-    events = [(float(number), 1, number) for number in range(count)]
-    events += [(number + gap_of(number), 0, number) for number in range(count) if gap_of(number) is not None]
-    begun = {}
-    for seconds, is_begin, number in sorted(events):
-        if is_begin:
-            begun[number] = model.begin(seconds, property_of(number), 1)
-        else:
-            model.end(begun[number], seconds)
-    model._requests = FIRST_FIT
-    assert model.fit_if_due(max(events)[0])
+AGAIN = 2  # the property of the use that ends an observation: it begins one that is not of those looked at
+
+
+def _seen(count, gap_of, property_of):
+    """A model that has seen a run of one block a second, and each again after `gap_of(i)` seconds, `None` for never."""
+    model = ReuseModel([3], np.ones(count, np.int64))
+    uses = [(float(number), number, property_of(number)) for number in range(count)]
+    uses += [(number + gap_of(number), number, AGAIN) for number in range(count) if gap_of(number) is not None]
+    for seconds, number, kind in sorted(uses):
+        model.observe(seconds, [number], [kind])
+    assert model.fit_if_due(max(uses)[0])
+    return model
 
 
 def test_the_factors_are_the_ratio_of_returns():
     # Property 1 comes back after 50 s eight times in ten, property 0 once in ten.
-    model = ReuseModel([2])
-    _seen(model, 4000, lambda i: 50.0 if i % 10 < (8 if i % 2 else 1) else None, lambda i: i % 2)
+    model = _seen(4000, lambda i: 50.0 if i % 10 < (8 if i % 2 else 1) else None, lambda i: i % 2)
     assert model.scores[1] > 0 > model.scores[0]
     best = model.index[model.classes[1], 0] / model.index[model.classes[0], 0]
     assert best > 3
@@ -48,14 +47,13 @@ def test_the_factors_are_the_ratio_of_returns():
 
 def test_what_has_not_returned_yet_is_no_proof_that_it_will_not():
     # The same gaps, seen early and seen late: the rate by age is the same.
-    late, early = ReuseModel([1]), ReuseModel([1])
-    _seen(late, 2000, lambda i: 100.0, lambda i: 0)
-    _seen(early, 2000, lambda i: 100.0 if i + 100 < 2000 else None, lambda i: 0)
-    assert early.index[0, 0] == pytest.approx(late.index[0, 0], rel=0.1)
+    late = _seen(2000, lambda i: 100.0, lambda i: 0)
+    early = _seen(2000, lambda i: 100.0 if i + 100 < 2000 else None, lambda i: 0)
+    assert early.index[early.classes[0], 0] == pytest.approx(late.index[late.classes[0], 0], rel=0.1)
 
 
 def test_before_the_first_fit_the_newest_is_worth_most():
-    model = ReuseModel([2])
+    model = ReuseModel([2], np.ones(1, np.int64))
     assert not model.fit_if_due(0.0)
     assert (np.diff(model.index, axis=1) < 0).all()
     assert model.index.shape == (CLASSES, AGES)
@@ -64,16 +62,13 @@ def test_before_the_first_fit_the_newest_is_worth_most():
 
 def test_fits_become_rarer_and_old_observations_are_forgotten(monkeypatch):
     monkeypatch.setattr("backend.simulation.reuse_model.WINDOW", 500)
-    model = ReuseModel([1])
+    model = ReuseModel([1], np.ones(3000, np.int64))
     fits = []
     for number in range(3000):
-        observation = model.begin(float(number), 0, 1)
+        model.observe(float(number), [number], [0])
         if model.fit_if_due(float(number)):
             fits.append(number + 1)
-            assert len(model._ends) <= 500
-    model.end(0, 1.0)  # long forgotten
-    model.end(observation, 3000.0)
-    assert model._ends[-1] == 3000.0
+            assert len(model._runs) <= 500
     assert fits[0] == FIRST_FIT
     steps = [later - earlier for earlier, later in pairwise(fits)]
     assert steps == sorted(steps)
