@@ -48,15 +48,16 @@ class KvasirPolicy(Policy):
         """
         super().__init__(capacity_blocks)
         self._ideas = ideas
+        # A property that is left out has no edges, so one level, and the model learns nothing from it.
         edges = [_PROPERTIES[name] if name in ideas else () for name in _PROPERTIES]
         self._frequencies, self._turns, self._new_blocks, self._answer_tokens = edges
         self._levels = [len(of_property) + 1 for of_property in edges]
-        self._kinds_of_prompts = prod(self._levels[1:])
+        self._kinds_of_prompts = prod(self._levels[1:])  # the kinds of one frequency
         self._model = ReuseModel(self._levels, trace.run_lengths)
         self._lengths: list[int] = trace.run_lengths.tolist()
         self._depths: list[int] = trace.run_depths.tolist()
-        self._whole: list[bool] = trace.run_whole.tolist()
         runs = len(self._lengths)
+        self._never_kept: list[bool] = (~trace.run_whole).tolist() if "whole" in ideas else [False] * runs
         self._cached = [0] * runs  # blocks of a run, which are always its first
         self._parents = [-1] * runs
         self._children = [0] * runs  # runs that follow it and are cached
@@ -66,19 +67,18 @@ class KvasirPolicy(Policy):
         self._last_use = [0.0] * runs
         self._size = 0
         self._margin = margin
-        self._queues = _Queues()
+        self._queues = _Queues(self._frequency, self._last_use)
         self._rank()
 
     def cached_until(self, request: Request, start: int) -> int:
         return cached_until(request, start, self._depths, self._lengths, self._cached)
 
     def store(self, request: Request, until: int) -> int:
-        whole = self._whole
         runs = request.runs
-        if "whole" in self._ideas and not (runs and whole[runs[-1]]):
+        if runs and self._never_kept[runs[-1]]:
             runs = runs[:-1]
         self._observe(request, runs)
-        self._queues.grow_older(request.seconds, self._last_use, self._frequency)
+        self._queues.grow_older(request.seconds)
         grown = self._take(runs, until)
         if self._model.fit_if_due(request.seconds):
             self._rank()
@@ -86,7 +86,7 @@ class KvasirPolicy(Policy):
         return sum([max(0, self._cached[run] - before) for run, before in grown])
 
     def _take(self, runs: list[int], until: int) -> list[tuple[int, int]]:
-        """Cache the first `until` blocks as far as they are worth it, and queue the last cached run if it is a leaf.
+        """Cache the first `until` blocks as far as they are worth it, and queue the leaves.
 
         Returns the runs that grew, with their blocks before.
         """
@@ -99,7 +99,7 @@ class KvasirPolicy(Policy):
                 if wanted <= before:
                     break
                 if self._margin and self._size + wanted - before > self.capacity_blocks:
-                    least = self._least()
+                    least = self._queues.least()
                     price = 0.0 if least is None else self._worth_by_rank[least]
                     if self._worth[self._class[run]][0] < self._margin * price:
                         break
@@ -110,11 +110,9 @@ class KvasirPolicy(Policy):
                     self._parents[run] = parent
                     children[parent] += 1
             parent = run
-        for run in reversed(runs):
-            if cached[run]:  # the last that is; those before it have it as a child
-                if not children[run]:
-                    self._queues.append(self._class[run], 0, (run, self._frequency[run]))
-                break
+        for run in runs:
+            if cached[run] and not children[run]:
+                self._queues.append(self._class[run], 0, (run, self._frequency[run]))
         return grown
 
     def _observe(self, request: Request, runs: list[int]) -> None:
@@ -129,8 +127,8 @@ class KvasirPolicy(Policy):
         classes, turns, last_use = self._class, self._turn, self._last_use
         kinds = []
         for run in runs:
-            frequency[run] += 1
-            kind = bisect_right(frequencies, frequency[run]) * kinds_of_prompts + of_prompt
+            uses = frequency[run] = frequency[run] + 1
+            kind = bisect_right(frequencies, uses) * kinds_of_prompts + of_prompt
             kinds.append(kind)
             classes[run] = class_of[kind]
             turns[run] = turn
@@ -138,7 +136,7 @@ class KvasirPolicy(Policy):
         self._model.observe(now, runs, kinds)
 
     def _kind_of_prompt(self, turn: int, new_blocks: int, answer_tokens: int) -> int:
-        """The model's kind of a block that is used for the first time."""
+        """The model's kind of a block of this prompt that is used for the first time, so of frequency level 0."""
         _, _, new_levels, answer_levels = self._levels
         kind = bisect_right(self._turns, turn)
         kind = kind * new_levels + bisect_right(self._new_blocks, new_blocks)
@@ -151,21 +149,10 @@ class KvasirPolicy(Policy):
         self._queues.rank([(c, -age) for _, age, c in order])
         self._worth_by_rank = [value for value, _, _ in order]
 
-    def _least(self) -> int | None:
-        """The rank of the queue whose first block has to go first; `None` where only the prompt at hand is cached."""
-        queues = self._queues
-        while (rank := queues.least()) is not None:
-            queue = queues.order[rank]
-            run, uses = queue[0]
-            if uses == self._frequency[run] and self._cached[run] and not self._children[run]:
-                return rank
-            queue.popleft()
-        return None
-
     def _evict(self, now: float) -> None:
         cached, queues = self._cached, self._queues
         while self._size > self.capacity_blocks:
-            least = self._least()
+            least = queues.least()
             assert least is not None, "every cached run is queued, or has a child that is"
             queue = queues.order[least]
             run, _ = queue[0]
@@ -193,9 +180,12 @@ Place = tuple[int, int]  # a run, and how often it had been used when it was put
 class _Queues:
     """Runs without cached children, in a queue for each class and age, the longest unused first. `rank` says in which
     `order` queues are emptied.
+
+    A place is outdated once its run was used again: `uses` and `last_use` are the policy's, of each run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, uses: list[int], last_use: list[float]) -> None:
+        self._uses, self._last_use = uses, last_use
         self.edges: list[float] = AGE_EDGES.tolist()
         self._queues: list[list[deque[Place]]] = [[deque() for _ in range(AGES)] for _ in range(CLASSES)]
         self._steps = [  # from a queue to one of the next age; the oldest first, so that nothing takes two at once
@@ -223,25 +213,31 @@ class _Queues:
         self._least = min(self._least, self._ranks[of_class][age])
 
     def least(self) -> int | None:
-        """The rank of the first queue that holds anything."""
-        for rank in range(self._least, len(self.order)):
-            if self.order[rank]:
-                self._least = rank
-                return rank
+        """The rank of the first queue that holds anything, with a place that counts in front."""
+        order, uses = self.order, self._uses
+        for rank in range(self._least, len(order)):
+            queue = order[rank]
+            while queue:
+                run, used = queue[0]
+                if used == uses[run]:
+                    self._least = rank
+                    return rank
+                queue.popleft()
         return None
 
-    def grow_older(self, now: float, last_use: list[float], uses: list[int]) -> None:
+    def grow_older(self, now: float) -> None:
         """Move on what has reached the next age."""
         if now < self._grown + TICK_SECONDS:
             return
         self._grown = now
+        uses, last_use = self._uses, self._last_use
         for queue, older, of_class, age in self._steps:
             if not queue:
                 continue
             newest, moved = now - self.edges[age], False
             while queue:
                 run, used = place = queue[0]
-                if used == uses[run]:
+                if used == uses[run]:  # or it is outdated
                     if last_use[run] > newest:
                         break
                     older.append(place)

@@ -32,7 +32,8 @@ class Optimum(Policy):
         self._lengths: list[int] = trace.run_lengths.tolist()
         self._depths: list[int] = trace.run_depths.tolist()
         self._never = len(trace)  # the request that uses again what none does
-        self._next_uses = next_uses(trace.runs, np.repeat(np.arange(len(trace)), np.diff(trace.run_starts)), self._never)
+        request_of = np.repeat(np.arange(len(trace)), np.diff(trace.run_starts))
+        self._next_uses = next_uses(trace.runs, request_of, self._never)
         self._cached = [0] * len(self._lengths)  # blocks of a run, which are always its first
         self._due = [0] * len(self._lengths)
         self._latest: list[tuple[int, int, int]] = []  # (-due, -depth, run), among them some that are outdated

@@ -44,7 +44,8 @@ ROUNDS = 6
 
 class ReuseModel:
     """`levels[p]` is how many values property `p` has; an observation's properties are as many whole numbers below
-    them. All of them together are its *kind*, one number: that of `np.ravel_multi_index(properties, levels)`.
+    them. All of them together are its *kind*, one number: that of `np.ravel_multi_index(properties, levels)`. Run `r` is
+    of `run_lengths[r]` blocks.
 
     `scores[kind]` is the logarithm of how many times as often as the average such blocks come back, and
     `index[classes[kind]]` what a place is worth to them by age, in returns per second. A fit changes them.
@@ -161,11 +162,11 @@ def best_rates(rates: Floats) -> Floats:
     """
     comes = 1 - np.exp(-rates * _WIDTHS)
     stays = np.where(rates > 1e-12, comes / np.maximum(rates, 1e-12), _WIDTHS)  # expected seconds in the bin
-    best, alive, returns, seconds = np.zeros_like(rates), np.ones_like(rates), np.zeros_like(rates), np.zeros_like(rates)
+    best, alive = np.zeros_like(rates), np.ones_like(rates)
+    returns, seconds = np.zeros_like(rates), np.zeros_like(rates)
     for age in range(AGES):
-        # Of all that is kept from some age up to here: a row of each array for a class, a column for the first age.
-        kept = np.s_[:, : age + 1]
-        here = np.s_[:, age : age + 1]
+        # For each class and each age up to this one: what is kept from then on until this age has passed.
+        kept, here = np.s_[:, : age + 1], np.s_[:, age : age + 1]
         returns[kept] += alive[kept] * comes[here]
         seconds[kept] += alive[kept] * stays[here]
         alive[kept] *= 1 - comes[here]

@@ -176,7 +176,8 @@ class _Tally:
             self._hit_blocks[stretch.tier] += stretch.end - stretch.start
             self._hit_tokens[stretch.tier] += tokens
             saved += tokens * self._saved_per_token[stretch.tier]
-            most_saved = max(most_saved, saved)  # what is loaded may end with any stretch
+            if saved > most_saved:  # what is loaded may end with any stretch
+                most_saved = saved
         self._saved_seconds += most_saved
 
     def result(self, policy: str, trace: Trace, cpu_seconds: float) -> PolicyResult:
