@@ -44,8 +44,8 @@ ROUNDS = 6
 
 class ReuseModel:
     """`levels[p]` is how many values property `p` has; an observation's properties are as many whole numbers below
-    them. All of them together are its *kind*, one number: that of `np.ravel_multi_index(properties, levels)`. Run `r` is
-    of `run_lengths[r]` blocks.
+    them. All of them together are its *kind*, one number: that of `np.ravel_multi_index(properties, levels)`. Run
+    `r` is of `run_lengths[r]` blocks.
 
     `scores[kind]` is the logarithm of how many times as often as the average such blocks come back, and
     `index[classes[kind]]` what a place is worth to them by age, in returns per second. A fit changes them.
