@@ -244,7 +244,9 @@ def _absolute_url(url: str, folder: Path) -> str:
 
 
 def _config_error(path: Path, table: dict[str, Any], exc: ValidationError) -> ConfigError:
-    first = exc.errors(include_url=False)[0]
+    errors = exc.errors(include_url=False)
+    # A name that nobody knows first: what is missing beside it is most likely that, misspelled.
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     place = tuple(str(part) for part in first["loc"])
     setting = _variable(place) or f"{path}, {'.'.join(place)}"
     value = _shown(place, first["type"], first.get("input"))
@@ -270,7 +272,8 @@ def _variable(place: tuple[str, ...]) -> str | None:
 def _given(table: dict[str, Any], place: tuple[str, ...]) -> Any:
     found: Any = table
     for part in place:
-        found = found.get(part) if isinstance(found, dict) else None
+        entries = {str(number): entry for number, entry in enumerate(found)} if isinstance(found, list) else found
+        found = entries.get(part) if isinstance(entries, dict) else None
     return found
 
 
@@ -305,7 +308,7 @@ def _unparsed_variable(exc: SettingsError) -> ConfigError:
 
 def _fields_at(place: tuple[str, ...]) -> list[str]:
     model: type[BaseModel] = _GROUPS.get(place[0], Settings) if place else Settings
-    return list(model.model_fields)
+    return list((ReplicaSettings if "replicas" in place[2:] else model).model_fields)
 
 
 def _check_references(path: Path, settings: Settings) -> None:

@@ -137,7 +137,7 @@ def _ends_table(report: CacheReport) -> Table:
 
 def _broken_table(broken: Sequence[Broken]) -> Table:
     table = _table("broken most often by", "requests", "other commit", "lost tokens")
-    table.add_column("such as")
+    table.add_column("such as", overflow="fold")
     for one in broken:
         end = one.examples[0]
         what = f"{one.cause} in {one.layer}" + (f": {one.item}" if one.item else "")
@@ -149,7 +149,7 @@ def _broken_table(broken: Sequence[Broken]) -> Table:
 
 def _table(name: str, *numbers: str) -> Table:
     table = Table()
-    table.add_column(name)
+    table.add_column(name, overflow="fold")  # an id that is cut names nothing
     for heading in numbers:
         table.add_column(heading, justify="right")
     return table

@@ -165,6 +165,10 @@ def test_a_tiny_run_measures_every_stream(shop_database: Path, embedder: Sentenc
     assert later.n == len(tables)
     assert later.value is not None
     assert later.value > later.baseline["by score"]
+    with_answers = rows["(b) hit rate from the second turn on, answers cached, blocks of 16"]
+    assert with_answers.value is not None
+    assert with_answers.value > later.value
+    assert with_answers.baseline.keys() == {"by score"}
     landed = rows["(c) hit rate after landings, blocks of 16"]
     assert landed.n == 27
     assert landed.value is not None

@@ -300,6 +300,7 @@ def test_the_tables_and_the_plot_show_what_broke(filled: Home, tmp_path: Path) -
     assert result.exit_code == 0, result.output
     assert "inserted in gotchas: gotcha:own" in result.stdout
     assert "told from where: 128 tokens of its own cache, 72 loaded from LMCache" in result.stdout
+    assert "…" not in filled("cache", "report", env={"COLUMNS": "60"}).stdout, "what is cut cannot be looked up"
     drawn = plot.read_text()
     assert "gotchas" in drawn
     assert "replaced" in drawn

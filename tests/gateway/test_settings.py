@@ -106,6 +106,7 @@ BAD_FILES = [
     ("home = 3", (", home:", "got 3", "path")),
     ("engines = 3", (", engines:", "got 3", "table")),
     ("[engines.m]\napi_base = 'x'", (", engines.m.model:", "it is missing")),
+    ("[engines.m]\nmodle = 'openai/x'", (", engines.m.modle:", "did you mean 'model'?")),
     ("[engines.m]\nmodel = ''", (", engines.m.model:", "at least 1 character")),
     ("[engines.m]\nmodel = 'gpt-4o'", (", engines.m.model:", "got 'gpt-4o'", "provider/name", "hosted_vllm/")),
     ("[engines.m]\nmodel = 'openai/'", (", engines.m.model:", "got 'openai/'", "provider/name")),
@@ -134,6 +135,18 @@ BAD_FILES = [
     (
         f"{REPLICATED}[[engines.r.replicas]]\napi_base = 'http://a:sekret@/v1'",
         ("replicas.0.api_base:", "got 'http://…@/v1'"),
+    ),
+    (
+        f"{REPLICATED}[[engines.r.replicas]]\ncache_url = 'http://cache:8190'",
+        (", engines.r.replicas.0.api_base:", "it is missing"),
+    ),
+    (
+        f"{REPLICATED}[[engines.r.replicas]]\napi_bas = 'http://one/v1'",
+        (", engines.r.replicas.0.api_bas:", "did you mean 'api_base'?"),
+    ),
+    (
+        f"{REPLICATED}{REPLICA}api_key = 'sekret'",
+        (", engines.r.replicas.0.api_key: got '…'", "allowed: api_base, cache_url"),
     ),
     (
         f"{REPLICATED}{REPLICA}cache_url = 'http://cache/x'",
