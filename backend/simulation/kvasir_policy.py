@@ -188,10 +188,11 @@ class _Queues:
         self._uses, self._last_use = uses, last_use
         self.edges: list[float] = AGE_EDGES.tolist()
         self._queues: list[list[deque[Place]]] = [[deque() for _ in range(AGES)] for _ in range(CLASSES)]
-        self._steps = [  # from a queue to one of the next age; the oldest first, so that nothing takes two at once
+        # From a queue to the one of the next age; the youngest first, so that long silence takes several at once.
+        self._steps = [
             (queues[age - 1], queues[age], of_class, age)
             for of_class, queues in enumerate(self._queues)
-            for age in range(AGES - 1, 0, -1)
+            for age in range(1, AGES)
         ]
         self.order: list[deque[Place]] = []
         self._ranks: list[list[int]] = [[0] * AGES for _ in range(CLASSES)]

@@ -18,12 +18,16 @@ from evals.bench.learning.engine import SHIPPED_ENGINE
 from evals.bench.learning.kept_pieces import KeptPieces
 from evals.bench.learning.world import World, made_world
 from evals.bench.prefix.accuracy_section import InOrders, accuracy_rows, rows_of_set
+from evals.bench.prefix.assistant_world import stream_world
 from evals.bench.prefix.engines import CountingEngine
 from evals.bench.prefix.greedy_answers import GreedyAnswers
+from evals.bench.prefix.played import Player
+from evals.bench.prefix.request_stream import interleaved
 from evals.bench.prefix.runnable_sets import RunnableSet, made_up
 from evals.bench.prefix.spider_traffic import Traffic
 from evals.bench.remembering import Remembering
 from evals.bench.row import Asked, Row
+from gateway.answering import Prepared
 from gateway.testing import ScriptedEngine
 from kb.embedding import SentenceEmbedder
 
@@ -68,7 +72,7 @@ def in_orders(dialogue: str, *, right: Set[str], others: Set[str] = BY_SCORE, **
     return InOrders(dialogue, frozenset(right), frozenset(others), **fields)
 
 
-def test_a_set_has_accuracy_of_both_orders_and_their_difference_by_dialogue() -> None:
+def test_a_set_has_accuracy_of_its_orders_and_their_difference_by_dialogue() -> None:
     found = [
         in_orders("a", right={"ours", "planned"}),
         in_orders("a", right={"ours", "by score", "planned"}),
@@ -159,6 +163,23 @@ def test_what_the_planner_orders_otherwise_is_asked_too(traffic: Traffic, embedd
     )
     assert differ.value
     assert lost.value
+
+
+def test_other_orders_hold_the_tables_that_a_later_turn_of_ours_leaves_out(
+    traffic: Traffic, embedder: SentenceEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.new_tables.LACKED", 1)
+    monkeypatch.setattr("gateway.new_tables.LIKELY", 1.0)
+    engine = CountingEngine(SHIPPED_FOLDER)
+    with stream_world(traffic.items, engine, Remembering(embedder)) as world:
+        played = Player(world, engine, lambda _: None).play("b", interleaved(traffic.dialogues, "some"))
+    left_out = [one.request.turn for one in played if _tables(one.by_itself) - _tables(one.prepared)]
+    assert left_out
+    assert 0 not in left_out
+
+
+def _tables(prepared: Prepared) -> set[str]:
+    return {hit.item.id for hit in prepared.retrieval.of_kind("schema")}
 
 
 def _rows(traffic: Traffic, embedder: SentenceEmbedder) -> dict[str, Row]:

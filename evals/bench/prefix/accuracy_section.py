@@ -29,7 +29,6 @@ from evals.bench.remembering import Remembering
 from evals.bench.row import Asked, Row, share_row
 
 ORDERS = (OURS, SCORE, PLANNED)
-_BOTH = (OURS, SCORE)
 
 Prompts = Mapping[str, Prompt]
 """By order."""
@@ -133,13 +132,14 @@ def rows_of_set(name: str, found: Sequence[InOrders]) -> list[Row]:
     if not found:
         return [Row(f"{name}, accuracy", None, "execution match", 0)]
     adding = [one for one in found if one.adds]
-    alone = [sum(one in of.right and other not in of.right for of in found) for one, other in (_BOTH, _BOTH[::-1])]
+    ours_alone = sum(OURS in one.right and SCORE not in one.right for one in found)
+    by_score_alone = sum(SCORE in one.right and OURS not in one.right for one in found)
     return [
         _accuracy(f"{name}, accuracy", found),
         *([_accuracy(f"{name} that add items, accuracy", adding)] if adding else []),
         _difference(name, OURS, SCORE, found),
         Row(
-            f"{name}, right in ours alone", float(alone[0]), "questions", len(found), baseline={SCORE: float(alone[1])}
+            f"{name}, right in ours alone", float(ours_alone), "questions", len(found), baseline={SCORE: by_score_alone}
         ),
         share_row(f"{name}, prompts that differ", [SCORE in one.others for one in found]),
         _difference(name, PLANNED, OURS, found),

@@ -13,10 +13,11 @@ from backend.cache_server import CacheServer, PromptNote
 from evals.bench.learning.world import AUTHOR, core_with_base
 from evals.bench.prefix.engines import StreamEngine
 from evals.bench.remembering import Remembering
-from gateway.answering import Prepared
+from gateway.answering import Prepared, prepare
 from gateway.core import Assistant, Core
 from gateway.engine_cache import EngineCache
 from gateway.freezing import freeze_reach
+from gateway.sessions import Session
 from kb.items import Item
 from kb.knowledge_base import Changes, KnowledgeBase
 
@@ -54,18 +55,10 @@ class StreamWorld:
         return self.assistant.base
 
     def by_itself(self, prepared: Prepared) -> Prepared:
-        """The same request with all that its question retrieves, whatever its conversation has: for other orders."""
+        """The same request as if nothing were known of its conversation: all that its question retrieves."""
         if prepared.session.placements is None:
             return prepared
-        conversation = prepared.ask.conversation
-        retrieval = self.core.retriever.retrieve(
-            self.base,
-            conversation.question,
-            revision=prepared.commit,
-            limits=self.assistant.limits,
-            follows=conversation.follows,
-        )
-        return replace(prepared, retrieval=retrieval)
+        return prepare(self.core, prepared.ask, revision=prepared.commit, session=Session("by itself"))
 
     def learn(self, item: Item) -> str:
         """Commit one item; the commit's id."""

@@ -16,7 +16,7 @@ Tokens = NDArray[np.uint32]
 
 
 class BlockCache:
-    """Without an end."""
+    """It forgets nothing. An answer is in it where whoever uses it takes that, too, as the end of a prompt."""
 
     def __init__(self, block_tokens: int) -> None:
         self._block_tokens = block_tokens
