@@ -10,6 +10,8 @@ import httpx
 from backend.client import Completion, Engine, Message, Sampling
 
 CHUNK_TOKENS = 256
+BLOCK_TOKENS = 128
+"""Of vLLM's KV blocks on a CPU; the last tokens of a prompt fill none."""
 SHORT = Sampling(max_tokens=8)
 
 

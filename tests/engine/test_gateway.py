@@ -17,13 +17,10 @@ from backend.client import EngineConfig, Sampling, connect
 from gateway.sql_grammar import grammar_of
 from kb.introspect import introspect
 
-from .asking import CHUNK_TOKENS, ask_gateway
+from .asking import BLOCK_TOKENS, CHUNK_TOKENS, ask_gateway
 from .waiting import until_at_least
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
-
-BLOCK_TOKENS = 128
-"""Of vLLM's KV blocks on a CPU; the last tokens of a prompt fill none."""
 
 
 def test_a_second_question_reuses_the_first_ones_kv(client: httpx.Client, pair: Any) -> None:

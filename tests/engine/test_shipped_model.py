@@ -11,8 +11,7 @@ from backend.client import EngineConfig, Sampling, connect
 from backend.mini.evaluate import held_out, is_right
 from backend.mini.training import Training
 
-BLOCK_TOKENS = 128
-"""Of vLLM's KV blocks on a CPU."""
+from .asking import BLOCK_TOKENS
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -44,6 +43,7 @@ def test_what_it_wrote_is_found_in_vllms_own_cache_when_the_chat_sends_it_back(m
         tokens = asyncio.run(engine.count_tokens(asked))
         if tokens % BLOCK_TOKENS == BLOCK_TOKENS - 5:
             break
+    assert tokens % BLOCK_TOKENS == BLOCK_TOKENS - 5
     answer = asyncio.run(engine.complete(asked, Sampling(max_tokens=200, temperature=0.0), cache_salt="chat"))
     assert answer.usage is not None
     assert answer.usage.completion_tokens > 8

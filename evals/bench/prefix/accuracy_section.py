@@ -71,8 +71,11 @@ def accuracy_rows(
             interleaved(chosen.dialogues, "accuracy"),
         )
         name = f"{asked_set.name} {number}" if len(asked_set.traffics) > 1 else asked_set.name
-        canonical = _played(name, traffic, streams, engine, embedder, say)
-        planned = _played(f"{name}, planned", traffic, streams, engine, embedder, say, planner_blocks=PLANNER_BLOCKS)
+        reach = earlier_reach(traffic, streams, engine, embedder, say)
+        canonical = _played(name, traffic, streams, reach, engine, embedder, say)
+        planned = _played(
+            f"{name}, planned", traffic, streams, reach, engine, embedder, say, planner_blocks=PLANNER_BLOCKS
+        )
         for what, played in canonical.items():
             both = zip(played, planned[what], strict=True)
             asked.setdefault(f"{asked_set.name} {what}", []).extend((one, _prompts(one, other)) for one, other in both)
@@ -87,6 +90,7 @@ def _played(
     name: str,
     traffic: Traffic,
     streams: Streams,
+    reach: Mapping[str, int],
     engine: CountingEngine,
     embedder: Remembering,
     say: Say,
@@ -94,7 +98,6 @@ def _played(
     planner_blocks: int = 0,
 ) -> dict[str, list[Played]]:
     """By what they are. A dialogue's first turn is a question like another, so later ones alone are kept."""
-    reach = earlier_reach(traffic, streams, engine, embedder, say)
     with stream_world(traffic.items, engine, embedder, reach=reach, planner_blocks=planner_blocks) as world:
         player = Player(world, engine, say)
         questions = player.play(f"{name}, questions", streams.questions)

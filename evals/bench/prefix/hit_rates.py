@@ -35,7 +35,9 @@ def unlimited(played: Sequence[Played], order: str, block_tokens: int, *, answer
             _take(cache, warmed)
         sent = one.sent[order]
         uses.append(_take(cache, sent))
-        if answers and sent.tokens is not None and sent.answer is not None:
+        if answers:
+            assert sent.tokens is not None, "`_take` has seen to that"
+            assert sent.answer is not None, "an engine that keeps no cache tells its answer's tokens"
             cache.take(np.concatenate([sent.tokens, sent.answer]))
     return uses
 
