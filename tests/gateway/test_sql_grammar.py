@@ -9,15 +9,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import numpy as np
 import pytest
 import sqlglot
-from llguidance import LLMatcher, LLTokenizer
 from sqlglot import exp
 from transformers import AutoTokenizer
 
@@ -27,40 +24,17 @@ from backend.mini.corpus import samples_of
 from backend.mini.database import fill, random_database
 from backend.mini.schema_items import schema_item
 from backend.tiny_model import make_model_folder
-from gateway.answering import Ask, prepare
-from gateway.conversation import parse_conversation
-from gateway.errors import ConfigError
-from gateway.settings import load_settings
 from gateway.sql_grammar import _KEYWORDS, grammar_of, sql_grammar
 from kb.introspect import introspect
 from kb.items import Column, Document, Item, Schema
-from kb.knowledge_base import Changes
+
+from .taken_by_grammar import compiled, taken, takes
 
 DATA = Path(os.environ.get("KVASIR_DATA", "../shared/data"))
 HELD_OUT = 1_000_003
 
 PETS = Schema("pets", tuple(Column(name, "TEXT") for name in ("pet_id", "name", "weight", "order", "Home Town")))
 OWNERS = Schema("Owners", tuple(Column(name, "TEXT") for name in ("owner_id", "pet_id", "zandistar_code")))
-BYTES = LLTokenizer("byte")
-
-
-@cache
-def compiled(grammar: str) -> LLMatcher:
-    matcher = LLMatcher(BYTES, grammar, log_level=0)
-    assert not matcher.is_error(), matcher.get_error()
-    return matcher
-
-
-def taken(grammar: str, sql: str) -> int:
-    """How many bytes of `sql` the grammar takes; one more if it may end there."""
-    matcher = compiled(grammar).deep_copy()
-    text = list(sql.encode())
-    count = matcher.try_consume_tokens(text)
-    return count + (count == len(text) and matcher.is_accepting())
-
-
-def takes(grammar: str, sql: str) -> bool:
-    return taken(grammar, sql) == len(sql.encode()) + 1
 
 
 def grammar(dialect: str | None = "sqlite") -> str:
@@ -428,56 +402,3 @@ def test_a_model_of_random_weights_answers_in_sql_or_is_cut_at_max_tokens(model_
             if last.finish_reason == "stop" and text.lower().split()[0] != "with":
                 assert not SYNTAX.search(failure(connection, text))
     assert "length" in reasons
-
-
-# ── in the gateway ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_an_assistant_that_decodes_sql_sends_the_grammar_of_what_its_prompt_shows(serve: Callable[..., Any]) -> None:
-    served = serve(decoding="sql")
-    served.engine.enqueue("SELECT count(*) FROM orders")
-    response = served.ask("How many orders are there?")
-    assert response.status_code == 200, response.text
-    assert response.json()["kvasir"]["verification"]["status"] == "passed"
-    call = served.engine.calls[-1]
-    shown = set(re.findall(r"\nTable (\w+)", call.messages[0]["content"]))
-    assert "orders" in shown
-    assert takes(call.sampling.grammar, "SELECT count(*) FROM orders")
-    tables = {item.body.table for item in introspect_shop(served) if isinstance(item.body, Schema)}
-    assert shown < tables
-    for table in tables:
-        assert takes(call.sampling.grammar, f"SELECT count(*) FROM {table}") == (table in shown)
-
-
-def introspect_shop(served: Any) -> list[Item]:
-    return introspect(served.core.settings.datasources["shop"].url.get_secret_value())
-
-
-def test_an_assistant_decodes_freely_where_nothing_else_is_said(serve: Callable[..., Any]) -> None:
-    served = serve()
-    served.engine.enqueue("SELECT count(*) FROM orders")
-    served.ask("How many orders are there?")
-    assert served.engine.calls[-1].sampling.grammar is None
-
-
-def test_a_prompt_without_a_schema_is_answered_freely(serve: Callable[..., Any]) -> None:
-    served = serve(decoding="sql", branch="main")
-    base = served.core.base("default", "shop")
-    conversation = parse_conversation([{"role": "user", "content": "How many orders are there?"}])
-    with_schemas = prepare(served.core, Ask("default", "shop", conversation))
-    assert with_schemas.ask.sampling.grammar is not None
-    schemas = [item.id for item in base.snapshot("main").items.values() if item.kind in ("schema", "relationship")]
-    base.commit(Changes(remove=tuple(schemas)), author="test", message="Forget the tables", branch="main")
-    assert prepare(served.core, Ask("default", "shop", conversation)).ask.sampling.grammar is None
-
-
-def test_an_engine_that_takes_no_grammar_stops_the_start(tmp_path: Path) -> None:
-    config = tmp_path / "kvasir.toml"
-    text = '[engines.main]\nmodel = "{}/x"\npath = "x"\n'
-    text += '[assistants.shop]\nkb = "shop"\nengine = "main"\ndecoding = "sql"\n'
-    config.write_text(text.format("openai"))
-    with pytest.raises(ConfigError, match=r"assistants\.shop\.decoding: got 'sql'; engine 'main' \(openai/x\)"):
-        load_settings(config)
-    for provider in ("embedded", "hosted_vllm"):
-        config.write_text(text.format(provider))
-        assert load_settings(config).assistants["shop"].decoding == "sql"
