@@ -9,6 +9,7 @@ GatewayError
 ├── NotFound
 │   ├── AssistantNotFound
 │   ├── RequestNotFound
+│   ├── NoRequests           a tenant has asked nothing that an engine answered
 │   └── ProposalNotFound
 ├── VerdictConflict          a second verdict on a request contradicts the first
 ├── SecondPersonNeeded       who confirmed an answer may not approve it, too
@@ -75,6 +76,17 @@ class RequestNotFound(NotFound):
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
         super().__init__(f"request '{request_id}' not found; its id is in the answer's kvasir.request_id")
+
+
+class NoRequests(NotFound):
+    """`since` is an ISO time, or empty for all that is stored."""
+
+    def __init__(self, tenant: str, since: str = "") -> None:
+        self.tenant, self.since = tenant, since
+        super().__init__(
+            f"no request of tenant '{tenant}'{f' since {since}' if since else ''} that an engine answered is stored; "
+            "ask one with 'kvasir ask', or name another tenant with --tenant"
+        )
 
 
 class ProposalNotFound(NotFound):

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from backend.benching.figure import Asked, Figure, Skipped
-from backend.benching.machine import machine_facts
+from backend.benching.machine import pair_machine
 from backend.benching.tiers import Sample
 
 
@@ -18,7 +18,7 @@ class BenchReport:
     skipped: list[Skipped] = field(default_factory=list)
     failed: list[Skipped] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
-    machine: dict[str, object] = field(default_factory=machine_facts)
+    machine: dict[str, object] = field(default_factory=pair_machine)
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -26,13 +26,9 @@ _CALM = LiveTier()
 
 @dataclass(frozen=True)
 class LoadDecision:
-    """Fetch the first `chunks` chunks. Both times are estimates for exactly these, of one request. `for_others` of the
-    chunks would have been computed in an idle engine.
-    """
+    """Fetch the first `chunks` chunks. `for_others` of them would have been computed in an idle engine."""
 
     chunks: int
-    saved_seconds: float
-    load_seconds: float
     for_others: int = 0
 
 
@@ -46,9 +42,6 @@ class LoadCost:
     @property
     def seconds(self) -> float:
         return self.fetch_seconds + self.engine_seconds
-
-
-_NOTHING = LoadCost(0.0, 0.0)
 
 
 def load_cost(profile: Profile, tokens: Mapping[str, float], live: Mapping[str, LiveTier]) -> LoadCost:
@@ -88,8 +81,8 @@ def choose_chunks(
     is looked at: a few hundred sums. Without a profile, all of them.
     """
     if profile is None:
-        return LoadDecision(len(holders), 0.0, 0.0)
-    best, most, alone, most_alone = (0, 0.0, _NOTHING), 0.0, 0, 0.0
+        return LoadDecision(len(holders))
+    best, most, alone, most_alone = 0, 0.0, 0, 0.0
     tokens: dict[str, float] = {}
     for index, name in enumerate(holders, start=1):
         tokens[name] = tokens.get(name, 0.0) + profile.chunk_tokens
@@ -99,9 +92,8 @@ def choose_chunks(
         if gain > most_alone:
             alone, most_alone = index, gain
         if (shared := gain + others * (saved - cost.engine_seconds)) > most:
-            best, most = (index, saved, cost), shared
-    chunks, saved, cost = best
-    return LoadDecision(chunks, saved, cost.seconds, chunks - alone)
+            best, most = index, shared
+    return LoadDecision(best, best - alone)
 
 
 def choose_from_ram(

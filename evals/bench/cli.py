@@ -15,7 +15,7 @@ from rich.console import Console
 from backend.errors import PlotFailed
 from evals.bench.errors import BenchUnavailable, PlotUnavailable, ResultUnreadable
 from evals.bench.learning.engine import SHIPPED, EngineChoice
-from evals.bench.machine import machine_facts
+from evals.bench.machine import bench_machine
 from evals.bench.report import BenchReport, print_report
 from evals.bench.row import Row
 
@@ -55,7 +55,7 @@ def progress(message: str) -> None:
 def show(title: str, measure: Callable[[], list[Row]], *, as_json: bool) -> None:
     """Measure and print; whatever was found, the exit code is 0. Without what it needs: 3, with the reason."""
     with exit_unavailable():
-        report = BenchReport(title, tuple(measure()), machine_facts())
+        report = BenchReport(title, tuple(measure()), bench_machine())
     print_out(report, as_json=as_json)
 
 
@@ -149,7 +149,7 @@ def mini(
             click.echo(f"{prompts}: {benchmark.write_prompts(prompts)} prompts")
             return
         measured = benchmark.measure()
-    report = BenchReport("mini", tuple(measured.rows), {**machine_facts(), **measured.facts})
+    report = BenchReport("mini", tuple(measured.rows), {**bench_machine(), **measured.facts})
     print_out(report, as_json=as_json)
 
 
@@ -249,7 +249,7 @@ def learning(
     plan = Plan(only or SECTIONS, data, engine=EngineChoice(engine, api_base), **sizes)
     with exit_unavailable():
         found = measured(plan, SentenceEmbedder(), progress)
-    print_out(BenchReport("learning", tuple(found.rows), {**machine_facts(), **found.facts}), as_json=as_json)
+    print_out(BenchReport("learning", tuple(found.rows), {**bench_machine(), **found.facts}), as_json=as_json)
 
 
 @group.command()
@@ -343,7 +343,7 @@ def gateway(as_json: bool, clients: tuple[int, ...], rounds: int, requests: int,
 
     with exit_unavailable():
         found = measured(Plan(clients, rounds, requests, proxy_python), SentenceEmbedder(), progress)
-    print_out(BenchReport("gateway", tuple(found.rows), {**machine_facts(), **found.facts}), as_json=as_json)
+    print_out(BenchReport("gateway", tuple(found.rows), {**bench_machine(), **found.facts}), as_json=as_json)
 
 
 @group.command()

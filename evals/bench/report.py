@@ -17,7 +17,7 @@ _HEADINGS = ("figure", "value", "95 % interval", "n", "baseline", "asked", "ok")
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
-    """`machine` is what `machine_facts` gave."""
+    """`machine` is what `bench_machine` gave."""
 
     title: str
     rows: tuple[Row, ...]

@@ -13,6 +13,7 @@ from gateway.cache_report.plot import draw
 from gateway.cache_report.report import RECENT_REQUESTS, cache_report
 from gateway.cache_report.view import print_report, report_data
 from gateway.cli.session import Session, command_options
+from gateway.errors import NoRequests
 from gateway.since import since_time
 from gateway.traces import Trace, Traces
 
@@ -46,10 +47,7 @@ def report(session: Session, since: str | None, recent: int, top: int, plot: Pat
         traces = Traces(database).in_order(session.tenant, since=begin)
         made = cache_report(_counted(session, traces), recent=recent)
     if not made.requests:
-        raise click.ClickException(
-            f"no request of tenant '{session.tenant}'{f' since {begin}' if begin else ''} that an engine answered is "
-            "stored; ask one with 'kvasir ask', or name another tenant with --tenant"
-        )
+        raise NoRequests(session.tenant, begin)
     if plot:
         draw(made, plot)
     shown = {"tenant": session.tenant, "since": begin or None, **report_data(made, top)}

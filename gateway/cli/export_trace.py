@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.session import Session, command_options
+from gateway.errors import NoRequests
 from gateway.prefix_hashes import cut_for, prefix_hashes
 from gateway.traces import Traces
 
@@ -25,10 +26,7 @@ def export_trace(session: Session, out: Path, block_tokens: int) -> None:
         traces = Traces(database)
         cut = cut_for(traces.in_order(session.tenant), block_tokens)
         if cut is None:
-            raise click.ClickException(
-                f"no request of tenant '{session.tenant}' reached an engine yet; ask one with 'kvasir ask', or name "
-                "another tenant with --tenant"
-            )
+            raise NoRequests(session.tenant)
         requests = blocks = 0
         try:
             with out.open("w", encoding="utf-8") as stream:

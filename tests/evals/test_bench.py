@@ -20,7 +20,7 @@ from evals.bench.errors import DataUnavailable
 from evals.bench.kb.join_recall import join_rows
 from evals.bench.kb.table_recall import K, misses_row, one_base, recall
 from evals.bench.kb.table_weights import fitted_weights
-from evals.bench.machine import machine_facts
+from evals.bench.machine import bench_machine
 from evals.bench.report import BenchReport, print_report
 from evals.bench.row import Asked, Row
 from evals.bench.spider import TableQuestion, load_joins, load_questions, load_schemas, table_id
@@ -113,7 +113,7 @@ def test_the_table_shows_every_figure() -> None:
         Row("unmeasured", None, "ms", 0),
     )
     out = io.StringIO()
-    print_report(BenchReport("figures", rows, machine_facts()), Console(file=out, width=160))
+    print_report(BenchReport("figures", rows, bench_machine()), Console(file=out, width=160))
     lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.getvalue().splitlines() if "│" in line]
     assert lines == [
         ["reached", "0.910 share", "0.800 – 0.950", "12", "bm25 0.500", "≥ 0.900", "yes"],
@@ -123,7 +123,7 @@ def test_the_table_shows_every_figure() -> None:
 
 
 def test_the_machine_is_told_without_its_name() -> None:
-    facts = machine_facts()
+    facts = bench_machine()
     assert facts.keys() == {"cpu", "cores", "memory_gib", "system", "python", "libraries"}
     assert os.uname().nodename not in json.dumps(facts)
 

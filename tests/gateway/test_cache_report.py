@@ -279,7 +279,7 @@ def test_the_command_begins_where_it_is_told(filled: Home) -> None:
     late = json.loads(filled("cache", "report", "--json", "--since", "2026-11-29T12:01+02:00").stdout)
     assert late["requests"] == 1
     result = filled("cache", "report", "--since", "2100-01-01")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "no request of tenant 'default' since 2100-01-01" in result.stderr
     assert "'yesterday' is no time" in filled.refused("cache", "report", "--since", "yesterday")
 

@@ -100,6 +100,6 @@ def test_the_file_is_read_by_the_simulation_and_is_of_one_tenant(home: Home, tmp
 
 def test_without_a_request_the_next_step_is_named(home: Home, tmp_path: Path) -> None:  # noqa: F811
     result = home("export-trace", "--out", tmp_path / "trace.jsonl", "--tenant", "nobody")
-    assert result.exit_code == 1
-    assert "no request of tenant 'nobody' reached an engine yet" in result.stderr
+    assert result.exit_code == 2
+    assert "error: no request of tenant 'nobody' that an engine answered is stored; ask one" in result.stderr
     assert not (tmp_path / "trace.jsonl").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.bench.errors import KeptUnreadable
-from evals.bench.machine import machine_facts
+from evals.bench.machine import bench_machine
 
 
 class KeptPieces:
@@ -41,7 +41,7 @@ class KeptPieces:
         return self._results.get(piece)
 
     def keep(self, piece: str, result: Any) -> None:
-        machine = str(machine_facts()["cpu"])
+        machine = str(bench_machine()["cpu"])
         if self._cut_off:
             self._drop_last_line()
         with self._path.open("a", encoding="utf-8") as file:

@@ -17,10 +17,8 @@ def test_a_short_prefix_on_disk_is_recomputed_and_a_long_one_fetched(profile):
     assert [choose_chunks(["disk"] * chunks, profile).chunks for chunks in (0, 1, 2, 3, 9)] == [0, 0, 0, 3, 9]
 
 
-def test_a_decision_says_both_its_times(profile):
-    decision = choose_chunks(["disk"] * 4, profile)
-    assert decision.saved_seconds == pytest.approx(0.4)
-    assert decision.load_seconds == pytest.approx(0.3)
+def test_a_load_has_its_latency_once_and_its_tokens_each(profile):
+    assert load_cost(profile, {"disk": 400}, {}).seconds == pytest.approx(0.3)
 
 
 def test_a_tail_on_disk_that_does_not_pay_is_left_to_the_engine(profile):
