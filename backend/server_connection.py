@@ -44,7 +44,9 @@ class ServerConnection:
         """Raises `EngineMisconfigured` where there is no address, or a password in it beside a key."""
         if not config.api_base:
             raise EngineMisconfigured(
-                config.name, "api_base", "is missing; it is the server's address, such as http://127.0.0.1:8100/v1"
+                config.name,
+                "api_base",
+                "is missing; it is the server's address, such as http://127.0.0.1:8100/v1 (several: replicas)",
             )
         self.api_base = config.api_base.rstrip("/")
         if config.api_key and _names_user(self.api_base):

@@ -122,7 +122,7 @@ def check_engine(path: Path, name: str, engine: EngineSettings) -> None:
     if engine.replicas and provider == "embedded":
         raise ConfigError(
             f"{path}, engines.{name}.replicas",
-            "a list",
+            ", ".join(without_credentials(replica.api_base) for replica in engine.replicas),
             f"'{engine.model}' is in the gateway's process; leave them out, or use servers, such as hosted_vllm/…",
         )
     if engine.replicas and engine.api_base is not None:
