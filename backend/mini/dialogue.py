@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
+from backend.mini.changed_query import in_unit, under, with_column
 from backend.mini.counterpart import counterpart
 from backend.mini.database import DatabaseSpec, TableSpec
 from backend.mini.naming import invented_word
@@ -18,7 +19,7 @@ from backend.mini.phrasing import Phrasing
 from backend.mini.query import Filter, Query, Ref, pattern_of, refs_of
 from backend.mini.sample import Sample, many_turns
 from backend.mini.schema_items import context_items
-from backend.mini.skills import UNITS, Named, Skills, in_unit, under, with_column
+from backend.mini.skills import UNITS, Named, Skills
 from backend.mini.sql_writer import Hand
 from kb.items import Item
 

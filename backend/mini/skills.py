@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+from backend.mini.changed_query import in_unit, under, with_column
 from backend.mini.counterpart import counterpart
 from backend.mini.database import ColumnSpec, DatabaseSpec
 from backend.mini.naming import invented_word
@@ -389,53 +390,11 @@ class Skills:
         return self.maker.condition_like(entry, entry.ref) or entry
 
 
-def under(query: Query, *conventions: Filter | None) -> Query:
-    added = tuple(convention for convention in conventions if convention is not None)
-    return replace(query, filters=(*query.filters, *added))
-
-
 def _qualified(ref: Ref) -> str:
     return f"{ref.table.name}.{ref.column.name}"
-
-
-def in_unit(query: Query, ref: Ref, divisor: int) -> Query:
-    """The query with every measure of the column divided."""
-
-    def divided(measure: Measure | None) -> Measure | None:
-        fits = measure is not None and measure.ref == ref and measure.aggregate in ("sum", "avg", "min", "max")
-        return replace(measure, divisor=divisor) if measure is not None and fits else measure
-
-    return replace(query, measure=divided(query.measure), second=divided(query.second))
 
 
 def _same_values(left: ColumnSpec, right: ColumnSpec) -> bool:
     if left.nullable != right.nullable:
         return False
     return left.role != "category" or bool(set(left.values) & set(right.values))
-
-
-def with_column(query: Query, old: Ref, new: Ref) -> Query:
-    """The query with one column in another's place."""
-
-    def swapped(ref: Ref | None) -> Ref | None:
-        return new if ref == old else ref
-
-    def entry_of(entry: Filter) -> Filter:
-        return replace(entry, ref=new) if entry.ref == old else entry
-
-    def measure_of(measure: Measure | None) -> Measure | None:
-        if measure is None:
-            return None
-        condition = entry_of(measure.condition) if measure.condition else None
-        return replace(measure, ref=swapped(measure.ref), condition=condition)
-
-    return replace(
-        query,
-        measure=measure_of(query.measure),
-        second=measure_of(query.second),
-        shown=tuple(new if ref == old else ref for ref in query.shown),
-        filters=tuple(entry_of(entry) for entry in query.filters),
-        group=swapped(query.group),
-        order=swapped(query.order),
-        above_average=swapped(query.above_average),
-    )

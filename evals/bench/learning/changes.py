@@ -10,7 +10,8 @@ from dataclasses import replace
 from itertools import islice
 from random import Random
 
-from backend.mini.skills import Skills, with_column
+from backend.mini.changed_query import with_column
+from backend.mini.skills import Skills
 from evals.bench.learning.world import (
     CONFIRMED,
     DOCUMENTS,

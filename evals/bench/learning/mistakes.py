@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
+from backend.mini.changed_query import with_column
 from backend.mini.database import DatabaseSpec
 from backend.mini.query import Aggregate, Query, Ref
-from backend.mini.skills import Skills, with_column
+from backend.mini.skills import Skills
 
 Kind = Literal["column", "aggregate", "value", "condition left out", "order", "another question"]
 
