@@ -28,13 +28,16 @@ class Planners:
         self._traces = traces
         self._blocks = {engine: limit for engine, limit in blocks.items() if limit > 0}
         self._lock = threading.Lock()
+        self._making: dict[tuple[str, str], threading.Lock] = {}
         self._planners: dict[tuple[str, str], Planner] = {}
 
     def of(self, engine: str | None, tenant: str) -> Planner | None:
-        """Made, and restored, when it is first asked for."""
+        """Made, and restored, when it is first asked for; nobody but this tenant waits for that."""
         if engine is None or engine not in self._blocks:
             return None
         with self._lock:
+            making = self._making.setdefault((engine, tenant), threading.Lock())
+        with making:
             if (engine, tenant) not in self._planners:
                 self._planners[engine, tenant] = self._restored(engine, tenant)
             return self._planners[engine, tenant]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -120,6 +122,33 @@ def test_only_what_an_engine_answered_is_restored(traces: Traces) -> None:
     planner = Planners(traces, {"main": 100}).of("main", "restored")
     assert planner is not None
     assert len(planner) == 0
+
+
+def test_a_tenant_whose_planner_is_restored_keeps_no_other_waiting(
+    traces: Traces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, read_on = threading.Event(), threading.Event()
+    newest = traces.newest
+
+    def slow(tenant: str, assistant: str | None, limit: int) -> Iterator[Trace]:
+        if tenant == "large":
+            reading.set()
+            assert read_on.wait(timeout=60)
+        return newest(tenant, assistant, limit)
+
+    monkeypatch.setattr(traces, "newest", slow)
+    planners = Planners(traces, {"main": 100})
+    with ThreadPoolExecutor() as threads:
+        twice = [threads.submit(planners.of, "main", "large") for _ in range(2)]
+        assert reading.wait(timeout=60)
+        try:
+            assert threads.submit(planners.of, "main", "other").result(timeout=60) is not None
+            assert not any(one.done() for one in twice)
+        finally:
+            read_on.set()
+        first, second = (one.result(timeout=60) for one in twice)
+    assert first is not None
+    assert first is second
 
 
 def test_an_engine_without_blocks_has_no_planner(traces: Traces) -> None:
