@@ -39,7 +39,9 @@ _SECTIONS = ("tiers", "gate", "workloads", "slow-tier", "promotion", "two-engine
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Of each measurement.")
 @click.option("--restart", is_flag=True, help="Allow to stop the running pair's engine and start it again.")
 @click.option("--redis", help="host:port of the shared tier of a pair that is started. Default: starts redis-server.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the tiers, as .svg or .png.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the tiers and the gate, as .svg or .png."
+)
 @home_option
 @json_option
 def bench_command(
@@ -62,10 +64,10 @@ def bench_command(
     """
     if own and api_base:
         raise click.UsageError("--own starts a pair and --api-base names one; give one of them")
-    if plot is not None and "tiers" not in sections:
-        raise click.UsageError("--plot draws the section tiers; add --only tiers")
+    if plot is not None and not {"tiers", "gate"} & set(sections):
+        raise click.UsageError("--plot draws the sections tiers and gate; add --only tiers or --only gate")
     # SciPy takes longer to import than the other commands of the group take to run.
-    from backend.benching.plot import plot_tiers
+    from backend.benching.plot import plot_bench
     from backend.benching.report import report_text
     from backend.benching.run import BenchPlan, run_bench
     from backend.chart import check_plot
@@ -76,8 +78,8 @@ def bench_command(
         if plot is not None:
             check_plot(plot)
         report = run_bench(plan, _progress)
-        if plot is not None and report.samples:  # without, the section failed, and the report says why
-            plot_tiers(report.samples, plot)
+        if plot is not None and (report.samples or report.gate_samples):  # without, the report says why
+            plot_bench(report.samples, report.gate_samples, plot)
     click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if as_json else report_text(report))
     if report.failed:
         sys.exit(1)

@@ -64,7 +64,7 @@ def gate_figures(samples: Sequence[GateSample], title: str = "gate") -> list[Fig
                     baseline={
                         "load always": load / better,
                         "recompute always": recompute / better,
-                        "s": better,
+                        "s of the better": better,
                         "tokens loaded": median(one.gate_tokens for one in here),
                     },
                     asked=_ASKED_GATE,

@@ -6,18 +6,22 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from backend.benching.figure import Asked, Figure, Skipped
+from backend.benching.gate import GateSample
 from backend.benching.machine import pair_machine
 from backend.benching.tiers import Sample
 
 
 @dataclass
 class BenchReport:
-    """`samples` are those of the section `tiers`. `failed` are sections that could not be measured to their end."""
+    """`samples` are those of the section `tiers`, `gate_samples` those of `gate`. `failed` are sections that could not
+    be measured to their end.
+    """
 
     figures: list[Figure] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     failed: list[Skipped] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    gate_samples: list[GateSample] = field(default_factory=list)
     machine: dict[str, object] = field(default_factory=pair_machine)
 
     def to_dict(self) -> dict[str, Any]:
@@ -26,6 +30,7 @@ class BenchReport:
             "skipped": [asdict(one) for one in self.skipped],
             "failed": [asdict(one) for one in self.failed],
             "samples": [asdict(one) for one in self.samples],
+            "gate_samples": [asdict(one) for one in self.gate_samples],
             "machine": self.machine,
         }
 

@@ -153,7 +153,8 @@ def _measure_pair(
             report.skipped.append(missing)
         else:
             with _kept_going("gate", report):
-                report.figures += gate_figures(measure_gate(target, GatePlan(lengths, plan.repeats), on_progress))
+                report.gate_samples += measure_gate(target, GatePlan(lengths, plan.repeats), on_progress)
+                report.figures += gate_figures(report.gate_samples)
     if "workloads" in sections:
         for workload in WORKLOADS:
             with _kept_going(workload.name, report):

@@ -14,7 +14,8 @@ from backend.bench_cli import bench_command
 from backend.benching import run as run_module
 from backend.benching import target as target_module
 from backend.benching.figure import Asked, Figure, median_interval
-from backend.benching.plot import curves, plot_tiers
+from backend.benching.gate import GateSample
+from backend.benching.plot import gate_curves, plot_bench, tier_curves
 from backend.benching.redis_server import redis_missing, shared_tier
 from backend.benching.run import SECTIONS
 from backend.benching.target import api_target
@@ -44,7 +45,8 @@ def test_the_text_has_figures_and_what_was_left_out(home):
     assert "multi-turn: hit rate" in result.stdout
     assert "not measured: tiers: shared: not here" in result.stdout
     assert "tiers: repeat 3 of 3, 400 tokens" in result.stderr
-    assert "seconds to the first token" in (home / "tiers.svg").read_text()
+    drawn = (home / "tiers.svg").read_text()
+    assert all(text in drawn for text in ("seconds to the first token", "from every tier", "KV in disk"))
 
 
 def test_json_has_the_form_of_every_benchmark(home):
@@ -53,6 +55,7 @@ def test_json_has_the_form_of_every_benchmark(home):
     row = next(row for row in data["rows"] if "disk" in row["name"])
     assert (row["value"], row["unit"], row["asked"], row["ok"], row["n"]) == (1.0, "times", {"at_most": 1.1}, True, 3)
     assert row["baseline"]["tokens loaded"] == 200
+    assert [sample["tier"] for sample in data["gate_samples"]] == ["ram", "disk"] * 3
     assert data["machine"]["cores"] >= 1
 
 
@@ -130,19 +133,35 @@ def test_without_redis_the_reason_names_the_option(monkeypatch):
 
 def test_a_plot_has_the_cold_prompts_and_every_place(tmp_path):
     samples = [Sample("ram", 200, 0.1, 1.0), Sample("disk", 200, 0.2, 1.1), Sample("ram", 400, 0.1, 2.0)]
-    assert curves(samples) == {
+    assert tier_curves(samples) == {
         "cold": {200: [1.0, 1.1], 400: [2.0]},
-        "ram": {200: [0.1], 400: [0.1]},
+        "RAM": {200: [0.1], 400: [0.1]},
         "disk": {200: [0.2]},
     }
-    plot_tiers(samples, tmp_path / "p.png")
+    plot_bench(samples, [], tmp_path / "p.png")
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plot_has_a_panel_of_each_tier_before_which_the_gate_was_measured(tmp_path):
+    samples = [GateSample("disk", 400, 2.0, 2.1, None, 0), GateSample("disk", 200, 1.0, 1.1, 3.0, 0)]
+    samples.append(GateSample("ram", 200, 1.0, 0.1, 0.2, 200))
+    assert gate_curves(samples) == {
+        "disk": {
+            "recompute always": {200: [1.0], 400: [2.0]},
+            "load always": {200: [3.0]},
+            "with the gate": {200: [1.1], 400: [2.1]},
+        },
+        "ram": {"recompute always": {200: [1.0]}, "load always": {200: [0.2]}, "with the gate": {200: [0.1]}},
+    }
+    plot_bench([], samples, tmp_path / "p.svg")
+    drawn = (tmp_path / "p.svg").read_text()
+    assert [title in drawn for title in ("KV in disk", "KV in RAM", "from every tier")] == [True, True, False]
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("--plot", "p.svg", "--only", "gate"), 2, "--only tiers"),
+        (("--plot", "p.svg", "--only", "workloads"), 2, "--only tiers"),
         (("--plot", "nowhere/p.svg"), 1, "its folder does not exist"),
         (("--plot", "p.xyz"), 1, "end its name with .svg or .png"),
     ],
@@ -159,8 +178,8 @@ def test_a_plot_whose_section_failed_leaves_the_report(home, monkeypatch):
         raise MeasurementFailed("disk", "too small")
 
     monkeypatch.setattr(run_module, "measure_tiers", fail)
-    arguments = ["--home", str(home), "--lengths", "200", "--repeats", "1", "--plot", str(home / "p.svg"), "--json"]
-    result = CliRunner().invoke(bench_command, arguments)
+    arguments = ["--home", str(home), "--only", "tiers", "--lengths", "200", "--repeats", "1", "--json"]
+    result = CliRunner().invoke(bench_command, [*arguments, "--plot", str(home / "p.svg")])
     assert (result.exit_code, json.loads(result.stdout)["failed"][0]["what"]) == (1, "tiers")
     assert not (home / "p.svg").exists()
 
