@@ -14,20 +14,25 @@ from lmcache.v1.mp_observability.event_bus import EventCallback, EventSubscriber
 from backend.lmcache_server.object_files import file_name
 from backend.tiers.control import TierControl
 from backend.tiers.profile import RAM
+from backend.tiers.settings import TierSettings
 
 
 class TierFiles(L2AdapterListener):  # type: ignore[misc]
-    """One adapter. `written` are the names of what this process wrote, which LMCache counts as well."""
+    """One adapter. `written` are the names of what this process wrote, which LMCache counts as well; of a tier without
+    a cap they are not kept, since nothing is deleted from it and so they would only grow.
+    """
 
-    def __init__(self, control: TierControl, tier: str) -> None:
+    def __init__(self, control: TierControl, tier: TierSettings) -> None:
         self._control = control
-        self._tier = tier
+        self._tier = tier.name
+        self._capped = tier.cap_bytes is not None
         self.written: set[str] = set()
 
     def on_l2_keys_stored(self, keys: list[ObjectKey], sizes: list[int]) -> None:
         for key, size in zip(keys, sizes, strict=True):
             name = file_name(key)
-            self.written.add(name)
+            if self._capped:
+                self.written.add(name)
             self._control.file_written(self._tier, name, size)
 
     def on_l2_keys_accessed(self, keys: list[ObjectKey]) -> None:

@@ -67,7 +67,7 @@ class TierModule:
         for descriptor, adapter in context.storage_manager.l2_adapters():
             if tier := places.get(descriptor.index):
                 self._adapters[tier.name] = adapter
-                self._files[tier.name] = TierFiles(own.control, tier.name)
+                self._files[tier.name] = TierFiles(own.control, tier)
                 adapter.register_listener(self._files[tier.name])
         context.event_bus.register_subscriber(TransferTimes(own.control))
         context.event_bus.register_subscriber(Traffic(context, own))
