@@ -131,9 +131,11 @@ def up(tmp_path: Path) -> Any:
 
 
 def options_of(command: Sequence[str]) -> dict[str, str]:
-    """By name, whether written `--name value` or `--name=value`; of a switch the value is empty."""
+    """By name, whether written `--name value` or `--name=value`; of a switch the value is empty, of a variable that
+    it holds the default.
+    """
     found = {}
-    for place, word in enumerate(command):
+    for place, word in enumerate(_VARIABLE.sub(r"\3", word) for word in command):
         if word.startswith("--"):
             name, equals, value = word.partition("=")
             after = command[place + 1] if place + 1 < len(command) else "--"
