@@ -74,6 +74,7 @@ def up(
 ) -> BackendStatus:
     """Start the plan's parts and return when they answer. On any failure, Ctrl-C included, stop what this call started.
 
+    `on_progress` hears the exact command of each part before it starts, as a shell takes it.
     Leaves a supervisor, unless the options say otherwise; one that had ended is started again even where all parts run.
     Raises `AlreadyUp`, `PortTaken`, `PartFailed`, `LaunchBusy`, and `LaunchOptionInvalid` for an engine alone without
     a cache to connect to.
@@ -142,6 +143,7 @@ def _start_parts(plan: LaunchPlan, state_dir: Path, on_progress: Progress, only:
     try:
         for part in wanted:
             begun.append(part.name)
+            on_progress(part.command())
             start_part(part, state_dir, plan.options.ready_seconds, on_progress)
     except BaseException:
         for name in reversed(begun):

