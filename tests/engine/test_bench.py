@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from backend.benching.run import BenchPlan, run_bench
+from backend.profiling.run import profile_backend
+from backend.tiers.profile import read_profile
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -34,3 +39,27 @@ def test_an_address_alone_is_measured_as_far_as_it_goes(pair: Any) -> None:
     report = run_bench(plan, print)
     assert {one.place for one in report.samples} == {"engine"}
     assert len(report.samples) == 2
+
+
+@pytest.fixture
+def without_profile(pair: Any) -> Iterator[Path]:
+    """Where the profile of the pair will lie, which the tests after this one do without."""
+    path = pair.state_dir / "profile.json"
+    yield path
+    path.unlink(missing_ok=True)
+    httpx.post(f"{pair.cache_url}/kvasir/profile/reload").raise_for_status()
+
+
+def test_a_profile_is_measured_and_the_gates_use_it(pair: Any, without_profile: Path) -> None:
+    run = profile_backend(pair.state_dir, lengths=(256, 512, TOKENS), repeats=1, on_progress=print)
+    assert read_profile(without_profile) == run.profile
+    assert set(run.profile.tiers) == {"ram", "disk"}
+    assert run.profile.prefill.seconds(TOKENS) > 0
+    assert run.profile.tokenizer_tokens_per_second > 0
+    assert all(tier.load.seconds(TOKENS) > 0 for tier in run.profile.tiers.values())
+    assert all(tier.store.seconds(TOKENS) > 0 for tier in run.profile.tiers.values())
+    status = httpx.get(f"{pair.cache_url}/kvasir/status").json()
+    assert status["profile"] is not None
+    report = run_bench(BenchPlan(pair.state_dir.parent, ("gate",), lengths=(TOKENS,), repeats=1), print)
+    assert report.skipped == report.failed == []
+    assert [one.tier for one in report.gate_samples] == ["ram", "disk"]
