@@ -138,13 +138,15 @@ class TierModule:
         return job
 
     def demote_session(self, name: str) -> int:
-        """Have the session's own chunks written and then taken out of RAM. How many."""
+        """Have the session's own chunks written and then taken out of RAM. How many. Raises `EngineNotRegistered`."""
+        self._layouts()
         chunks = self.control.demote(name)
         self.ask_again(self._keys(chunks))
         return len(chunks)
 
     def drop_session(self, name: str) -> int:
-        """Delete the session's own chunks everywhere. How many."""
+        """Delete the session's own chunks everywhere. How many. Raises `EngineNotRegistered`."""
+        self._layouts()
         return self._delete(self.control.drop(name))
 
     def chunk_bytes(self) -> int | None:
@@ -162,7 +164,8 @@ class TierModule:
         return SilentSessions(after, used, capacity, tuple(held))
 
     def release_commit(self, commit: str) -> int:
-        """Delete the chunks of knowledge that only this commit used. How many."""
+        """Delete the chunks of knowledge that only this commit used. How many. Raises `EngineNotRegistered`."""
+        self._layouts()
         return self._delete(self.control.release_commit(commit))
 
     # --- inside
@@ -188,11 +191,20 @@ class TierModule:
     def _keys(self, ids: Sequence[ChunkId]) -> list[ObjectKey]:
         return [key for row in self._rows(ids) for key in row.keys] if ids else []
 
+    def _layouts(self) -> Any:
+        """Asked before anything is forgotten: without these no key can be formed, and what is forgotten stays.
+
+        Raises `EngineNotRegistered`.
+        """
+        settings = self.control.settings
+        found = self._context.layout_desc_registry.find_group_layout_descs(settings.model, settings.world_size)
+        if not found:
+            raise EngineNotRegistered(settings.model)
+        return found
+
     def _rows(self, ids: Sequence[ChunkId]) -> list[Any]:
         settings, registry = self.control.settings, self._context.layout_desc_registry
-        layouts = registry.find_group_layout_descs(settings.model, settings.world_size)
-        if not layouts:
-            raise EngineNotRegistered(settings.model)
+        layouts = self._layouts()
         windows = registry.find_attn_desc(settings.model, settings.world_size)
         split = [split_chunk_id(chunk) for chunk in ids]
         rows: list[Any] = []

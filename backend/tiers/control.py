@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,7 +60,7 @@ class TierControl:
         self._speeds = {tier.name: LiveSpeed() for tier in settings.tiers}
         # Declined once, and in RAM: looked at again when they recur, since LMCache asks only about what is new.
         self._waiting: OrderedDict[ChunkId, None] = OrderedDict()
-        self._leaving: set[ChunkId] = set()
+        self._leaving: dict[ChunkId, int] = {}  # of how many ranks the part has not left yet
         self._counts: Counter[str] = Counter()
         self.reload_profile()
 
@@ -157,12 +157,18 @@ class TierControl:
             return StorePlan(targets, victims)
 
     def take_leaving(self, ids: Sequence[ChunkId]) -> list[int]:
-        """Which of `ids`, now written, shall leave RAM: those demoted, and those of a use case that wants it so."""
+        """Which of `ids`, now written, shall leave RAM: those demoted, and those of a use case that wants it so.
+
+        LMCache writes, and asks, once for each rank.
+        """
         with self._lock:
             leaving = [
                 index for index, chunk in enumerate(ids) if chunk in self._leaving or self._plan(chunk).leaves_ram
             ]
-            self._leaving.difference_update(ids[index] for index in leaving)
+            for chunk in {ids[index] for index in leaving} & self._leaving.keys():
+                self._leaving[chunk] -= 1
+                if not self._leaving[chunk]:
+                    del self._leaving[chunk]
             return leaving
 
     def stays_in_ram(self, ids: Sequence[ChunkId]) -> list[bool]:
@@ -221,7 +227,7 @@ class TierControl:
             self._notes.put(ids, note)
             if note.session:
                 self._sessions.ask(note.session, tuple(ids), self._clock())
-            self._leaving.difference_update(ids)
+            self._stay(ids)
 
     def expect(self, name: str) -> tuple[ChunkId, ...]:
         """The session is about to ask (somebody types): all its chunks, in order; none for one that is not known."""
@@ -230,7 +236,7 @@ class TierControl:
             if session is None:
                 return ()
             self._sessions.expect(session, self._clock())
-            self._leaving.difference_update(session.chunks)
+            self._stay(session.chunks)
             return session.chunks
 
     def demote(self, name: str) -> list[ChunkId]:
@@ -238,7 +244,7 @@ class TierControl:
         with self._lock:
             chunks = self._own(name)
             self._sessions.set_state(name, "idle")
-            self._leaving.update(chunks)
+            self._leaving.update(dict.fromkeys(chunks, self.settings.world_size))
             return chunks
 
     def drop(self, name: str) -> list[ChunkId]:
@@ -247,7 +253,7 @@ class TierControl:
             chunks = self._own(name)
             if session := self._sessions.drop(name):
                 self._notes.drop_session(name, session.chunks)
-            self._leaving.difference_update(chunks)
+            self._stay(chunks)
             return chunks
 
     def release_commit(self, commit: str) -> list[ChunkId]:
@@ -389,6 +395,10 @@ class TierControl:
         self._counts["store_gate_budget"] += room.unaffordable
         self._counts["evicted_files"] += len(room.victims)
         return [index for index in ordered if items[index].name in room.names], room
+
+    def _stay(self, ids: Iterable[ChunkId]) -> None:
+        for chunk in ids:
+            self._leaving.pop(chunk, None)
 
     def _own(self, name: str) -> list[ChunkId]:
         session = self._sessions.get(name)

@@ -106,11 +106,12 @@ class DiskCap:
             self.forget(name)
         return tuple(victims)
 
-    def written(self, name: str, size_bytes: int) -> None:
-        """The adapter wrote the file: its true size replaces the reserved one."""
+    def written(self, name: str, size_bytes: int) -> bool:
+        """The adapter wrote the file: its true size replaces the reserved one. Whether room was reserved for it."""
         before = self._files.pop(name, None)
         self.total_bytes += size_bytes - (before.size_bytes if before else 0)
         self._files[name] = KVFile(size_bytes, written=True)
+        return before is not None
 
     def touch(self, names: Iterable[str]) -> None:
         """The files were used, the first of a prompt's chunks first: heads outlive tails, which are useless alone."""

@@ -85,15 +85,15 @@ class Writes:
     def written(self, tier: str, name: str, size_bytes: int, now: float) -> None:
         if fill := self._fills.get(tier):
             fill.add(size_bytes, now)
-        if cap := self._caps.get(tier):
-            cap.written(name, size_bytes)
+        if (cap := self._caps.get(tier)) is not None and not cap.written(name, size_bytes):
+            self._budget.spend(size_bytes, now)  # given up as lost, and its bytes given back, before it came
 
     def touched(self, tier: str, names: Sequence[str]) -> None:
-        if cap := self._caps.get(tier):
+        if (cap := self._caps.get(tier)) is not None:
             cap.touch(names)
 
     def deleted(self, tier: str, name: str) -> None:
-        if cap := self._caps.get(tier):
+        if (cap := self._caps.get(tier)) is not None:
             cap.forget(name)
 
     def ram_written(self, size_bytes: int, now: float) -> None:

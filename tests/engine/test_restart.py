@@ -23,13 +23,15 @@ LOOKED_UP = "lmcache_mp_lookup_hit_tokens_total"
 @dataclass(frozen=True)
 class Restart:
     """What was answered before it, while vLLM was away, and first thing after it. The counts are of that first.
-    `met_by` is how many files vLLM's processes find each other by lay there before it, and meanwhile.
+    `met_by` is how many files vLLM's processes find each other by lay there before it, and meanwhile. `released` is what
+    LMCache said to the end of a commit of two chunks, meanwhile and after it.
     """
 
     before: Completion
     stored_tokens: float
     met_by: tuple[int, int]
     while_away: httpx.Response
+    released: tuple[httpx.Response, httpx.Response]
     loaded_at_start: float
     after: dict[str, Any]
     loaded_tokens: float
@@ -48,11 +50,16 @@ def restart(client: httpx.Client, engine: Engine, pair: Any) -> Restart:
     assert in_lmcache >= 2 * CHUNK_TOKENS
 
     met_by = _met_by(pair)
+    note = {"token_ids": [7] * (2 * CHUNK_TOKENS), "commit": "retired", "knowledge_tokens": 2 * CHUNK_TOKENS}
+    httpx.post(f"{pair.cache_url}/kvasir/notes", json=note).raise_for_status()
     pair.stop_engine()
     met_by = (met_by, _met_by(pair))
     body = {"model": "shop", "messages": [{"role": "user", "content": "How many products are there?"}]}
     while_away = client.post("/v1/chat/completions", json=body)
+    commit = f"{pair.cache_url}/kvasir/commits/retired"
+    released_away = httpx.delete(commit)
     pair.start_engine()
+    released = (released_away, httpx.delete(commit))
 
     at_start = pair.vllm_metrics()[LOADED]
     lookups = pair.lmcache_metrics()[LOOKED_UP]
@@ -60,7 +67,7 @@ def restart(client: httpx.Client, engine: Engine, pair: Any) -> Restart:
     cached = after["kvasir"]["cache"]["lmcache_cached_tokens"]
     loaded = until_at_least(lambda: pair.vllm_metrics()[LOADED], cached)
     looked_up = until_at_least(lambda: pair.lmcache_metrics()[LOOKED_UP] - lookups, cached)
-    return Restart(before, stored, met_by, while_away, at_start, after, loaded, looked_up)
+    return Restart(before, stored, met_by, while_away, released, at_start, after, loaded, looked_up)
 
 
 def test_an_engine_that_died_is_a_503_until_it_is_back(restart: Restart) -> None:
@@ -69,6 +76,12 @@ def test_an_engine_that_died_is_a_503_until_it_is_back(restart: Restart) -> None
     assert "kvasir backend" in response.json()["error"]["message"]
     assert response.headers["retry-after"]
     assert restart.after["choices"]
+
+
+def test_a_commit_that_is_retired_while_the_engine_is_away_is_released_when_it_is_back(restart: Restart) -> None:
+    meanwhile, after = restart.released
+    assert meanwhile.status_code == 503
+    assert after.json() == {"chunks": 2}
 
 
 def test_lmcache_gives_back_what_questions_through_the_gateway_have_in_common(restart: Restart) -> None:

@@ -129,6 +129,18 @@ def test_the_days_bytes_are_bounded(policy_settings, clock):
     assert stored(again, ids("q", 5)) == [0, 1, 2]
 
 
+def test_a_write_that_came_after_it_was_given_up_counts_again(policy_settings, clock):
+    control = TierControl(replace(policy_settings, write_bytes_per_day=3 * CHUNK_BYTES), clock)
+    control.set_gates(load=False, store=False)
+    assert stored(control, ids("p", 1)) == [0]
+    for _ in range(2):
+        control.tidy()
+    assert control.status()["write_budget"]["used_bytes"] == 0
+    control.file_written("disk", "p0", CHUNK_BYTES)
+    assert control.status()["write_budget"]["used_bytes"] == CHUNK_BYTES
+    assert control.status()["disk"]["disk"]["bytes"] == CHUNK_BYTES
+
+
 def test_a_write_that_never_came_gives_its_bytes_back(policy_settings, clock):
     control = TierControl(replace(policy_settings, write_bytes_per_day=3 * CHUNK_BYTES), clock)
     control.set_gates(load=False, store=False)
@@ -170,6 +182,15 @@ def test_an_idle_session_is_written_and_then_leaves_ram(control):
     assert stored(control, ids("own", 6)) == [0, 1, 2, 3, 4, 5]
     assert control.take_leaving(prompt) == [2, 3, 4, 5, 6, 7]
     assert control.take_leaving(prompt) == []
+
+
+def test_a_demoted_chunk_leaves_ram_on_every_rank(policy_settings, profile, clock):
+    policy_settings.profile.write_text(json.dumps(profile_json(profile)))
+    control = TierControl(replace(policy_settings, world_size=2), clock)
+    prompt = ids("p", 2)
+    control.put_note(prompt, Note("chat", "s"))
+    control.demote("s")
+    assert [control.take_leaving(prompt) for _ in range(3)] == [[0, 1], [0, 1], []]
 
 
 def test_a_session_that_returns_in_time_stays_in_ram(control):
