@@ -91,7 +91,9 @@ group.add_command(simulate_command)
     "--gpu-memory-share", type=float, help=f"vLLM's share of the GPU. Default: {_DEFAULTS['gpu_memory_share']}."
 )
 @click.option("--gpu", help="GPU to plan for, by a name of 'size --list'. Default: this machine's.")
-@click.option("--kv-dir", type=click.Path(path_type=Path), help="LMCache's disk tier. Default: HOME/backend/kv.")
+@click.option(
+    "--kv-dir", type=click.Path(path_type=Path, file_okay=False), help="LMCache's disk tier. Default: HOME/backend/kv."
+)
 @click.option(
     "--policy/--plain-cache",
     default=None,

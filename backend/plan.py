@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -182,7 +183,7 @@ def make_plan(options: LaunchOptions, home: Path, *, python: Path | None = None,
         options, engine_argv(offloaded, interpreter, folder, device, name, window), device, state_dir / "tmp"
     )
     return LaunchPlan(
-        options=replace(options, model=folder.path),
+        options=replace(options, model=folder.path, kv_dir=kv_dir if options.kv_dir else None),
         device=device,
         served_name=name,
         window_tokens=window,
@@ -225,9 +226,10 @@ def check_options(options: LaunchOptions) -> None:
     sizes = {"--l1-size-gb": options.l1_size_gb, "--cpu-kv-gb": options.cpu_kv_gb, "--disk-gb": options.disk_gb}
     if options.disk_writes_gb_per_day is not None:
         sizes["--disk-writes-gb-per-day"] = options.disk_writes_gb_per_day
+    sizes["--ready-seconds"] = options.ready_seconds
     for option, size in sizes.items():
-        if size <= 0:
-            raise LaunchOptionInvalid(option, f"got {size:g}; it must be more than 0")
+        if not 0 < size < math.inf:
+            raise LaunchOptionInvalid(option, f"got {size:g}; it must be a number above 0")
     if options.cpu_kv_gb % 1:
         raise LaunchOptionInvalid("--cpu-kv-gb", f"got {options.cpu_kv_gb:g}; vLLM takes whole numbers")
     _check_tiers(options)

@@ -39,7 +39,7 @@ from backend.benching.target import Progress, Target, api_target, running_target
 from backend.benching.tiers import measure_tiers, skipped_tiers
 from backend.benching.two_engines import measure_two_engines
 from backend.benching.workloads import WORKLOADS, measure_batch, measure_workload
-from backend.errors import MeasurementFailed
+from backend.errors import LaunchError, MeasurementFailed
 from backend.launch_state import read_state
 from backend.model_folder import model_folder
 from backend.plan import LaunchOptions, has_gpu, make_plan
@@ -130,7 +130,8 @@ def _measure_own(
             target.missing["shared"] = missing
         target.check_lengths(lengths)
         if "gate" in sections:
-            profile_own(target, folder / "pair", lengths, on_progress)
+            with _kept_going("gate: profile", report):
+                profile_own(target, folder / "pair", lengths, on_progress)
         _measure_pair(plan, target, lengths, sections, report, on_progress)
 
 
@@ -168,7 +169,7 @@ def _measure_pair(
 def _kept_going(section: str, report: BenchReport) -> Iterator[None]:
     try:
         yield
-    except MeasurementFailed as exc:
+    except (MeasurementFailed, LaunchError) as exc:
         report.failed.append(Skipped(section, str(exc)))
 
 

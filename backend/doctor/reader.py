@@ -119,7 +119,7 @@ class Reader:
 
     def _disk(self) -> DiskUse | None:
         """`None` for an adapter of the user's own, whose folder only it knows."""
-        folder = (self._options.kv_dir or self._state_dir / "kv").expanduser()
+        folder = self._options.kv_dir or self._state_dir / "kv"
         if self._options.disk_adapter is not None or not folder.is_dir():
             return None
         return DiskUse(folder, _bytes_in(folder), shutil.disk_usage(folder).free)

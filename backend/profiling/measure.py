@@ -26,6 +26,8 @@ from backend.tiers.profile import RAM, Profile, Sample, TierProfile
 
 Progress = Callable[[str], None]
 
+LEAST_LENGTHS = 3
+"""To fit what a prompt costs: a constant, its tokens, and their square."""
 _SESSION = "kvasir-profile"
 _TIMED_SECONDS = 2.0
 _USE_CASE = {"disk": None, "shared": "document"}
@@ -63,15 +65,17 @@ def measure(
     versions: dict[str, str],
     on_progress: Progress = lambda _: None,
 ) -> Profile:
-    """The profile. `lengths` are at least three multiples of the chunk; `vocabulary` is the model's, in tokens.
+    """The profile. `lengths` are multiples of the chunk, at least `LEAST_LENGTHS`; `vocabulary` is the model's tokens.
 
     The gates are off meanwhile and set back at the end, and what was stored for it is deleted.
     Raises `MeasurementFailed`.
     """
     before = pair.status()
     chunk = before["chunk_tokens"]
-    if len(set(lengths)) < 3 or any(length <= 0 or length % chunk for length in lengths):
-        raise MeasurementFailed("lengths", f"give at least three different multiples of the chunk, {chunk} tokens")
+    if len(set(lengths)) < LEAST_LENGTHS or any(length <= 0 or length % chunk for length in lengths):
+        raise MeasurementFailed(
+            "--lengths", f"give at least {LEAST_LENGTHS} different multiples of the chunk, {chunk} tokens"
+        )
     found = _Found()
     prompts = Prompts(ordinary_tokens(vocabulary))
     try:

@@ -12,7 +12,7 @@ from backend.engine_python import engine_python_path, inspect_engine_python
 from backend.errors import MeasurementFailed, ProfileInvalid
 from backend.launch_state import read_state
 from backend.profiling.compare import Change, compare
-from backend.profiling.measure import measure, profile_lengths
+from backend.profiling.measure import LEAST_LENGTHS, measure, profile_lengths
 from backend.profiling.pair import MeasuredPair, PairAddress
 from backend.tiers.profile import Profile, profile_json, read_profile
 
@@ -54,7 +54,7 @@ def profile_backend(
     try:
         profile = measure(
             pair,
-            lengths or profile_lengths(pair.window_tokens(), options.chunk_tokens),
+            _chosen_lengths(lengths, pair.window_tokens(), options.chunk_tokens),
             repeats,
             vocabulary_tokens(options.model),
             {"vllm": python.vllm, "lmcache": python.lmcache},
@@ -66,6 +66,26 @@ def profile_backend(
     finally:
         pair.close()
     return ProfileRun(profile, path, former, compare(former, profile) if former else ())
+
+
+def _chosen_lengths(given: Sequence[int] | None, window_tokens: int, chunk_tokens: int) -> Sequence[int]:
+    """Checked before anything is measured: the longest would come last. Raises `MeasurementFailed`."""
+    fitting = profile_lengths(window_tokens, chunk_tokens)
+    if given is None:
+        if len(fitting) < LEAST_LENGTHS:
+            raise MeasurementFailed(
+                "--window-tokens",
+                f"{window_tokens} tokens hold fewer than {LEAST_LENGTHS} lengths of whole chunks of {chunk_tokens}; "
+                "start the pair with a larger window",
+            )
+        return fitting
+    if (longest := max(given)) > fitting[-1]:
+        raise MeasurementFailed(
+            "--lengths",
+            f"{longest}: the pair's window takes up to {fitting[-1]}; give less, or start it with a larger "
+            "--window-tokens",
+        )
+    return given
 
 
 def _replace(path: Path, profile: Profile) -> Profile | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -169,14 +170,14 @@ def _check(options: SizeOptions) -> None:
         "--context": min(options.context_tokens, default=None),
     }
     for option, value in positive.items():
-        if value is not None and value <= 0:
-            raise SizeOptionInvalid(option, f"got {value:g}; it must be more than 0")
+        if value is not None and not 0 < value < math.inf:
+            raise SizeOptionInvalid(option, f"got {value:g}; it must be a number above 0")
     if not options.context_tokens:
         raise SizeOptionInvalid("--context", "is empty; give at least one length in tokens")
     if not 0 < options.memory_share <= 1:
         raise SizeOptionInvalid("--gpu-memory-share", f"got {options.memory_share:g}; it is a share, up to 1")
-    if options.reserve_gib < 0:
-        raise SizeOptionInvalid("--reserve-gib", f"got {options.reserve_gib:g}; it must not be negative")
+    if not 0 <= options.reserve_gib < math.inf:
+        raise SizeOptionInvalid("--reserve-gib", f"got {options.reserve_gib:g}; it must be a number from 0 on")
     for option, dtype, known in (
         ("--dtype", options.dtype, WEIGHT_BYTES),
         ("--kv-dtype", options.kv_dtype, BYTES),

@@ -177,6 +177,13 @@ def test_the_plan_keeps_the_model_as_an_absolute_path(model_folder, cpu_python, 
     assert plan.options.model == model_folder
 
 
+def test_the_plan_keeps_the_disk_tiers_folder_as_an_absolute_path(model_folder, cpu_python, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = LaunchOptions(model=model_folder, kv_dir=plan_module.Path("kv"))
+    assert make_plan(given, tmp_path, python=cpu_python).options.kv_dir == tmp_path / "kv"
+    assert make_plan(replace(given, kv_dir=None), tmp_path, python=cpu_python).options.kv_dir is None
+
+
 @pytest.mark.parametrize(
     ("change", "option"),
     [
@@ -191,6 +198,9 @@ def test_the_plan_keeps_the_model_as_an_absolute_path(model_folder, cpu_python, 
         ({"window_tokens": 4096}, "--window-tokens"),
         ({"device": "cuda"}, "--device"),
         ({"disk_gb": 0.0}, "--disk-gb"),
+        ({"disk_gb": float("inf")}, "--disk-gb"),
+        ({"l1_size_gb": float("nan")}, "--l1-size-gb"),
+        ({"ready_seconds": float("nan")}, "--ready-seconds"),
         ({"disk_writes_gb_per_day": -1.0}, "--disk-writes-gb-per-day"),
         ({"disk_adapter": "fs"}, "--disk-adapter"),
         ({"shared_tier": '["resp"]'}, "--shared-tier"),

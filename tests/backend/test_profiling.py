@@ -181,7 +181,7 @@ def home(tmp_path, model_folder, monkeypatch):
     """A home from which the scripted pair seems to run."""
     state_dir = tmp_path / "backend"
     state_dir.mkdir()
-    write_state(state_dir, LaunchState(LaunchOptions(model=model_folder, chunk_tokens=256), "tiny"))
+    write_state(state_dir, LaunchState(LaunchOptions(model=model_folder, chunk_tokens=100), "tiny"))
     monkeypatch.setattr(run_module, "MeasuredPair", lambda address: ScriptedPair())
     monkeypatch.setattr(run_module, "inspect_engine_python", lambda path: EnginePython(path, "0.32.0", "0.5.6", True))
     return tmp_path
@@ -218,6 +218,20 @@ def test_a_profile_that_is_ended_sets_the_gates_back(home, monkeypatch):
     assert {"load": False, "store": False} in pair.gates_while_measured
     assert pair.gates == {"load": True, "store": True}
     assert not (home / "backend" / "profile.json").exists()
+
+
+def test_a_length_beyond_the_window_is_refused_before_anything_is_measured(home):
+    result = CliRunner().invoke(profile_command, ["--home", str(home), "--lengths", "256,512,1048576"])
+    assert result.exit_code == 1
+    assert "--lengths: 1048576: the pair's window takes up to" in result.stderr
+    assert "warming up" not in result.stderr
+
+
+def test_a_window_that_is_too_small_for_a_profile_is_named(home, monkeypatch):
+    monkeypatch.setattr(ScriptedPair, "window_tokens", lambda self: 400)
+    result = CliRunner().invoke(profile_command, ["--home", str(home)])
+    assert result.exit_code == 1
+    assert "--window-tokens: 400 tokens hold fewer than 3 lengths" in result.stderr
 
 
 def test_profiles_of_different_models_are_not_compared(profile):

@@ -23,8 +23,8 @@ LOOKED_UP = "lmcache_mp_lookup_hit_tokens_total"
 @dataclass(frozen=True)
 class Restart:
     """What was answered before it, while vLLM was away, and first thing after it. The counts are of that first.
-    `met_by` is how many files vLLM's processes find each other by lay there before it, and meanwhile. `released` is what
-    LMCache said to the end of a commit of two chunks, meanwhile and after it.
+    `met_by` is how many files vLLM's processes find each other by lay there before it, and meanwhile. `released` is
+    what LMCache said to the end of a commit of two chunks, meanwhile and after it.
     """
 
     before: Completion

@@ -20,7 +20,7 @@ from backend.benching.redis_server import redis_missing, shared_tier
 from backend.benching.run import SECTIONS
 from backend.benching.target import api_target
 from backend.benching.tiers import Sample
-from backend.errors import MeasurementFailed
+from backend.errors import LaunchOptionInvalid, MeasurementFailed
 
 from .scripted_pair import scripted_target
 
@@ -59,15 +59,22 @@ def test_json_has_the_form_of_every_benchmark(home):
     assert data["machine"]["cores"] >= 1
 
 
-def test_a_section_that_fails_leaves_the_figures_of_the_others(home, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MeasurementFailed("disk", "too small"), "disk: too small"),
+        (LaunchOptionInvalid("--redis", "nobody there"), "--redis: nobody there"),
+    ],
+)
+def test_a_section_that_fails_leaves_the_figures_of_the_others(home, monkeypatch, error, reason):
     def fail(*_):
-        raise MeasurementFailed("disk", "too small")
+        raise error
 
     monkeypatch.setattr(run_module, "measure_tiers", fail)
     result = CliRunner().invoke(bench_command, ["--home", str(home), "--lengths", "200", "--repeats", "1", "--json"])
     data = json.loads(result.stdout)
     assert result.exit_code == 1
-    assert data["failed"] == [{"what": "tiers", "reason": "disk: too small"}]
+    assert data["failed"] == [{"what": "tiers", "reason": reason}]
     assert any("batch: hit rate" in row["name"] for row in data["rows"])
 
 

@@ -96,6 +96,8 @@ def test_the_lists_are_shown_without_a_model():
         (("Qwen/Qwen25-32B",), 1, "known names like it: Qwen/Qwen2.5-32B"),
         (("gpt2", "--gpu", "H1000"), 1, "did you mean H100"),
         (("gpt2", "--tp", "5"), 1, "12 query heads"),
+        (("gpt2", "--memory", "inf"), 1, "--memory: got inf; it must be a number above 0"),
+        (("gpt2", "--reserve-gib", "nan"), 1, "--reserve-gib: got nan"),
         (("gpt2", "--context", "2k"), 2, "2048,8192"),
         (("gpt2", "--plot", "/nowhere/a.svg"), 1, "cannot be written"),
         ((), 2, "--list"),
