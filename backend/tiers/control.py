@@ -252,7 +252,7 @@ class TierControl:
         with self._lock:
             chunks = self._own(name)
             if session := self._sessions.drop(name):
-                self._notes.drop_session(name, session.chunks)
+                self._notes.drop_session(name, session.held)
             self._stay(chunks)
             return chunks
 
@@ -402,7 +402,7 @@ class TierControl:
 
     def _own(self, name: str) -> list[ChunkId]:
         session = self._sessions.get(name)
-        return self._notes.only_of_session(session.chunks, name) if session else []
+        return self._notes.only_of_session(session.held, name) if session else []
 
     def _limits(self, session: Session) -> Thresholds:
         now = self._clock()

@@ -10,19 +10,28 @@ from itertools import islice, takewhile
 from backend.tiers.placement import SessionState, Thresholds, session_state
 from backend.tiers.sightings import ChunkId
 
+_FORMER_CHUNKS = 1000
 _GAPS_UNTIL_SILENT = 4.0
 _WEIGHT_OF_ONE_GAP = 0.05
 
 
 @dataclass(frozen=True)
 class Session:
-    """`chunks` are those of its longest prompt, in order. It was used last when it asked last, or is about to ask."""
+    """`chunks` are those of its longest prompt, in order; `former` the newest of what else it asked with, as where a
+    turn was edited. It was used last when it asked last, or is about to ask.
+    """
 
     name: str
     chunks: tuple[ChunkId, ...]
     last_used: float
     last_asked: float
     state: SessionState = "active"
+    former: tuple[ChunkId, ...] = ()
+
+    @property
+    def held(self) -> tuple[ChunkId, ...]:
+        """All that it may have left in a tier."""
+        return (*self.chunks, *self.former)
 
 
 @dataclass(frozen=True)
@@ -64,10 +73,14 @@ class Sessions:
     def ask(self, name: str, chunks: tuple[ChunkId, ...], now: float) -> None:
         """A request of the session; a session that was idle is active again."""
         before = self._sessions.get(name)
-        if before is not None:
-            self._learn_gap(now - before.last_asked)
-            chunks = max(chunks, before.chunks, key=len)
-        self._put(Session(name, chunks, now, now))
+        if before is None:
+            self._put(Session(name, chunks, now, now))
+            return
+        self._learn_gap(now - before.last_asked)
+        longest = max(chunks, before.chunks, key=len)
+        known = set(longest)
+        former = [chunk for chunk in dict.fromkeys((*before.former, *before.chunks, *chunks)) if chunk not in known]
+        self._put(Session(name, longest, now, now, former=tuple(former[-_FORMER_CHUNKS:])))
 
     def expect(self, session: Session, now: float) -> None:
         """It is about to ask, and so active."""

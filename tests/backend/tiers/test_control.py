@@ -184,6 +184,12 @@ def test_an_idle_session_is_written_and_then_leaves_ram(control):
     assert control.take_leaving(prompt) == []
 
 
+def test_a_session_that_is_over_leaves_nothing_of_an_edited_turn(control):
+    for prompt in (ids("first", 3), ids("edited", 4)):
+        control.put_note(prompt, Note("chat", "s"))
+    assert sorted(control.drop("s")) == sorted(ids("first", 3) + ids("edited", 4))
+
+
 def test_a_demoted_chunk_leaves_ram_on_every_rank(policy_settings, profile, clock):
     policy_settings.profile.write_text(json.dumps(profile_json(profile)))
     control = TierControl(replace(policy_settings, world_size=2), clock)

@@ -82,6 +82,16 @@ def test_a_session_that_asks_again_is_active_again():
     assert sessions.get("s").chunks == (b"a", b"b")
 
 
+def test_what_an_edited_turn_left_is_still_the_sessions():
+    sessions = Sessions()
+    for chunks in ((b"a", b"b", b"c"), (b"a", b"x"), (b"a", b"x", b"y", b"z")):
+        sessions.ask("s", chunks, 1.0)
+    session = sessions.get("s")
+    assert session is not None
+    assert session.chunks == (b"a", b"x", b"y", b"z")
+    assert sorted(session.held) == [b"a", b"b", b"c", b"x", b"y", b"z"]
+
+
 def test_the_oldest_session_gives_way():
     sessions = Sessions(capacity=1)
     sessions.ask("a", (), 0.0)
