@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -29,6 +29,11 @@ class Asked:
         if self.up_to is not None and (interval is None or interval[1] < self.up_to):
             return False
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
+
+    def text(self, number: Callable[[float], str]) -> str:
+        """Such as `≥ 0.9`."""
+        signs = {"at_least": "≥", "at_most": "≤", "clear_of": "interval >", "up_to": "interval up to"}
+        return ", ".join(f"{signs[name]} {number(bound)}" for name, bound in self.to_dict().items())
 
     def to_dict(self) -> dict[str, float]:
         names = ("at_least", "at_most", "clear_of", "up_to")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from backend.benching.figure import Asked, Figure, Skipped
+from backend.benching.figure import Figure, Skipped
 from backend.benching.gate import GateSample
 from backend.benching.machine import pair_machine
 from backend.benching.tiers import Sample
@@ -55,13 +55,8 @@ def _line(figure: Figure) -> str:
     if figure.baseline:
         text += "; " + ", ".join(f"{name} {_number(value)}" for name, value in figure.baseline.items())
     if figure.asked:
-        text += f"; asked {_asked(figure.asked)}: {'yes' if figure.ok else 'NO'}"
+        text += f"; asked {figure.asked.text('{:g}'.format)}: {'yes' if figure.ok else 'NO'}"
     return text
-
-
-def _asked(asked: Asked) -> str:
-    signs = {"at_least": "≥", "at_most": "≤", "clear_of": "interval >"}
-    return " ".join(f"{signs[name]} {bound:g}" for name, bound in asked.to_dict().items())
 
 
 def _number(value: float | None) -> str:

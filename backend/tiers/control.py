@@ -268,7 +268,9 @@ class TierControl:
         with self._lock:
             if self.profile is None:
                 return []
-            return [(session.name, state) for session, state in self._sessions.changed(self._clock(), self._limits)]
+            now = self._clock()
+            due = self._sessions.changed(now, self._limits(self.profile, now))
+            return [(session.name, state) for session, state in due]
 
     def silent_sessions(self) -> tuple[float | None, list[tuple[SilentSession, list[ChunkId]]]]:
         """How long a session may be silent and come again as others do, and those that were silent for longer, with the
@@ -404,15 +406,16 @@ class TierControl:
         session = self._sessions.get(name)
         return self._notes.only_of_session(session.held, name) if session else []
 
-    def _limits(self, session: Session) -> Thresholds:
-        now = self._clock()
+    def _limits(self, profile: Profile, now: float) -> Callable[[Session], Thresholds]:
+        """Of any session; what all of them have in common is computed once."""
         disk = self._tier("disk")
-        assert self.profile is not None
-        return thresholds(
-            self.profile,
-            max(1, len(session.chunks)) * self.settings.chunk_tokens,
-            disk.name if disk else None,
-            ram_fill=self._writes.fill_seconds(RAM, now),
-            disk_fill=self._writes.fill_seconds(disk.name if disk else None, now),
-            reused=self._sightings.chance_of_another(1),
-        )
+        disk_name = disk.name if disk else None
+        ram_fill = self._writes.fill_seconds(RAM, now)
+        disk_fill = self._writes.fill_seconds(disk_name, now)
+        reused = self._sightings.chance_of_another(1)
+
+        def limits(session: Session) -> Thresholds:
+            tokens = max(1, len(session.chunks)) * self.settings.chunk_tokens
+            return thresholds(profile, tokens, disk_name, ram_fill=ram_fill, disk_fill=disk_fill, reused=reused)
+
+        return limits

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evals.bench.row import Asked, Row
+from evals.bench.row import Row
 
 _HEADINGS = ("figure", "value", "95 % interval", "n", "baseline", "asked", "ok")
 
@@ -46,15 +46,8 @@ def _cells(row: Row) -> tuple[Text, ...]:
     baseline = ", ".join(f"{name} {_number(value)}" for name, value in row.baseline.items()) or "–"
     ok = {None: Text("–"), True: Text("yes", style="green"), False: Text("no", style="red")}[row.ok]
     value = f"{_number(row.value)} {row.unit}".strip() if row.value is not None else "–"
-    plain = (row.name, value, interval, str(row.n), baseline, _asked(row.asked))
+    plain = (row.name, value, interval, str(row.n), baseline, row.asked.text(_number) if row.asked else "–")
     return (*map(Text, plain), ok)
-
-
-def _asked(asked: Asked | None) -> str:
-    if asked is None:
-        return "–"
-    signs = {"at_least": "≥", "at_most": "≤", "clear_of": "interval >", "up_to": "interval up to"}
-    return ", ".join(f"{signs[name]} {_number(bound)}" for name, bound in asked.to_dict().items())
 
 
 def _number(value: float) -> str:
