@@ -33,23 +33,17 @@ PROVOKED = (
 
 @pytest.fixture
 def load(recorded_readings) -> Any:
-    """By name. Two of the recordings are older than what their rules read besides, which is added: the bytes of 4,196
-    token ids of three digits, and the chunks that LMCache takes out of a RAM of 160 at once.
-    """
-
-    def read(name: str) -> Readings:
-        readings = recorded_readings.load(name)
-        if name == "prompts-too-long":
-            readings = with_series(readings, "engine", sent(4196 * 5))
-        if name == "idle-sessions":
-            readings = with_evicted(readings, 32)
-        return readings
-
-    return read
+    """By name."""
+    return recorded_readings.load
 
 
-def sent(size_bytes: float) -> Series:
-    return Series("http_request_size_bytes_sum", {"handler": "/v1/completions"}, size_bytes)
+def with_sent(readings: Readings, size_bytes: float) -> Readings:
+    """The body of the refused request had so many bytes."""
+    name, labels = "http_request_size_bytes_sum", {"handler": "/v1/completions"}
+    before = sum(one.value for one in readings.before.engine.series if (one.name, one.labels) == (name, labels))
+    others = (one for one in readings.after.engine.series if (one.name, one.labels) != (name, labels))
+    sent = Series(name, labels, before + size_bytes)
+    return replace(readings, after=replace(readings.after, engine=Metrics((*others, sent))))
 
 
 def with_evicted(readings: Readings, chunks: int) -> Readings:
@@ -187,11 +181,11 @@ def test_a_prompt_too_long_for_the_engine_asks_for_the_models_window(load):
     assert "the model's own" in at_the_end.diagnosis
 
 
-def test_a_refused_request_that_is_too_short_to_be_too_long_is_none(load, recorded_readings):
-    readings = recorded_readings.load("prompts-too-long")
-    assert names(with_series(readings, "engine", sent(4000))) == []
+def test_a_refused_request_that_is_too_short_to_be_too_long_is_none(load):
+    readings = load("prompts-too-long")
+    assert names(with_sent(readings, 4000)) == []
     # Eight short ones are as many bytes as a long one: then it may have been.
-    assert names(with_series(readings, "engine", sent(8 * 600))) == ["prompts-too-long"]
+    assert names(with_sent(readings, 8 * 600)) == ["prompts-too-long"]
 
 
 def test_bytes_of_prompts_that_were_served_are_none_of_refused_ones(load):
