@@ -17,7 +17,7 @@ from backend.plan import LaunchOptions, Part, PartName, Port
 from backend.processes import ProcessMark
 
 PART_NAMES: tuple[PartName, ...] = get_args(PartName)
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def read_state(state_dir: Path) -> LaunchState:
         if raw["format"] != _FORMAT:
             raise LaunchError(
                 f"{path} has format {raw['format']}, this release reads {_FORMAT}; "
-                "stop the backend with the release that started it"
+                "stop the backend with the release that started it, or move the file away if nothing of it runs"
             )
         return _state(raw)
     except FileNotFoundError:

@@ -1,8 +1,12 @@
 """Processes that we started, and nobody else's. Linux.
 
-A process is ours if it is the one recorded (same pid and same start time, so a reused pid is not), a descendant of
-it, or writes its standard output to the part's log. The last finds what outlives its parent: vLLM's EngineCore and
-Worker rename themselves, which overwrites their environment, but they keep the log open.
+A process is ours if it is the one recorded (same pid and same start, so a reused pid is not), a descendant of it, or
+writes its standard output to the part's log. The last finds what outlives its parent: vLLM's EngineCore and Worker
+rename themselves, which overwrites their environment, but they keep the log open.
+
+A start is counted in ticks since the machine's boot, which are exact and stay as they are. The time of day of a start,
+as psutil's `create_time` gives it, moves whenever the machine's clock is set: at the first synchronisation after a
+boot, or when a virtual machine is resumed. `proc_pid_stat(5)` and `random(4)` describe the files.
 """
 
 from __future__ import annotations
@@ -19,17 +23,19 @@ import psutil
 from backend.errors import StopFailed
 from backend.polling import until
 
-_START_TOLERANCE_SECONDS = 1.0
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_START_FIELD = 22  # of `/proc/PID/stat`, counted from 1
 _POLL_SECONDS = 0.02
 _GONE = (psutil.NoSuchProcess, psutil.ZombieProcess)
 
 
 @dataclass(frozen=True)
 class ProcessMark:
-    """One process, for as long as the machine runs. `started` is in seconds since the epoch."""
+    """One process, and no other one of this boot or a later one. `start_ticks` are clock ticks since the boot."""
 
     pid: int
-    started: float
+    start_ticks: int
+    boot_id: str
 
 
 @dataclass(frozen=True)
@@ -57,17 +63,24 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], log: Path) -> ProcessMark
         ],
         setsid=True,
     )
-    return ProcessMark(pid, psutil.Process(pid).create_time())
+    return mark_of(pid)
+
+
+def mark_of(pid: int) -> ProcessMark:
+    """The mark of the process that has this pid now. Raises `FileNotFoundError` or `ProcessLookupError` if none has."""
+    # The second field is the program's name in parentheses, which may hold spaces and parentheses of its own.
+    behind_name = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return ProcessMark(pid, start_ticks=int(behind_name[_START_FIELD - 3]), boot_id=_boot_id())
 
 
 def find(mark: ProcessMark) -> psutil.Process | None:
     """The marked process, or `None` if it ended, whatever has its pid now."""
     try:
         process = psutil.Process(mark.pid)
-        if abs(process.create_time() - mark.started) > _START_TOLERANCE_SECONDS:
+        if mark_of(mark.pid) != mark:
             return None
         return process if process.status() != psutil.STATUS_ZOMBIE else None
-    except _GONE:
+    except (*_GONE, FileNotFoundError, ProcessLookupError):
         return None
 
 
@@ -141,6 +154,14 @@ def resident_bytes(processes: Iterable[psutil.Process]) -> int:
         except _GONE:
             continue
     return total
+
+
+def _boot_id() -> str:
+    """Empty where a sandbox has no such file: there the ticks alone decide."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
 
 
 def _join(known: Iterable[psutil.Process], found: Iterable[psutil.Process]) -> list[psutil.Process]:

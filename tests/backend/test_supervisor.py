@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backend.back_off import BackOff
@@ -68,6 +69,12 @@ def entry(state_dir: Path, name: str) -> PartState:
 
 def shown(state_dir: Path, name: str) -> PartStatus:
     return next(part for part in status(state_dir).parts if part.name == name)
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """As psutil shows it: the starts of processes that run already move with the clock."""
+    started = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: started(process) + seconds)
 
 
 def eventually(condition) -> bool:
@@ -158,6 +165,19 @@ def test_what_a_killed_part_left_behind_is_ended_before_it_starts_again(plan, st
     watch.tend()
     assert orphan not in [process.pid for process in members(entry(state_dir, "engine").process, log)]
     assert shown(state_dir, "engine").condition == "healthy"
+
+
+def test_a_clock_that_is_set_ends_no_living_part(plan, state_dir, clock, monkeypatch):
+    up(plan(), state_dir)
+    before = [part.pid for part in status(state_dir).parts]
+    set_clock(monkeypatch, 3600.0)
+    said: list[str] = []
+    watch = supervisor(state_dir, clock, said)
+    watch.tend()
+    clock.now += 3600.0
+    watch.tend()
+    assert said == []
+    assert [part.pid for part in status(state_dir).parts] == before
 
 
 def test_up_leaves_a_supervisor_that_restarts_what_was_killed_and_down_leaves_nothing(plan, state_dir):
