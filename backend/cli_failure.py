@@ -21,10 +21,15 @@ class BackendFailed(click.ClickException):
 
 @contextmanager
 def errors_shown() -> Iterator[None]:
+    """With their notes; those of a Ctrl-C or a SIGTERM are shown as well."""
     try:
         yield
     except BackendError as exc:
-        raise BackendFailed(str(exc)) from exc
+        raise BackendFailed("\n".join((str(exc), *_notes(exc)))) from exc
+    except (KeyboardInterrupt, SystemExit) as exc:
+        for note in _notes(exc):
+            click.echo(f"error: {note}", err=True)
+        raise
 
 
 @contextmanager
@@ -39,3 +44,8 @@ def termination_as_exit() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _notes(exc: BaseException) -> list[str]:
+    notes: list[str] = getattr(exc, "__notes__", [])
+    return notes

@@ -264,9 +264,7 @@ class PartFailed(LaunchError):
     def __init__(self, part: str, reason: str, log: Path, tail: tuple[str, ...]) -> None:
         self.part, self.reason, self.log, self.tail = part, reason, log, tail
         lines = "\n".join(f"  | {line}" for line in tail) or "  | (empty)"
-        super().__init__(
-            f"{part} {reason}; everything that this start had begun was stopped. Last lines of {log}:\n{lines}"
-        )
+        super().__init__(f"{part} {reason}; last lines of {log}:\n{lines}")
 
 
 class StopFailed(LaunchError):

@@ -24,7 +24,8 @@ _FORMAT = 2
 class PartState:
     """A part that was started. `process` is `None` from just before its start until its pid is known.
 
-    `part` is what was started, so that it can be started again as it was.
+    `part` is what was started, so that it can be started again as it was. `stopping` is one whose stop began and did
+    not come to its end: what is left of it is for `down`, and no supervisor starts it again.
     """
 
     name: PartName
@@ -35,6 +36,7 @@ class PartState:
     sockets: tuple[Path, ...] = ()
     part: Part | None = None
     restarts: Restarts = NO_RESTARTS
+    stopping: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def _part_state(raw: dict[str, Any]) -> PartState:
         sockets=tuple(Path(path) for path in raw.get("sockets", ())),
         part=_part(part) if part else None,
         restarts=Restarts(**raw.get("restarts", {})),
+        stopping=raw.get("stopping", False),
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from backend import ports, processes
 from backend.back_off import NO_RESTARTS, Restarts
-from backend.errors import AlreadyUp, LaunchOptionInvalid, PortTaken
+from backend.errors import AlreadyUp, LaunchOptionInvalid, PortTaken, StopFailed
 from backend.health import probe
 from backend.launch_state import (
     PART_NAMES,
@@ -74,6 +75,7 @@ def up(
 ) -> BackendStatus:
     """Start the plan's parts and return when they answer. On any failure, Ctrl-C included, stop what this call started.
 
+    A failure that leaves something running has a note that says what; no supervisor starts that again.
     `on_progress` hears the exact command of each part before it starts, as a shell takes it.
     Leaves a supervisor, unless the options say otherwise; one that had ended is started again even where all parts run.
     Raises `AlreadyUp`, `PortTaken`, `PartFailed`, `LaunchBusy`, and `LaunchOptionInvalid` for an engine alone without
@@ -94,28 +96,19 @@ def up(
 def down(state_dir: Path, on_progress: Progress = lambda _: None, *, only: PartName | None = None) -> StopReport:
     """Stop what `up` started and what that left behind. Nothing else, and no error where nothing runs.
 
-    Raises `LaunchBusy`, or `StopFailed` for a process that outlives SIGKILL.
+    Raises `LaunchBusy`, or `StopFailed` for the processes that outlive SIGKILL, when all the others have ended.
     """
     state_dir = state_dir.expanduser().resolve()
     if not state_dir.is_dir():
         return StopReport((), (), (), ())
-    stopped: list[PartName] = []
-    ended: list[int] = []
-    killed: list[int] = []
-    removed: list[Path] = []
     end_supervisor(state_dir)
     with exclusive(state_dir):
-        for name in reversed(PART_NAMES):
-            if only not in (None, name) or read_state(state_dir).part(name) is None:
-                continue
-            on_progress(f"stopping {name}")
-            gone, segments = stop_part(name, state_dir)
-            stopped.append(name)
-            ended += gone.ended
-            killed += gone.killed
-            removed += segments
-        _supervise(state_dir)
-    return StopReport(tuple(stopped), tuple(ended), tuple(killed), tuple(removed))
+        state = read_state(state_dir)
+        names = [name for name in PART_NAMES if only in (None, name) and state.part(name) is not None]
+        try:
+            return _stop_parts(names, state_dir, on_progress)
+        finally:
+            _supervise(state_dir)
 
 
 def status(state_dir: Path) -> BackendStatus:
@@ -145,17 +138,50 @@ def _start_parts(plan: LaunchPlan, state_dir: Path, on_progress: Progress, only:
             begun.append(part.name)
             on_progress(part.command())
             start_part(part, state_dir, plan.options.ready_seconds, on_progress)
-    except BaseException:
-        for name in reversed(begun):
-            on_progress(f"stopping {name}")
-            stop_part(name, state_dir)
+    except BaseException as exc:
+        try:
+            _stop_parts(begun, state_dir, on_progress)
+        except (StopFailed, OSError) as problem:
+            exc.add_note(f"while stopping what this start had begun: {problem}")
         raise
+
+
+def _stop_parts(names: Sequence[PartName], state_dir: Path, on_progress: Progress) -> StopReport:
+    """Stop every part, the last one first, whatever becomes of the others or of `on_progress`.
+
+    Raises one `StopFailed` at the end, for all processes that outlive SIGKILL.
+    """
+    stopped: list[PartName] = []
+    ended: list[int] = []
+    killed: list[int] = []
+    removed: list[Path] = []
+    left: list[int] = []
+
+    def stop(name: PartName) -> None:
+        try:
+            gone, segments = stop_part(name, state_dir)
+        except StopFailed as exc:
+            left.extend(exc.pids)
+            return
+        stopped.append(name)
+        ended.extend(gone.ended)
+        killed.extend(gone.killed)
+        removed.extend(segments)
+
+    with ExitStack() as each:  # it goes on where one of them raises
+        for name in names:
+            each.callback(stop, name)
+            each.callback(on_progress, f"stopping {name}")
+    if left:
+        raise StopFailed(tuple(left))
+    return StopReport(tuple(stopped), tuple(ended), tuple(killed), tuple(removed))
 
 
 def _supervise(state_dir: Path) -> None:
     """Leave a supervisor where there is something to supervise, and record none where there is not."""
     state = read_state(state_dir)
-    if state.parts and state.options and state.options.restart:
+    wanted = any(not part.stopping for part in state.parts)
+    if wanted and state.options and state.options.restart:
         leave_supervisor(state_dir)
     elif state.supervisor is not None:
         write_state(state_dir, replace(state, supervisor=None))
@@ -212,6 +238,8 @@ def _part_status(name: PartName, state: LaunchState, state_dir: Path) -> PartSta
 
 def _ended(part: PartState, supervisor: SupervisorCondition) -> str:
     restarts = part.restarts
+    if part.stopping:
+        return "its stop did not come to an end; 'kvasir backend down' stops what is left"
     if restarts.given_up:
         return (
             f"{restarts.problem}; given up after {restarts.in_a_row} restarts in a row: "

@@ -61,7 +61,11 @@ def stop_part(name: PartName, state_dir: Path) -> tuple[processes.Stopped, tuple
     part = read_state(state_dir).part(name)
     if part is None:
         return processes.Stopped((), ()), ()
-    stopped = end_processes(part)
+    try:
+        stopped = end_processes(part)
+    except BaseException:  # a second Ctrl-C, too
+        write_state(state_dir, read_state(state_dir).with_part(replace(part, stopping=True)))
+        raise
     write_state(state_dir, read_state(state_dir).without_part(name))
     return stopped
 

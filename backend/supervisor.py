@@ -67,7 +67,7 @@ class Supervisor:
             if restarts.in_a_row and self._now() - (restarts.last_at or 0.0) > self._back_off.settled_seconds:
                 self._keep(part, replace(restarts, in_a_row=0))
             return True
-        if restarts.given_up:
+        if restarts.given_up or part.stopping:
             return False
         if restarts.next_at is None:
             self._plan_restart(part, self._how_it_ended(part))

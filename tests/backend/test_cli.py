@@ -6,13 +6,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from backend.back_off import Restarts
 from backend.cli import group
-from backend.errors import EngineRefused, EngineUnreachable
+from backend.errors import EngineRefused, EngineUnreachable, PartFailed, StopFailed
 from backend.launch_state import LaunchState, PartState, write_state
 from backend.plan import LaunchOptions
 from backend.processes import mark_of
@@ -88,6 +89,23 @@ def test_an_error_goes_to_stderr_with_exit_code_1(kvasir, tmp_path):
     assert result.stderr.startswith("error: model folder")
     assert result.stdout == ""
     assert kvasir("up").stderr.startswith("error: --model")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [PartFailed("engine", "ended", Path("engine.log"), ("no room left",)), KeyboardInterrupt(), SystemExit(143)],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_what_a_failed_start_could_not_stop_is_shown_beside_the_failure(kvasir, model_folder, monkeypatch, failure):
+    def up(*_, **__) -> None:
+        failure.add_note(str(StopFailed((4711,))))
+        raise failure
+
+    monkeypatch.setattr("backend.cli.up", up)
+    result = kvasir("up", "--model", str(model_folder))
+    assert result.exit_code in (1, 143)
+    assert "still running after SIGKILL: 4711" in result.stderr
+    assert ("| no room left" in result.stderr) == isinstance(failure, PartFailed)
 
 
 def test_a_wrong_option_is_a_usage_error(kvasir):

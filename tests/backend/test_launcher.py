@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -16,8 +18,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backend.errors import AlreadyUp, LaunchBusy, LaunchError, LaunchOptionInvalid, PartFailed, PortTaken
-from backend.launch_state import PartState, exclusive, log_path, read_state, write_state
+from backend import processes
+from backend.errors import AlreadyUp, LaunchBusy, LaunchError, LaunchOptionInvalid, PartFailed, PortTaken, StopFailed
+from backend.launch_state import PartState, exclusive, log_path, read_state, supervisor_log, write_state
 from backend.launcher import down, status, up
 from backend.processes import mark_of, members
 
@@ -112,6 +115,75 @@ def test_an_interrupt_during_the_start_leaves_nothing_behind(plan, state_dir):
     with pytest.raises(KeyboardInterrupt):
         up(plan(engine=HANGS), state_dir, interrupt)
     assert set(pids(state_dir).values()) == {None}
+
+
+@contextmanager
+def unstoppable(monkeypatch, *names: str, interrupted: bool = False) -> Iterator[None]:
+    """These parts outlive SIGKILL, or a person does not wait for their end; the others stop as ever."""
+    stop = processes.stop
+
+    def stop_or_not(present, mark, log, **grace):
+        if log.stem not in names:
+            return stop(present, mark, log, **grace)
+        raise KeyboardInterrupt if interrupted else StopFailed((mark.pid,))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(processes, "stop", stop_or_not)
+        yield
+
+
+def test_a_failed_start_says_why_and_what_could_not_be_stopped_and_stops_the_rest(plan, state_dir, monkeypatch):
+    with unstoppable(monkeypatch, "engine"), pytest.raises(PartFailed, match="exit code 3") as failed:
+        up(plan(engine=FAILS, restart=True), state_dir)
+    assert failed.value.tail == ("no room left for the cache",)
+    (left,) = read_state(state_dir).parts
+    assert left.name == "engine"
+    assert f"still running after SIGKILL: {left.process.pid};" in failed.value.__notes__[0]
+    result = status(state_dir)
+    assert (result.supervisor, members(None, supervisor_log(state_dir))) == ("off", ())
+    assert "'kvasir backend down' stops what is left" in result.parts[1].detail
+    assert members(None, log_path(state_dir, "cache")) == ()
+
+
+def test_a_second_interrupt_skips_one_part_and_the_others_are_stopped(plan, state_dir, monkeypatch):
+    with unstoppable(monkeypatch, "engine", interrupted=True), pytest.raises(KeyboardInterrupt):
+        up(plan(engine=FAILS, restart=True), state_dir)
+    assert [part.name for part in read_state(state_dir).parts] == ["engine"]
+    assert status(state_dir).supervisor == "off"
+    assert members(None, log_path(state_dir, "cache")) == ()
+
+
+def test_a_failed_start_stops_its_parts_though_nobody_hears_of_it(plan, state_dir):
+    def closed(message: str) -> None:
+        if message.startswith(("starting engine", "stopping")):
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        up(plan(), state_dir, closed)
+    assert read_state(state_dir).parts == ()
+    assert members(None, log_path(state_dir, "cache")) == ()
+
+
+def test_stopping_goes_on_after_a_part_that_cannot_be_stopped(plan, state_dir, monkeypatch):
+    up(plan(restart=True), state_dir)
+    engine = pids(state_dir)["engine"]
+    with unstoppable(monkeypatch, "engine"), pytest.raises(StopFailed) as failed:
+        down(state_dir)
+    assert failed.value.pids == (engine,)
+    assert pids(state_dir) == {"cache": None, "engine": engine}
+    assert status(state_dir).supervisor == "off"
+    with pytest.raises(AlreadyUp, match="engine"):
+        up(plan(restart=True), state_dir)
+    assert status(state_dir).supervisor == "off"
+    assert down(state_dir).ended_pids == (engine,)
+
+
+def test_all_that_cannot_be_stopped_is_told_at_once(plan, state_dir, monkeypatch):
+    up(plan(), state_dir)
+    running = pids(state_dir)
+    with unstoppable(monkeypatch, "engine", "cache"), pytest.raises(StopFailed) as failed:
+        down(state_dir)
+    assert failed.value.pids == (running["engine"], running["cache"])
 
 
 def test_children_are_stopped_even_where_they_are_deaf(plan, state_dir):

@@ -10,12 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from backend import processes
 from backend.back_off import BackOff
-from backend.errors import AlreadyUp
+from backend.errors import AlreadyUp, StopFailed
 from backend.launch_state import PartState, exclusive, log_path, read_state, supervisor_log
 from backend.launcher import PartStatus, down, status, up
 from backend.processes import find, members
-from backend.supervisor import Supervisor
+from backend.supervisor import Supervisor, end_supervisor
 
 PATIENCE_SECONDS = 30.0
 
@@ -139,6 +140,28 @@ def test_a_part_that_settled_is_counted_from_the_beginning(plan, state_dir, cloc
         watch.tend()
     restarts = entry(state_dir, "cache").restarts
     assert (restarts.total, restarts.in_a_row) == (3, 0)
+
+
+def test_a_part_whose_stop_did_not_come_to_an_end_is_not_started_again(plan, state_dir, clock, monkeypatch):
+    up(plan(restart=True), state_dir)
+
+    def stop(present, mark, log, **grace) -> None:
+        raise StopFailed((mark.pid,))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(processes, "stop", stop)
+        with pytest.raises(StopFailed):
+            down(state_dir, only="engine")
+    assert status(state_dir).supervisor == "running"  # for the cache
+    end_supervisor(state_dir)
+    kill(state_dir, "engine")
+    said: list[str] = []
+    watch = supervisor(state_dir, clock, said)
+    watch.tend()
+    assert said == []
+    kill(state_dir, "cache")
+    watch.tend()
+    assert said == ["cache: ended with exit code -9; starting it again in 8 s"]
 
 
 def test_the_engine_waits_for_the_cache(plan, state_dir, clock, once):
