@@ -111,7 +111,7 @@ def exclusive(state_dir: Path) -> Iterator[None]:
 
 
 def _state(raw: dict[str, Any]) -> LaunchState:
-    options, supervisor = raw["options"], raw.get("supervisor")
+    options, supervisor = raw["options"], raw["supervisor"]
     return LaunchState(
         options=_options(options) if options else None,
         served_name=raw["served_name"],
@@ -126,7 +126,7 @@ def _options(raw: dict[str, Any]) -> LaunchOptions:
         "model": Path(raw["model"]),
         "kv_dir": Path(kv_dir) if kv_dir else None,
         "engine_args": tuple(raw["engine_args"]),
-        "tiers": tuple(raw["tiers"]) if raw.get("tiers") else None,
+        "tiers": tuple(raw["tiers"]) if raw["tiers"] else None,
     }
     return LaunchOptions(**{**raw, **changed})
 
@@ -134,17 +134,17 @@ def _options(raw: dict[str, Any]) -> LaunchOptions:
 def _part_state(raw: dict[str, Any]) -> PartState:
     if raw["name"] not in PART_NAMES:
         raise ValueError(f"unknown part {raw['name']!r}")
-    process, part = raw["process"], raw.get("part")
+    process, part = raw["process"], raw["part"]
     return PartState(
         name=raw["name"],
         log=Path(raw["log"]),
         health_url=raw["health_url"],
         process=ProcessMark(**process) if process else None,
         segments=tuple(Path(path) for path in raw["segments"]),
-        sockets=tuple(Path(path) for path in raw.get("sockets", ())),
+        sockets=tuple(Path(path) for path in raw["sockets"]),
         part=_part(part) if part else None,
-        restarts=Restarts(**raw.get("restarts", {})),
-        stopping=raw.get("stopping", False),
+        restarts=Restarts(**raw["restarts"]),
+        stopping=raw["stopping"],
     )
 
 
