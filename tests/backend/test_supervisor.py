@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -12,7 +14,7 @@ import pytest
 
 from backend import processes
 from backend.back_off import BackOff
-from backend.errors import AlreadyUp, StopFailed
+from backend.errors import AlreadyUp, LaunchBusy, StopFailed
 from backend.launch_state import PartState, exclusive, log_path, read_state, supervisor_log
 from backend.launcher import PartStatus, down, status, up
 from backend.processes import find, members
@@ -85,6 +87,30 @@ def eventually(condition) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def let_look_twice(state_dir: Path) -> None:
+    """Counted from when the supervisor says that it is there: it looks each second from then on."""
+    watcher = read_state(state_dir).supervisor
+    assert watcher is not None
+    assert eventually(lambda: f"(pid {watcher.pid})" in supervisor_log(state_dir).read_text())
+    time.sleep(2.5)
+    assert find(watcher) is not None
+
+
+@contextmanager
+def held(state_dir: Path) -> Iterator[None]:
+    """The folder's lock, which the supervisor has for a moment at each look."""
+    with ExitStack() as stack:
+
+        def taken() -> bool:
+            with suppress(LaunchBusy):
+                stack.enter_context(exclusive(state_dir))
+                return True
+            return False
+
+        assert eventually(taken)
+        yield
 
 
 def test_a_killed_part_is_started_again_after_its_wait_and_its_log_is_kept(plan, state_dir, clock):
@@ -235,7 +261,7 @@ def test_stopping_the_engine_alone_is_no_death(plan, state_dir):
     up(plan(restart=True), state_dir)
     down(state_dir, only="engine")
     assert status(state_dir).supervisor == "running"
-    time.sleep(2.5)  # two looks
+    let_look_twice(state_dir)
     assert shown(state_dir, "engine").condition == "absent"
 
 
@@ -254,8 +280,8 @@ def test_down_does_not_wait_for_a_part_that_is_being_started_again(plan, state_d
 
 def test_a_supervisor_leaves_a_folder_alone_that_an_up_holds(plan, state_dir):
     up(plan(restart=True), state_dir)
-    with exclusive(state_dir):
+    with held(state_dir):
         kill(state_dir, "cache")
-        time.sleep(2.5)  # two looks
+        let_look_twice(state_dir)
         assert entry(state_dir, "cache").restarts.next_at is None
     assert eventually(lambda: entry(state_dir, "cache").restarts.next_at is not None)
