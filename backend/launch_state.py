@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from backend.back_off import NO_RESTARTS, Restarts
-from backend.errors import LaunchBusy, LaunchError
+from backend.errors import LaunchBusy, LaunchError, LaunchOptionInvalid
 from backend.plan import LaunchOptions, Part, PartName, Port
 from backend.processes import ProcessMark
 
@@ -78,7 +78,7 @@ def read_state(state_dir: Path) -> LaunchState:
                 "stop the backend with the release that started it, or move the file away if nothing of it runs"
             )
         return _state(raw)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return LaunchState()
     except (ValueError, KeyError, TypeError) as exc:
         raise LaunchError(
@@ -98,10 +98,22 @@ def write_state(state_dir: Path, state: LaunchState) -> None:
     temporary.replace(path)
 
 
+def make_folder(folder: Path, option: str) -> None:
+    """`option` named it. Raises `LaunchOptionInvalid`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        problem = f"'{folder}' cannot be made ({exc.strerror}); name another folder"
+        raise LaunchOptionInvalid(option, problem) from exc
+
+
 @contextmanager
 def exclusive(state_dir: Path) -> Iterator[None]:
-    """Only one `up` or `down` in a folder at a time. Raises `LaunchBusy`; ends with the process, however it ends."""
-    state_dir.mkdir(parents=True, exist_ok=True)
+    """Only one `up` or `down` in a folder at a time. Ends with the process, however it ends.
+
+    Raises `LaunchBusy`, and `LaunchOptionInvalid` where the folder cannot be made.
+    """
+    make_folder(state_dir, "--home")
     with (state_dir / "lock").open("w") as file:
         try:
             flock(file, LOCK_EX | LOCK_NB)

@@ -19,6 +19,7 @@ from backend.launch_state import (
     PartState,
     exclusive,
     log_path,
+    make_folder,
     read_state,
     write_state,
 )
@@ -130,7 +131,7 @@ def _start_parts(plan: LaunchPlan, state_dir: Path, on_progress: Progress, only:
     state = read_state(state_dir)
     _check_startable(state, wanted, only, state_dir)
     (state_dir / "logs").mkdir(exist_ok=True)
-    plan.kv_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(plan.kv_dir, "--kv-dir")
     write_state(state_dir, replace(state, options=plan.options, served_name=plan.served_name))
     begun: list[PartName] = []
     try:

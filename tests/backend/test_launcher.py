@@ -305,6 +305,15 @@ def test_two_starts_at_once_are_refused(plan, state_dir):
         up(plan(), state_dir)
 
 
+def test_a_folder_that_cannot_be_made_names_its_option(plan, state_dir, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(LaunchOptionInvalid, match=f"--home: '{file}/backend' cannot be made .* name another folder"):
+        up(plan(), file / "backend")
+    with pytest.raises(LaunchOptionInvalid, match=f"--kv-dir: '{file}/kv' cannot be made"):
+        up(replace(plan(), kv_dir=file / "kv"), state_dir)
+
+
 def test_the_log_of_the_start_before_is_kept(plan, state_dir):
     for _ in range(2):
         up(plan(), state_dir)

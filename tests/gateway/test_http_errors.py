@@ -27,6 +27,7 @@ STATUS: dict[type[Exception], int] = {
     gateway.NotFound: 404,
     gateway.AssistantNotFound: 404,
     gateway.RequestNotFound: 404,
+    gateway.NoRequests: 404,
     gateway.ProposalNotFound: 404,
     gateway.ProposalAmbiguous: 400,
     gateway.VerdictConflict: 409,
