@@ -263,7 +263,9 @@ def _check_tiers(options: LaunchOptions) -> None:
 
 
 def window_tokens(options: LaunchOptions, folder: ModelFolder) -> int:
-    """Longest prompt and answer together. Raises `LaunchOptionInvalid` for more than the model takes."""
+    """Longest prompt and answer together. Raises `LaunchOptionInvalid` for more than the model takes, or less than a
+    chunk, of which nothing could be kept.
+    """
     most = folder.window_tokens
     if options.window_tokens is None:
         return min(most or _LONGEST_WINDOW_TOKENS, _LONGEST_WINDOW_TOKENS)
@@ -271,6 +273,11 @@ def window_tokens(options: LaunchOptions, folder: ModelFolder) -> int:
         raise LaunchOptionInvalid(
             "--window-tokens",
             f"got {options.window_tokens}; the model takes from 1 to {most or 'any number of'} tokens",
+        )
+    if options.window_tokens <= options.chunk_tokens:
+        raise LaunchOptionInvalid(
+            "--window-tokens",
+            f"got {options.window_tokens}; it must be more than a chunk, {options.chunk_tokens} tokens (--chunk-tokens)",
         )
     return options.window_tokens
 

@@ -12,6 +12,7 @@ from backend.doctor.throughput import ROOM
 
 _BLOCKS = "--num-gpu-blocks-override"
 _MOST_GPU_SHARE = 0.95
+_TOO_LONG = ("PromptTooLong", "ContextTooLong")  # as the gateway found before it asked, or the engine said
 _ANSWERS = ("/v1/chat/completions", "/v1/completions")
 
 
@@ -37,7 +38,7 @@ def kv_memory_full(readings: Readings) -> Finding | None:
 
 
 def prompts_too_long(readings: Readings) -> Finding | None:
-    told = readings.grew("gateway", "kvasir_requests_total", outcome="ContextTooLong")
+    told = sum(readings.grew("gateway", "kvasir_requests_total", outcome=outcome) for outcome in _TOO_LONG)
     window, most = _window(readings), readings.model_window_tokens
     refused = sum(_refused_as_long(readings, handler, window) for handler in _ANSWERS)
     if not told and not refused:

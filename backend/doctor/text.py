@@ -18,7 +18,7 @@ _WHAT = {
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     lines = [f"{diagnosis.requests} requests in {_number(diagnosis.seconds)} s"]
     if not diagnosis.requests:
-        lines.append("without requests there is little to judge; watch longer, or all since the start with --watch 0")
+        lines.append("without requests there is little to judge; watch while the pair is used")
     lines += [f"{_WHAT[one.source]} not read: {one.url}: {one.problem}" for one in diagnosis.unreachable]
     if diagnosis.profile_problem:
         lines.append(f"profile not used: {diagnosis.profile_problem}")

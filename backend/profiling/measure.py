@@ -80,6 +80,7 @@ def measure(
     prompts = Prompts(ordinary_tokens(vocabulary))
     try:
         pair.set_gates(load=False, store=False)
+        pair.empty_engine()  # a pair that does not allow it is told so before minutes are spent
         on_progress("warming up")
         disks = [name for name, tier in before["tiers"].items() if tier["role"] == "disk"]
         found.bytes_per_token = learn_kv_bytes(pair, prompts.beyond(min(lengths)), min(lengths), disks)

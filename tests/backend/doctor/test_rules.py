@@ -14,8 +14,10 @@ from backend.doctor.diagnosis import RULES, diagnose
 from backend.doctor.finding import Finding
 from backend.doctor.metrics import Metrics, Series
 from backend.doctor.readings import DiskUse, Readings, Unreachable
+from backend.errors import ContextTooLong
 from backend.tiers.cost import PrefillCost
 from backend.tiers.profile import Sample
+from gateway.errors import PromptTooLong
 
 PROVOKED = (
     "queue-with-room",
@@ -198,8 +200,9 @@ def test_bytes_of_prompts_that_were_served_are_none_of_refused_ones(load):
     assert names(with_series(readings, "engine", *served)) == []
 
 
-def test_the_gateway_knows_why_a_request_was_refused(load):
-    told = Series("kvasir_requests_total", {"outcome": "ContextTooLong"}, 3.0)
+@pytest.mark.parametrize("error", [PromptTooLong, ContextTooLong])
+def test_the_gateway_knows_why_a_request_was_refused(load, error):
+    told = Series("kvasir_requests_total", {"outcome": error.__name__}, 3.0)
     finding = only(with_series(load("healthy"), "gateway", told))
     assert finding.name == "prompts-too-long"
     assert figure(finding, "requests that the gateway refused as too long") == 3
