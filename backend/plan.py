@@ -277,7 +277,7 @@ def window_tokens(options: LaunchOptions, folder: ModelFolder) -> int:
     if options.window_tokens <= options.chunk_tokens:
         raise LaunchOptionInvalid(
             "--window-tokens",
-            f"got {options.window_tokens}; it must be more than a chunk, {options.chunk_tokens} tokens (--chunk-tokens)",
+            f"got {options.window_tokens}; it must be more than a chunk, {options.chunk_tokens} tokens",
         )
     return options.window_tokens
 

@@ -21,7 +21,7 @@ from gateway.errors import (
 )
 from gateway.lesson import Lesson
 from gateway.proposals import CLOSED, Proposal
-from gateway.replay import Replay, ReplayReport
+from gateway.replay import CaseVerdict, Replay, ReplayReport
 from gateway.teaching import MAX_ATTEMPTS, BeforeStep, Taught, Teaching, Unavailable
 from gateway.verification import Verification, sql_of, verify
 from kb.errors import BaseNotFound, KnowledgeError, RefMoved
@@ -185,7 +185,7 @@ class Capture:
             suspects = [case.id for case in report.suspects]
             return f"the replay shows a regression in {', '.join(suspects[:5])}; a curator decides"
         if report.verdict == "undecided":
-            return "the replay could not judge every case; a curator decides"
+            return f"the replay could not judge {_unjudged(report)}; a curator decides"
         if lesson.doubt:
             return f"{lesson.doubt}; a curator decides"
         who = {"automatic": None, "curator": "a curator", "second": "a second person"}[assistant.settings.approval]
@@ -204,7 +204,16 @@ def _shown(verification: Verification) -> str:
     return f"runs, {counted(verification.row_count, 'row')}"
 
 
+def _unjudged(report: ReplayReport) -> str:
+    """The first case that was not, and why: most often one reason holds for all, such as an engine that is away."""
+    if not (cases := report.of_verdict("undecided")):
+        return "a case"
+    others = f" and {counted(len(cases) - 1, 'other')}" if len(cases) > 1 else ""
+    return f"{cases[0].id}{others}{f' ({cases[0].detail})' if cases[0].detail else ''}"
+
+
 def _verdict(report: ReplayReport) -> str:
-    counts = {verdict: sum(c.verdict == verdict for c in report.cases) for verdict in ("better", "same", "worse")}
+    verdicts: tuple[CaseVerdict, ...] = ("better", "same", "worse", "flaky", "undecided")
+    counts = {verdict: len(report.of_verdict(verdict)) for verdict in verdicts}
     listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     return f"{report.verdict}: {listed or 'no cases'}; {counted(report.engine_calls, 'engine call')}"

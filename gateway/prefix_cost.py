@@ -51,10 +51,10 @@ def landing_costs(core: Core, base: BaseId, branch: str, before: str, after: str
 
 
 async def prefix_cost(core: Core, assistant: Assistant, base: str, head: str, *, recent: int) -> PrefixCost | None:
-    """Over the assistant's last `recent` requests, but those that a confirmed answer served; `None` without any."""
+    """Over those of the assistant's last `recent` requests that its engine answered; `None` without any."""
     tenant = assistant.settings.tenant
     traces = core.traces.recent(tenant, assistant.name, recent) if recent else []
-    texts = await _texts(core, (trace for trace in traces if trace.answered_by != "verified"), base, head)
+    texts = await _texts(core, (trace for trace in traces if _of_the_engine(trace)), base, head)
     if not texts:
         return None
     counted = await _tokens(assistant.engine, texts) if assistant.engine is not None else None
@@ -63,6 +63,10 @@ async def prefix_cost(core: Core, assistant: Assistant, base: str, head: str, *,
     whole = sum(sizes[before] * times for (before, _), times in texts.items())
     unit: Unit = "tokens" if counted is not None else "characters"
     return PrefixCost(texts.total(), kept, max(0, whole - kept), unit)
+
+
+def _of_the_engine(trace: Trace) -> bool:
+    return trace.status == "answered" and trace.answered_by == "engine"
 
 
 async def _texts(core: Core, traces: Iterable[Trace], base: str, head: str) -> Texts:

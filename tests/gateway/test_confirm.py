@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from backend.errors import EngineUnreachable
 from gateway.settings import Settings
 from kb.items import Document, Item
 from kb.knowledge_base import Changes
@@ -81,6 +82,18 @@ def test_a_confirmed_answer_of_the_engine_becomes_a_success(served: Any) -> None
     assert again["kvasir"]["answered_by"] == "verified"
     assert again["choices"][0]["message"]["content"] == LEAD_TIME
     assert len(served.engine.calls) == calls
+
+
+def test_what_a_replay_could_not_judge_is_named_with_its_reason(served: Any) -> None:
+    served.engine.enqueue(LEAD_TIME)
+    request_id = served.ask(UNCOVERED).json()["kvasir"]["request_id"]
+    served.engine.enqueue(*[EngineUnreachable("main", "http://127.0.0.1:9/v1")] * 4)
+    proposal = served.ended(served.confirm(request_id, verdict="success").json()["id"])
+    assert proposal["state"] == "waiting"
+    assert "the replay could not judge" in proposal["detail"]
+    assert "http://127.0.0.1:9" in proposal["detail"]
+    assert "undecided: " in (told := next(one for one in proposal["steps"] if one["name"] == "replay")["detail"])
+    assert "1 undecided" in told
 
 
 def test_confirming_twice_gives_the_same_proposal(served: Any) -> None:
