@@ -17,6 +17,8 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy.engine import URL
 
+from kb.embedding import SentenceEmbedder
+
 TESTS = Path(__file__).parent
 GENERATOR = TESTS.parent / "examples" / "shop" / "generate.py"
 
@@ -36,6 +38,12 @@ def _load(name: str, path: Path) -> ModuleType:
 def services() -> ModuleType:
     """The module `tests/services.py`."""
     return _load("kvasir_test_services", TESTS / "services.py")
+
+
+@pytest.fixture(scope="session")
+def embedder() -> SentenceEmbedder:
+    """The model that ships with Kvasir. It is loaded at its first use, once for all folders."""
+    return SentenceEmbedder()
 
 
 @pytest.fixture(scope="session")

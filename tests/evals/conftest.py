@@ -23,11 +23,6 @@ from kb.sql_store import SqlStore
 
 
 @pytest.fixture(scope="session")
-def embedder() -> SentenceEmbedder:
-    return SentenceEmbedder()
-
-
-@pytest.fixture(scope="session")
 def shop_items(shop_database: Path) -> list[Item]:
     return introspect(f"sqlite:///{shop_database}")
 

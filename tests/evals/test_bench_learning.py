@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,8 @@ from kb.items import Gotcha, Success
 
 
 @pytest.fixture(scope="module")
-def world():
-    with made_world(SentenceEmbedder(), 20) as made:
+def world(embedder: SentenceEmbedder) -> Iterator[World]:
+    with made_world(embedder, 20) as made:
         yield made
 
 
@@ -76,7 +77,9 @@ def test_the_command_prints_a_row_for_each_figure() -> None:
     assert rows["harmless changes called a regression"]["n"] == rows["wrong gotchas caught"]["n"] == 1
 
 
-def test_what_contradicts_a_confirmed_text_waits_and_what_landed_is_taken_back(tmp_path: Path) -> None:
+def test_what_contradicts_a_confirmed_text_waits_and_what_landed_is_taken_back(
+    tmp_path: Path, embedder: SentenceEmbedder
+) -> None:
     folder = tmp_path / "injection" / "poisonedrag"
     folder.mkdir(parents=True)
     asked = (
@@ -89,7 +92,7 @@ def test_what_contradicts_a_confirmed_text_waits_and_what_landed_is_taken_back(t
         for number, question in enumerate(asked)
     }
     (folder / "nq.json").write_text(json.dumps(entries))
-    jobs = Jobs(1, SentenceEmbedder(), lambda _: None)
+    jobs = Jobs(1, embedder, lambda _: None)
     rows = {row.name: row for row in poison_rows(jobs, tmp_path, engine=SHIPPED_ENGINE, limit=3)}
     against = rows["poisoned texts that contradict, landed"]
     # Two of three questions have a confirmed answer, and the third one's second text contradicts its first.

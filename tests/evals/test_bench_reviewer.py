@@ -43,11 +43,6 @@ class KnowingEngine(ScriptedEngine):
         yield known.wrong.sql if len(question) % 7 == 0 else known.sql
 
 
-@pytest.fixture(scope="module")
-def embedder() -> SentenceEmbedder:
-    return SentenceEmbedder()
-
-
 @contextmanager
 def known_world(embedder: SentenceEmbedder, count: int, *, seed: int = 0) -> Iterator[World]:
     """A world whose engine knows the stream of so many confirmations."""

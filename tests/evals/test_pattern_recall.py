@@ -46,9 +46,9 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_question_needs_one_item_of_its_template(data: Path) -> None:
+def test_a_question_needs_one_item_of_its_template(data: Path, embedder: SentenceEmbedder) -> None:
     told: list[str] = []
-    rows = {row.name: row for row in pattern_rows(data, SentenceEmbedder(), told.append)}
+    rows = {row.name: row for row in pattern_rows(data, embedder, told.append)}
     assert len(rows) == 8
     for name in (EXECUTED, *COMPARED):
         # Of the dev questions, one has a template that nobody confirmed; one asks in the words of another template.

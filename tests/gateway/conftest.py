@@ -56,11 +56,6 @@ class Served:
         raise AssertionError(f"proposal {proposal_id} is still queued")
 
 
-@pytest.fixture(scope="session")
-def embedder() -> SentenceEmbedder:
-    return SentenceEmbedder()
-
-
 @pytest.fixture
 def make_settings(tmp_path: Path, shop_database: Path) -> Callable[..., Settings]:
     """Settings of an assistant `shop`; keyword arguments override its fields."""

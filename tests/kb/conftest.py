@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
-from kb.embedding import SentenceEmbedder
 from kb.items import (
     Column,
     Document,
@@ -170,9 +169,3 @@ def run(url: str) -> Iterator[Run]:
     run(SHOP)
     yield run
     engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def embedder() -> SentenceEmbedder:
-    """The model that ships with Kvasir, loaded once."""
-    return SentenceEmbedder()
