@@ -51,13 +51,15 @@ def without_profile(pair: Any) -> Iterator[Path]:
 
 
 def test_a_profile_is_measured_and_the_gates_use_it(pair: Any, without_profile: Path) -> None:
-    run = profile_backend(pair.state_dir, lengths=(256, 512, TOKENS), repeats=1, on_progress=print)
+    lengths = [256, 512, TOKENS]
+    run = profile_backend(pair.state_dir, lengths=lengths, repeats=1, on_progress=print)
     assert read_profile(without_profile) == run.profile
     assert set(run.profile.tiers) == {"ram", "disk"}
     assert run.profile.prefill.seconds(TOKENS) > 0
     assert run.profile.tokenizer_tokens_per_second > 0
-    assert all(tier.load.seconds(TOKENS) > 0 for tier in run.profile.tiers.values())
-    assert all(tier.store.seconds(TOKENS) > 0 for tier in run.profile.tiers.values())
+    for tier in run.profile.tiers.values():
+        assert [one.tokens for one in tier.load_samples if min(one.seconds) > 0] == lengths
+        assert {one.tokens for one in tier.store_samples if min(one.seconds) > 0}  # LMCache may drop an event
     status = httpx.get(f"{pair.cache_url}/kvasir/status").json()
     assert status["profile"] is not None
     report = run_bench(BenchPlan(pair.state_dir.parent, ("gate",), lengths=(TOKENS,), repeats=1), print)

@@ -78,10 +78,11 @@ def test_an_engine_that_died_is_a_503_until_it_is_back(restart: Restart) -> None
     assert restart.after["choices"]
 
 
-def test_a_commit_that_is_retired_while_the_engine_is_away_is_released_when_it_is_back(restart: Restart) -> None:
+def test_a_commit_that_is_retired_while_the_engine_is_away_is_released_once(restart: Restart) -> None:
+    # LMCache may still know the engine that has just ended; then it is done at once, else not at all, and later.
     meanwhile, after = restart.released
-    assert meanwhile.status_code == 503
-    assert after.json() == {"chunks": 2}
+    assert meanwhile.status_code in (200, 503)
+    assert meanwhile.json().get("chunks", 0) + after.json()["chunks"] == 2
 
 
 def test_lmcache_gives_back_what_questions_through_the_gateway_have_in_common(restart: Restart) -> None:
